@@ -50,8 +50,8 @@ class Bundle:
         content = {name: content_of(name) if name not in loads else _log(name) for name in names}
         traces = {name: find_trace(name, 1) for name in loads if is_of_real_trace(name)}
         sha = sha256()
-        for name, each in sorted(content.items()):
-            sha.update(f"{name} {digest_of(each)}\n".encode())
+        for name, file in sorted(content.items()):
+            sha.update(f"{name} {digest_of(file)}\n".encode())
         for name, trace in sorted(traces.items()):
             sha.update(f"{name} {trace.digest}\n".encode())
         return cls(content, traces, sha.hexdigest())
@@ -68,14 +68,14 @@ class Unpacked:
     def __init__(self, bundle: Bundle) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="ipa-bundle-"))
         register(shutil.rmtree, self._folder, ignore_errors=True)
-        there: dict[str, str] = {}
+        places: dict[str, str] = {}
         for number, (name, content) in enumerate(bundle.files.items()):
             place = self._folder / f"{number}"
             write_files(content, place)
-            there[name] = str(place / next(iter(content)))
-        self._there = Renaming(there)
-        self._back = Renaming({path: name for name, path in there.items()})
-        self._as_printed = Renaming({path: str(Path(name)) for name, path in there.items()})
+            places[name] = str(place / next(iter(content)))
+        self._there = Renaming(places)
+        self._back = Renaming({path: name for name, path in places.items()})
+        self._as_printed = Renaming({path: str(Path(name)) for name, path in places.items()})
 
     def renamed(self, planned: PlannedRun) -> PlannedRun:
         """The same run with the files' names here."""
@@ -113,19 +113,19 @@ class ChunkAnswer:
     done: Done
 
 
-def work(bundle: Bundle, kept: Kept, chunk: Chunk) -> ChunkAnswer:
+def work(bundle: Bundle, detail: Kept, chunk: Chunk) -> ChunkAnswer:
     """Make the runs of a chunk with its bundle, in a separate process."""
     with _ALONE:
         unpacked, child = _opened(bundle)
-        done = make_apart(child, kept, [unpacked.renamed(each) for each in chunk])
+        done = make_apart(child, detail, [unpacked.renamed(run) for run in chunk])
         return ChunkAnswer(node(), program(), unpacked.returned(done))
 
 
 @cache
 def program() -> dict[str, str | None]:
     """The versions here of Python, of this program and its source, and of libraries."""
-    found: dict[str, Any] = versions()
-    return {"python": found["python"], **found["versions"]}
+    own: dict[str, Any] = versions()
+    return {"python": own["python"], **own["versions"]}
 
 
 _OPEN: dict[str, tuple[Unpacked, Child]] = {}
@@ -159,19 +159,21 @@ class VersionCheck:
         self.check(answer.host, answer.versions)
         return answer.done
 
-    def check(self, host: str, theirs: Mapping[str, str | None]) -> None:
+    def check(self, host: str, of_worker: Mapping[str, str | None]) -> None:
         """As `passed`, for the versions alone; a different library version is only reported, once for each machine."""
         here = program()
-        differ = [name for name in {**here, **theirs} if here.get(name) != theirs.get(name)]
+        differ = [name for name in {**here, **of_worker} if here.get(name) != of_worker.get(name)]
         if any(name in OURS for name in differ):
-            there, ours = ({name: each.get(name) for name in OURS} for each in (theirs, here))
+            of_there, of_here = (
+                {name: versions_there.get(name) for name in OURS} for versions_there in (of_worker, here)
+            )
             raise WorkerError(
-                f"worker {host} has ipa-pipelines {_named(there)}, this machine has {_named(ours)}: install the same "
-                "version there"
+                f"worker {host} has ipa-pipelines {_named(of_there)}, this machine has {_named(of_here)}: install the "
+                "same version there"
             )
         if differ and host not in self._said:
             self._said.add(host)
-            words = ", ".join(f"{name} {theirs.get(name)} (here {here.get(name)})" for name in differ)
+            words = ", ".join(f"{name} {of_worker.get(name)} (here {here.get(name)})" for name in differ)
             self.say(f"Worker {host} has {words}: figures may differ in the last digits")
 
 

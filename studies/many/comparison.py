@@ -65,22 +65,22 @@ def conduct(chosen: Sequence[Scenario], seeds: int, running: Running, *, without
 
     `without_tables`: without a folder, the runs have their summaries and latencies alone, in half the time.
 
-    Finished runs survive an interrupt. Raises as `prepare`, `begun` and `Session.executor`, and ScenarioError for a run
-    that fails, which names its policy and seed and ends the comparison.
+    Finished runs survive an interrupt. Raises as `prepare`, `begun` and `RunsSession.executor`, and ScenarioError for a
+    run that fails, which names its policy and seed and ends the comparison.
     """
-    for one in chosen:
-        prepare(one)
+    for scenario in chosen:
+        prepare(scenario)
     keys = Keys()
-    of_policies = [(one, keys.shared(one)) for one in chosen]
+    of_policies = [(scenario, keys.shared(scenario)) for scenario in chosen]
     plan = [
-        (one.policy.title, seed, PlannedRun(key_of(shared, seed), {**one.as_dict(), "seed": seed}))
-        for one, shared in of_policies
-        for seed in range(one.seed, one.seed + seeds)
+        (scenario.policy.title, seed, PlannedRun(key_of(shared, seed), {**scenario.as_dict(), "seed": seed}))
+        for scenario, shared in of_policies
+        for seed in range(scenario.seed, scenario.seed + seeds)
     ]
     manifest = {
         "schema_version": results.SCHEMA_VERSION,
         "kind": "runs",
-        "scenarios": [one.as_dict() for one in chosen],
+        "scenarios": [scenario.as_dict() for scenario in chosen],
         "runs": [{"policy": policy, "seed": seed, "key": planned.key} for policy, seed, planned in plan],
         **results.versions(),
     }
@@ -88,7 +88,7 @@ def conduct(chosen: Sequence[Scenario], seeds: int, running: Running, *, without
     with begun(running, manifest, "latencies" if without_tables and folder is None else "run", chosen) as session:
         with (
             session.executor(chosen) as run,
-            session.ended_by_failure((f"{name}, seed {seed}", each) for name, seed, each in plan),
+            session.ended_by_failure((f"{name}, seed {seed}", planned) for name, seed, planned in plan),
         ):
             run((planned for _, _, planned in plan), len(plan))
         if folder is None:
@@ -197,10 +197,10 @@ class Comparison(Displayed):
     @property
     def by_policy(self) -> Mapping[str, dict[int, RunData]]:
         """Policy -> seed -> run."""
-        found: dict[str, dict[int, RunData]] = {}
+        runs_by_seed: dict[str, dict[int, RunData]] = {}
         for run in self.runs:
-            found.setdefault(str(run.summary["policy"]), {})[int(run.summary["seed"])] = run
-        return found
+            runs_by_seed.setdefault(str(run.summary["policy"]), {})[int(run.summary["seed"])] = run
+        return runs_by_seed
 
     @property
     def table(self) -> pd.DataFrame:
@@ -325,12 +325,12 @@ class PolicyRuns:
 
 def merged_latencies(groups: Sequence[PolicyRuns]) -> str:
     """The p50 and p99 of all seeds' requests together, in words; empty for a single seed or without records."""
-    said = [
-        f"{group.label} {found[0]:.2f} and {found[1]:.2f}"
+    texts = [
+        f"{group.label} {latencies_s[0]:.2f} and {latencies_s[1]:.2f}"
         for group in groups
-        if len(group.runs) > 1 and (found := group.merged_latency_s((0.5, 0.99))) is not None
+        if len(group.runs) > 1 and (latencies_s := group.merged_latency_s((0.5, 0.99))) is not None
     ]
-    return f"p50 and p99 of the requests of all seeds together, in s: {', '.join(said)}." if said else ""
+    return f"p50 and p99 of the requests of all seeds together, in s: {', '.join(texts)}." if texts else ""
 
 
 def by_policy(runs: Sequence[RunData]) -> tuple[PolicyRuns, ...]:
@@ -341,16 +341,16 @@ def by_policy(runs: Sequence[RunData]) -> tuple[PolicyRuns, ...]:
     if not runs:
         raise ScenarioError("a report needs at least one run")
     for key in _SAME_FOR_ALL:
-        given = list(dict.fromkeys(run.summary[key] for run in runs))
-        if len(given) > 1:
-            raise ScenarioError(f"a report compares runs on the same load; {key} is {given[0]!r} and {given[1]!r}")
-    found: dict[str, list[RunData]] = {}
+        values = list(dict.fromkeys(run.summary[key] for run in runs))
+        if len(values) > 1:
+            raise ScenarioError(f"a report compares runs on the same load; {key} is {values[0]!r} and {values[1]!r}")
+    runs_by_policy: dict[str, list[RunData]] = {}
     for run in runs:
-        found.setdefault(str(run.summary["policy"]), []).append(run)
-    labels = _labels(list(found))
+        runs_by_policy.setdefault(str(run.summary["policy"]), []).append(run)
+    labels = _labels(list(runs_by_policy))
     groups = tuple(
         PolicyRuns(policy, marked(labels[policy], of_policy[0].summary), place, tuple(of_policy))
-        for place, (policy, of_policy) in enumerate(found.items())
+        for place, (policy, of_policy) in enumerate(runs_by_policy.items())
     )
     for group in groups:
         if len(set(group.seeds)) < len(group.seeds):

@@ -64,12 +64,12 @@ def connected(address: str, bundle: Bundle, say: Callable[[str], object]) -> Ite
             versions = VersionCheck(say)
             with _read(address):
                 programs = client.sync(_programs, client)
-            for host, theirs in programs.items():
-                if isinstance(theirs, GONE):
+            for host, of_worker in programs.items():
+                if isinstance(of_worker, GONE):
                     continue
-                if isinstance(theirs, BaseException):
-                    raise WorkerError(f"worker {host}: {LACKING.format(error=theirs)}")
-                versions.check(host, theirs)
+                if isinstance(of_worker, BaseException):
+                    raise WorkerError(f"worker {host}: {LACKING.format(error=of_worker)}")
+                versions.check(host, of_worker)
             cluster = DaskCluster(client, address, bundle, versions)
             cluster.look()
             yield cluster
@@ -81,10 +81,11 @@ def connected(address: str, bundle: Bundle, say: Callable[[str], object]) -> Ite
 async def _programs(client: Any) -> dict[str, Any]:
     """Each worker's program versions, or the exception raised when it was asked."""
     workers = list(await asyncio.wait_for(client.nthreads(), CONNECT_S))
-    asked = (asyncio.wait_for(client.run(program, workers=[each]), CONNECT_S) for each in workers)
-    said = await asyncio.gather(*asked, return_exceptions=True)
+    questions = (asyncio.wait_for(client.run(program, workers=[worker]), CONNECT_S) for worker in workers)
+    answers = await asyncio.gather(*questions, return_exceptions=True)
     return {
-        host: each if isinstance(each, BaseException) else each[host] for host, each in zip(workers, said, strict=True)
+        host: worker if isinstance(worker, BaseException) else worker[host]
+        for host, worker in zip(workers, answers, strict=True)
     }
 
 
@@ -159,11 +160,11 @@ class DaskCluster:
             return []
         self._answered_s, self._waits = monotonic(), False
         given_up = []
-        for address in [each for each in self._held if silence_s.get(each, inf) > SILENT_S]:
-            held, _ = self._held.pop(address), self._packed.pop(address)
+        for address in [known_address for known_address in self._held if silence_s.get(known_address, inf) > SILENT_S]:
+            chunks_of_worker, _ = self._held.pop(address), self._packed.pop(address)
             with suppress(TimeoutError):
-                self._answered(self._client.cancel, list(held))
-            chunks = list(held.values())
+                self._answered(self._client.cancel, list(chunks_of_worker))
+            chunks = list(chunks_of_worker.values())
             if address not in silence_s and chunks:
                 self._versions.say(f"Worker {address} has died; its runs go to others")
                 given_up += self._died_over(chunks.pop(0))
@@ -180,11 +181,11 @@ class DaskCluster:
             self._versions.say(f"The Dask cluster at {self._address} has no worker that answers; the runs wait for one")
         return given_up
 
-    def _answered(self, call: Callable[..., Any], *given: Any) -> Any:
+    def _answered(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """The scheduler's answer. Raises TimeoutError after `ANSWER_S`, so that an interrupt need not wait longer."""
 
         async def answered() -> Any:
-            return await asyncio.wait_for(call(*given), ANSWER_S)
+            return await asyncio.wait_for(call(*arguments), ANSWER_S)
 
         try:
             return self._client.sync(answered)
@@ -196,7 +197,7 @@ class DaskCluster:
     def _died_over(self, chunk: Chunk) -> list[Done]:
         """Queue the runs again, each alone; returns a run over which too many workers have died as failed."""
         if len(chunk) > 1:
-            self._again += [[each] for each in chunk]
+            self._again += [[run_alone] for run_alone in chunk]
             return []
         (run,) = chunk
         self._over[run.key] += 1
@@ -208,7 +209,7 @@ class DaskCluster:
     def _submit(self, address: str, *call: Any) -> Any:
         return self._client.submit(*call, workers=[address], pure=False)
 
-    def make(self, kept: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
+    def make(self, detail: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
         """As `Executor.make`; an interrupt abandons the running chunks and keeps the finished ones."""
         waiting = iter(chunks)
         if (first := next(waiting, None)) is None:
@@ -221,7 +222,7 @@ class DaskCluster:
                 if monotonic() >= self._looked_s + LOOK_EVERY_S:
                     for done in self.look():
                         keep(done)
-                is_out = self._hand_out(kept, waiting, ended)
+                is_out = self._hand_out(detail, waiting, ended)
                 if is_out and not any(self._held.values()):
                     return
                 if not ended.has_ready():
@@ -229,28 +230,36 @@ class DaskCluster:
                     continue
                 self._take_in(next(ended), keep)
             with suppress(*GONE):
-                for future in [each for held in self._held.values() for each in held if each.status == "finished"]:
+                for future in [
+                    future_held
+                    for chunks_of_worker in self._held.values()
+                    for future_held in chunks_of_worker
+                    if future_held.status == "finished"
+                ]:
                     keep(self._versions.passed(future.result(timeout=1)))
             raise KeyboardInterrupt
 
-    def _hand_out(self, kept: Kept, waiting: Iterator[Chunk], ended: Any) -> bool:
+    def _hand_out(self, detail: Kept, waiting: Iterator[Chunk], ended: Any) -> bool:
         """Give each worker as many chunks as it may hold; returns whether none are left."""
         for place in range(self._ahead):  # every worker gets a first chunk before any gets a second
-            for address, held in self._held.items():
-                if len(held) > place:
+            for address, chunks_of_worker in self._held.items():
+                if len(chunks_of_worker) > place:
                     continue
                 chunk = self._again.popleft() if self._again else next(waiting, None)
                 if chunk is None:
                     return True
                 with _read(self._address):
-                    future = self._submit(address, work, self._packed[address], kept, chunk)
+                    future = self._submit(address, work, self._packed[address], detail, chunk)
                     ended.add(future)
-                held[future] = chunk
+                chunks_of_worker[future] = chunk
         return False
 
     def _take_in(self, future: Any, keep: Callable[[Done], object]) -> None:
         """Keep the results of a finished chunk, unless it has been taken back."""
-        chunk = next((held.pop(future) for held in self._held.values() if future in held), None)
+        chunk = next(
+            (chunks_of_worker.pop(future) for chunks_of_worker in self._held.values() if future in chunks_of_worker),
+            None,
+        )
         if chunk is None:
             return
         try:

@@ -64,7 +64,7 @@ class Executor(Protocol):
     @property
     def where(self) -> str: ...
 
-    def make(self, kept: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
+    def make(self, detail: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
         """Make the runs of all chunks and `keep` each finished chunk; chunks are taken shortly before their turn.
 
         Raises KeyboardInterrupt after an interrupt, WorkerError if workers or their scheduler are lost.
@@ -83,12 +83,12 @@ class Local:
     def where(self) -> str:
         return f"{self.workers} process{'es' if self.workers > 1 else ''} of this machine"
 
-    def make(self, kept: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
+    def make(self, detail: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
         """As `Executor.make`; an interrupt lets the running chunks finish, a second one kills them.
 
         If a worker is killed, the unfinished runs are repeated one by one, to find the run that caused it.
         """
-        task, rest = partial(make, kept, self.mark), iter(chunks)
+        task, rest = partial(make, detail, self.mark), iter(chunks)
         with closing(Child()) as child:
             while True:
                 try:
@@ -96,12 +96,12 @@ class Local:
                     return
                 except workers.WorkerKilledError as killed:
                     self.say(f"{killed}: the runs under way are made again, one by one")
-                    left = list(islice(rest, 2))
-                    again, rest = list(killed.tasks), chain(left, rest)
-                    if len(left) == 1:  # a single chunk would be made in this process, which its runs may end
-                        again, rest = again + left, iter(())
+                    following = list(islice(rest, 2))
+                    again, rest = list(killed.tasks), chain(following, rest)
+                    if len(following) == 1:  # a single chunk would be made in this process, which its runs may end
+                        again, rest = again + following, iter(())
                     for chunk in again:
-                        keep(make_apart(child, kept, chunk))
+                        keep(make_apart(child, detail, chunk))
 
 
 def summaries(scenarios: Iterable[Scenario], shared: Shared | None = None) -> Iterator[dict[str, Any] | str]:
@@ -122,23 +122,23 @@ def summaries(scenarios: Iterable[Scenario], shared: Shared | None = None) -> It
             raise
 
 
-def make(kept: Kept, of: str, chunk: Sequence[PlannedRun]) -> Done:
+def make(detail: Kept, cache: str, chunk: Sequence[PlannedRun]) -> Done:
     """Make the runs of a chunk, one after the other, in this process.
 
     Chunks with the same name `of` share a cache; files must not change meanwhile.
     """
     began_s = perf_counter()
-    if of not in _AT_HAND:
+    if cache not in _AT_HAND:
         _AT_HAND.clear()
-        _AT_HAND[of] = Shared()
-    ended = [(each.key, outcome(kept, each, _AT_HAND[of])) for each in chunk]
+        _AT_HAND[cache] = Shared()
+    ended = [(run.key, outcome(detail, run, _AT_HAND[cache])) for run in chunk]
     return Done(ended, perf_counter() - began_s)
 
 
 _AT_HAND: dict[str, Shared] = {}
 
 
-def outcome(kept: Kept, planned: PlannedRun, shared: Shared) -> Outcome | str:
+def outcome(detail: Kept, planned: PlannedRun, shared: Shared) -> Outcome | str:
     """The outcome of a run, or the error that ended it."""
     try:
         run = simulate(Scenario.model_validate(planned.data), shared=shared)
@@ -146,7 +146,7 @@ def outcome(kept: Kept, planned: PlannedRun, shared: Shared) -> Outcome | str:
             judge = prepare(Scenario.model_validate(planned.judge), shared).policy
             assert isinstance(judge, OptimisingPolicy), "a judge uses the optimiser"
             run.summary.update({key: run.objective(judge.programme, cost) for key, cost in OBJECTIVES.items()})
-        return OUTCOMES[kept](run)
+        return OUTCOMES[detail](run)
     except Error as error:
         return str(error)
     except Exception as error:  # one run of many must not end the others
@@ -155,18 +155,18 @@ def outcome(kept: Kept, planned: PlannedRun, shared: Shared) -> Outcome | str:
         return f"an error of this program, please report it: {where}: {type(error).__name__}: {error}"
 
 
-def make_apart(child: Child, kept: Kept, chunk: Chunk) -> Done:
+def make_apart(child: Child, detail: Kept, chunk: Chunk) -> Done:
     """Make the runs of a chunk in a separate process; one that ends it `ATTEMPTS` times has failed."""
     began_s = perf_counter()
-    ended = [(each.key, _made_apart(child, kept, each)) for each in chunk]
+    ended = [(run.key, _made_apart(child, detail, run)) for run in chunk]
     return Done(ended, perf_counter() - began_s)
 
 
-def _made_apart(child: Child, kept: Kept, planned: PlannedRun) -> Outcome | str:
+def _made_apart(child: Child, detail: Kept, planned: PlannedRun) -> Outcome | str:
     code = 0
     for _ in range(ATTEMPTS):
         try:
-            done: Done = child.call(make, kept, "", [planned])
+            done: Done = child.call(make, detail, "", [planned])
         except ProcessEndedError as error:
             code = error.code
         else:

@@ -92,17 +92,17 @@ def chosen(runs: Sequence[NamedRun], where: Iterable[str]) -> list[NamedRun]:
     Raises ScenarioError for an invalid condition or an unknown name, and if no run is left; the error lists the known
     names.
     """
-    left = list(runs)
+    remaining = list(runs)
     for text in where:
         try:
             names = [name for run in runs for name in run.names if "." not in name]
             condition = conditions.parse(text, names=names)
         except ScenarioError as error:
             raise ScenarioError(f"{error}; there are {in_words(runs)}") from None
-        left = [run for run in left if run.meets(condition)]
-        if not left:
+        remaining = [run for run in remaining if run.meets(condition)]
+        if not remaining:
             raise ScenarioError(f"--where {text}: no run is left; there are {in_words(runs)}")
-    return left
+    return remaining
 
 
 def in_words(runs: Iterable[NamedRun]) -> str:
@@ -111,12 +111,12 @@ def in_words(runs: Iterable[NamedRun]) -> str:
     for run in runs:
         for name, value in run.names.items():
             values.setdefault(name, {})[str(value)] = None
-    return "; ".join(f"{name}: {_listed(list(found))}" for name, found in values.items())
+    return "; ".join(f"{name}: {_listed(list(own_values))}" for name, own_values in values.items())
 
 
 def _listed(values: Sequence[str]) -> str:
-    first, more = values[:MOST_LISTED], len(values) - MOST_LISTED
-    return f"{', '.join(first)} and {more:,} more" if more > 0 else ", ".join(first)
+    first, unlisted = values[:MOST_LISTED], len(values) - MOST_LISTED
+    return f"{', '.join(first)} and {unlisted:,} more" if unlisted > 0 else ", ".join(first)
 
 
 def titles(runs: Iterable[NamedRun]) -> dict[Hashable, str]:

@@ -35,28 +35,28 @@ class Requirement:
     bound: float
     text: str
 
-    def holds(self, found: Estimate | None) -> bool:
+    def holds(self, estimate: Estimate | None) -> bool:
         """Whether it holds; False if no run has the figure."""
-        return found is not None and (found.mean <= self.bound if self.is_most else found.mean >= self.bound)
+        return estimate is not None and (estimate.mean <= self.bound if self.is_most else estimate.mean >= self.bound)
 
 
 def parse(text: str) -> Requirement:
     """The requirement in a text. Raises ScenarioError, with the allowed forms, for any other text."""
-    found = _TEXT.fullmatch(text)
-    if found is None:
+    match = _TEXT.fullmatch(text)
+    if match is None:
         raise _no_requirement(text)
-    name = found[1]
+    name = match[1]
     if name not in SHORT and name not in FIGURES:
-        known = (*SHORT, *FIGURES)
-        allowed = did_you_mean(name, known) or f"; allowed: {', '.join(known)}"
+        names = (*SHORT, *FIGURES)
+        allowed = did_you_mean(name, names) or f"; allowed: {', '.join(names)}"
         raise ScenarioError(f"{text!r}: no figure {name!r}{allowed}")
     column = SHORT.get(name, name)
-    bound = quantity_of(found[3], column)
+    bound = quantity_of(match[3], column)
     if bound is None or not isfinite(bound):
         raise _no_requirement(text)
     if problem := bound_problem(column, bound):
         raise ScenarioError(f"{text!r}: {problem}")
-    return Requirement(column, found[2] == "<=", bound, text.strip())
+    return Requirement(column, match[2] == "<=", bound, text.strip())
 
 
 def bound_problem(column: str, bound: float) -> str:
@@ -75,14 +75,14 @@ def _no_requirement(text: str) -> ScenarioError:
 def broken(required: Sequence[Requirement], runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> Iterator[str]:
     """A line for each broken requirement. `runs`: names of policies or points with the summaries of their seeds."""
     for name, summaries in runs:
-        for each in required:
-            found = estimate_of(each.column, summaries)
-            if not each.holds(found):
-                has = f"no {each.column}" if found is None else _text(found)
-                yield f"required {each.text}: {name} has {has}"
+        for requirement in required:
+            estimate = estimate_of(requirement.column, summaries)
+            if not requirement.holds(estimate):
+                has = f"no {requirement.column}" if estimate is None else _text(estimate)
+                yield f"required {requirement.text}: {name} has {has}"
 
 
-def _text(found: Estimate) -> str:
+def _text(estimate: Estimate) -> str:
     """A mean, with its interval if there is one: `0.0231 [0.02, 0.026]`."""
-    is_wide = found.has_interval and found.low < found.high
-    return f"{found.mean:.4g}" + (f" [{found.low:.3g}, {found.high:.3g}]" if is_wide else "")
+    is_wide = estimate.has_interval and estimate.low < estimate.high
+    return f"{estimate.mean:.4g}" + (f" [{estimate.low:.3g}, {estimate.high:.3g}]" if is_wide else "")

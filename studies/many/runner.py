@@ -73,10 +73,10 @@ class Ran:
     def others(self) -> str:
         """The counts other than `fresh`, in words; empty if they are all 0."""
         counts = ((self.failed, "failed"), (self.found, "were there"), (self.shared, "share the run of another"))
-        return "".join(f"; {count} {what}" for count, what in counts if count)
+        return "".join(f"; {count} {words}" for count, words in counts if count)
 
-    def __add__(self, other: Ran) -> Ran:
-        return Ran(*(getattr(self, name) + getattr(other, name) for name in ("fresh", "found", "shared", "failed")))
+    def __add__(self, further: Ran) -> Ran:
+        return Ran(*(getattr(self, name) + getattr(further, name) for name in ("fresh", "found", "shared", "failed")))
 
 
 class _FailedError(Exception):
@@ -141,18 +141,18 @@ class RunsSession:
             errors = self.store.errors()
             raise next(ScenarioError(f"{name}: {errors[run.key]}") for name, run in plan if run.key in errors) from None
 
-    def finish(self, **found: Any) -> None:
+    def finish(self, **findings: Any) -> None:
         """Write the manifest of the finished folder, if there is one, with the entries `found`."""
         if self.running.folder is None:
             return
         times = {"runs_s": self.ran_s, "whole_s": perf_counter() - self._began_s, "fresh_runs": self.ran.fresh}
-        manifest = {**self.manifest, "ran_on": self.where, **times, **found, "finished": True}
+        manifest = {**self.manifest, "ran_on": self.where, **times, **findings, "finished": True}
         results.write_json(manifest, self.running.folder / results.MANIFEST)
 
 
 @contextmanager
 def begun(
-    running: Running, manifest: dict[str, Any], kept: Kept, scenarios: Iterable[Scenario] = ()
+    running: Running, manifest: dict[str, Any], detail: Kept, scenarios: Iterable[Scenario] = ()
 ) -> Iterator[RunsSession]:
     """Lock the folder for runs of the manifest's kind, and mark its manifest as not finished.
 
@@ -163,7 +163,7 @@ def begun(
     folder = running.folder
     if folder is None:
         with stores.opened(Path(":memory:"), running.log) as store:
-            yield RunsSession(running, manifest, kept, store)
+            yield RunsSession(running, manifest, detail, store)
         return
     results.claim(folder, resumable=True, kind=manifest["kind"])
     if (folder / results.MANIFEST).exists() and results.lists_folders(results.read_manifest(folder)):
@@ -171,7 +171,7 @@ def begun(
     with results.made_folder(folder), stores.opened(folder / FINISHED, running.log, alone=True) as store:
         manifest = {**manifest, "inputs": results.keep(Inputs.of(scenarios), folder)}
         results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
-        yield RunsSession(running, manifest, kept, store)
+        yield RunsSession(running, manifest, detail, store)
 
 
 def check(on: str) -> None:
@@ -201,14 +201,14 @@ def opened(
 
 def _scheduler(on: str) -> str:
     """HOST:PORT of a Dask cluster's scheduler."""
-    found = re.fullmatch(r"dask://([^\s/@]+:[0-9]+)/?", on)
-    if found is None:
+    address = re.fullmatch(r"dask://([^\s/@]+:[0-9]+)/?", on)
+    if address is None:
         raise ScenarioError(f"--on {on}: should be {LOCAL} or dask://HOST:PORT")
-    return found[1]
+    return address[1]
 
 
 def run_missing(
-    planned: Iterable[PlannedRun], store: Store, executor: Executor, kept: Kept, on_ended: Callable[[bool], object]
+    planned: Iterable[PlannedRun], store: Store, executor: Executor, detail: Kept, on_ended: Callable[[bool], object]
 ) -> Ran:
     """Make the runs that the store lacks, and keep them.
 
@@ -216,7 +216,7 @@ def run_missing(
     others: its error is kept in its place. Memory is bounded for any number of runs. Raises as `Executor.make`.
     """
     hand_out = _HandOut(store, on_ended)
-    executor.make(kept, hand_out.chunks(planned), hand_out.keep)
+    executor.make(detail, hand_out.chunks(planned), hand_out.keep)
     return Ran(hand_out.fresh, hand_out.found, hand_out.shared, hand_out.failed)
 
 
@@ -243,18 +243,18 @@ class _HandOut:
         begun = self.store.last()
         rest = iter(planned)
         while batch := list(islice(rest, LOOKED_UP)):
-            before = self.store.among([each.key for each in batch], begun)
+            before = self.store.among([run.key for run in batch], begun)
             made_now: set[str] = set()
-            for each in batch:
-                if before.get(each.key):
+            for run in batch:
+                if before.get(run.key):
                     self.found += 1
-                elif each.key in before or each.key in self.under_way or each.key in made_now:
+                elif run.key in before or run.key in self.under_way or run.key in made_now:
                     self.shared += 1
                 else:
-                    self.under_way.add(each.key)
-                    made_now.add(each.key)
+                    self.under_way.add(run.key)
+                    made_now.add(run.key)
                     self.fresh += 1
-                    yield each
+                    yield run
                     continue
                 self.on_ended(False)
 

@@ -76,16 +76,16 @@ class Store:
 
         Runs that are damaged on the disk are left out, with a message.
         """
-        there = _marks(keys)
+        marks = _marks(keys)
         runs, failed = mark
         since = self._connection.execute(
-            f"SELECT key FROM failed WHERE key IN ({there}) AND rowid > {failed}", keys
+            f"SELECT key FROM failed WHERE key IN ({marks}) AND rowid > {failed}", keys
         ).fetchall()
         columns = "rowid, key, summary, checksum"
-        finished = self._connection.execute(f"SELECT {columns} FROM runs WHERE key IN ({there})", keys).fetchall()
+        finished = self._connection.execute(f"SELECT {columns} FROM runs WHERE key IN ({marks})", keys).fetchall()
         whole = {key: row <= runs for row, key, *rest, checksum in finished if _checksum((key, *rest)) == checksum}
         for *file, checksum in self._connection.execute(
-            f"SELECT key, name, content, checksum FROM files WHERE key IN ({there})", keys
+            f"SELECT key, name, content, checksum FROM files WHERE key IN ({marks})", keys
         ):
             if _checksum(file) != checksum:
                 whole.pop(file[0], None)
@@ -94,7 +94,7 @@ class Store:
             self._say(f"{self._path}: {damaged} of the runs kept there {were} damaged on the disk and {are} made again")
         return {**{key: False for (key,) in since}, **whole}
 
-    def say_left_out(self, keys: Iterable[str], what: str) -> None:
+    def say_left_out(self, keys: Iterable[str], place: str) -> None:
         """Report the number of finished runs with other keys than these, which are not in `what`."""
         if self._is_new:
             return
@@ -106,7 +106,7 @@ class Store:
             self._connection.execute("DROP TABLE asked")
         if count:
             runs = "more runs are" if count > 1 else "more run is"
-            self._say(f"{count} {runs} in {self._path}, of other values or an earlier version, and not in {what}")
+            self._say(f"{count} {runs} in {self._path}, of other values or an earlier version, and not in {place}")
 
     def count(self, keys: Iterable[str]) -> int:
         """How many of these runs have finished."""
@@ -115,12 +115,12 @@ class Store:
 
     def summaries(self, keys: Sequence[str]) -> dict[str, dict[str, Any] | str]:
         """The summary of each finished run, or the error of each failed one, by key."""
-        found: dict[str, dict[str, Any] | str] = {}
+        by_key: dict[str, dict[str, Any] | str] = {}
         for some in _parts(keys):
             where = f"key IN ({_marks(some)})"
-            found |= dict(self._connection.execute(f"SELECT key, error FROM failed WHERE {where}", some))
-            found |= {key: json.loads(text) for key, text in self._rows("key, summary", "runs", where, some)}
-        return found
+            by_key |= dict(self._connection.execute(f"SELECT key, error FROM failed WHERE {where}", some))
+            by_key |= {key: json.loads(text) for key, text in self._rows("key, summary", "runs", where, some)}
+        return by_key
 
     def errors(self) -> dict[str, str]:
         """The errors of failed runs that have not finished since, by key."""
@@ -169,8 +169,8 @@ class Store:
 
     def plan(self) -> str | None:
         """The kept plan; None in a store of an earlier version."""
-        kept = self._connection.execute("SELECT text FROM plan").fetchone()
-        return zlib.decompress(kept[0]).decode() if kept else None
+        row = self._connection.execute("SELECT text FROM plan").fetchone()
+        return zlib.decompress(row[0]).decode() if row else None
 
     def close(self) -> None:
         self._connection.close()
@@ -250,7 +250,7 @@ def _marks(keys: Sequence[str]) -> str:
 
 def _checksum(row: Sequence[Any]) -> int:
     """The checksum of a row, including its key."""
-    return zlib.crc32(b"\0".join(each.encode() if isinstance(each, str) else each for each in row))
+    return zlib.crc32(b"\0".join(value.encode() if isinstance(value, str) else value for value in row))
 
 
 def _checked(*row: str | bytes) -> tuple[Any, ...]:

@@ -45,7 +45,7 @@ def choose(
     an unknown policy.
     """
     common = dict(parameters or {})
-    entries = [_entry(base, given) for given in policies]
+    entries = [_entry(base, policy) for policy in policies]
     own = base.policy
     if own.parameters and own.name not in [entry.name for entry in entries]:
         raise ScenarioError(
@@ -55,17 +55,17 @@ def choose(
     if predictors:
         if any(_top(key) == "predictor" for key in common):
             raise ScenarioError("policy.predictor: given beside a list of predictors; leave one of them out")
-        entries = [one for entry in entries for one in _with_predictors(entry, predictors)]
+        entries = [scenario for entry in entries for scenario in _with_predictors(entry, predictors)]
         _say_who_lacks("predictor", entries, log)
     chosen = [_with_parameters(base, entry, common) for entry in entries]
     for key in dict.fromkeys(map(_top, common)):
         _say_who_lacks(key, entries, log)
-    _check_different([one.policy for one in chosen])
+    _check_different([scenario.policy for scenario in chosen])
     return chosen
 
 
-def _entry(base: Scenario, given: Given) -> PolicyChoice:
-    choice = base.with_values({"policy": given if isinstance(given, str) else dict(given)}).policy
+def _entry(base: Scenario, policy: Given) -> PolicyChoice:
+    choice = base.with_values({"policy": policy if isinstance(policy, str) else dict(policy)}).policy
     name = as_spec(choice.name, choice.parameters)
     if name == base.policy.name:
         return base.policy.model_copy(update={"label": choice.label or base.policy.label})
@@ -103,8 +103,8 @@ def _with_parameters(base: Scenario, entry: PolicyChoice, common: Mapping[str, A
 def _say_who_lacks(parameter: str, entries: Sequence[PolicyChoice], log: Callable[[str], object]) -> None:
     lacking = [entry.title for entry in entries if not takes(entry.name, parameter)]
     if len(lacking) == len(entries):
-        known = parameter in PLANNING_PARAMETERS
-        nearest = "" if known else did_you_mean(parameter, PLANNING_PARAMETERS, "policy.")
+        is_known = parameter in PLANNING_PARAMETERS
+        nearest = "" if is_known else did_you_mean(parameter, PLANNING_PARAMETERS, "policy.")
         raise ScenarioError(f"policy.{parameter}: none of the compared policies has it: {', '.join(lacking)}{nearest}")
     if lacking:
         log(f"policy.{parameter} does not reach {', '.join(lacking)}, which {_have(lacking)} no such parameter")
@@ -116,20 +116,22 @@ def _have(names: Sequence[str]) -> str:
 
 def _check_different(chosen: Sequence[PolicyChoice]) -> None:
     """Raise ScenarioError for two entries that would be the same runs or have the same title."""
-    for position, one in enumerate(chosen):
-        for other in chosen[:position]:
-            if one.name == other.name and one.title == other.title:
+    for position, policy in enumerate(chosen):
+        for earlier in chosen[:position]:
+            if policy.name == earlier.name and policy.title == earlier.title:
                 raise ScenarioError(
-                    f"--policy {one.title}: given twice; a comparison runs each policy once per seed. With other "
-                    f"parameters it is another one: --policy '{one.title} KEY=VALUE'"
+                    f"--policy {policy.title}: given twice; a comparison runs each policy once per seed. With other "
+                    f"parameters it is another one: --policy '{policy.title} KEY=VALUE'"
                 )
-            if _content(one) == _content(other):
+            if _content(policy) == _content(earlier):
                 raise ScenarioError(
-                    f"--policy {other.title!r} and {one.title!r} are the same policy with the same parameters; leave "
-                    "one out"
+                    f"--policy {earlier.title!r} and {policy.title!r} are the same policy with the same parameters; "
+                    "leave one out"
                 )
-            if one.title == other.title:
-                raise ScenarioError(f"label {one.title!r}: is of {other.name!r} and of {one.name!r}; give each its own")
+            if policy.title == earlier.title:
+                raise ScenarioError(
+                    f"label {policy.title!r}: is of {earlier.name!r} and of {policy.name!r}; give each its own"
+                )
 
 
 def _content(choice: PolicyChoice) -> tuple[str, dict[str, Any]]:
@@ -144,7 +146,7 @@ def _top(key: str) -> str:
 def _as_text(value: object) -> str:
     """A value as in a policy's text: YAML in one line, unquoted if that is read back as the same value."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_as_text(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_as_text(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_as_text, value)) + "]"
     if isinstance(value, str) and re.fullmatch(r"[\w./-]+(:\w+)?", value) and parse_value(value) == value:

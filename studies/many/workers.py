@@ -162,24 +162,24 @@ class _Crew(Generic[T, R]):
         from concurrent.futures.process import BrokenProcessPool
 
         places: dict[Future[R], int] = {}
-        taken: dict[int, T] = {}
+        under_way: dict[int, T] = {}
         waiting = enumerate(tasks)
         with _handled((signal.SIGINT, signal.SIGTERM), self._interrupt):
             try:
                 while not self._is_interrupted:
                     for place, task in islice(waiting, self._ahead - len(places)):
-                        taken[place] = task
+                        under_way[place] = task
                         future = self._pool.submit(function, task)
                         places[future] = place
                         future.add_done_callback(self._line.put)
                     if not places or (finished := self._line.get()) is None:
                         break
                     place, result = places.pop(finished), finished.result()
-                    del taken[place]
+                    del under_way[place]
                     keep(place, result)
             except BrokenProcessPool:
                 if not self._is_interrupted:
-                    raise WorkerKilledError(list(taken.values())) from None
+                    raise WorkerKilledError(list(under_way.values())) from None
             finally:
                 self._is_ending = True  # no more workers are started
                 if self._is_killed:

@@ -82,26 +82,30 @@ class TableAnswers:
         """For each outcome, the differences of the settings that meet the demand from the best of them."""
         if not self.are_compared:
             return []
-        found = [(outcome, best(self.kept, outcome)) for outcome in self.outcomes]
-        return [differences(self.kept, outcome, place) for outcome, place in found if place is not None]
+        bests = [(outcome, best(self.kept, outcome)) for outcome in self.outcomes]
+        return [differences(self.kept, outcome, place) for outcome, place in bests if place is not None]
 
     @cached_property
     def fronts(self) -> list[Front]:
         """The Pareto front of the first two outcomes, and of the first three if settings differ in the third."""
         if not self.are_compared or len(self.choices) < 2:
             return []
-        asked = self.outcomes
-        counts = [2] if len(asked) >= 2 else []
-        if len(asked) >= 3 and self.choices.differs(asked[2]):
+        outcomes = self.outcomes
+        counts = [2] if len(outcomes) >= 2 else []
+        if len(outcomes) >= 3 and self.choices.differs(outcomes[2]):
             counts.append(3)
-        return [front(self.choices, asked[:count]) for count in counts]
+        return [front(self.choices, outcomes[:count]) for count in counts]
 
     @property
     def headline(self) -> list[str]:
         """The findings, in sentences."""
-        same = [] if self.are_compared else [each for each in self.outcomes if not self.all_settings.differs(each)]
-        known = self.kept if self.winners else self.settings
-        return [*self._left_out(), *sentences(known, self.winners, self.are_compared, same)]
+        same = (
+            []
+            if self.are_compared
+            else [outcome for outcome in self.outcomes if not self.all_settings.differs(outcome)]
+        )
+        settings = self.kept if self.winners else self.settings
+        return [*self._left_out(), *sentences(settings, self.winners, self.are_compared, same)]
 
     def _left_out(self) -> Iterator[str]:
         if not self.are_compared:
@@ -113,10 +117,10 @@ class TableAnswers:
         choices = len(self.settings) - len(bounds)
         out = choices - len(self.kept)
         if out:
-            of = f"{out:,} of {choices:,} settings {'does' if out == 1 else 'do'} not keep {self.demand.text}"
+            how_many = f"{out:,} of {choices:,} settings {'does' if out == 1 else 'do'} not keep {self.demand.text}"
             unknown = int(np.isnan(self.choices.means.get(LATE.column, np.zeros(1))).sum())
             why = f" ({unknown:,} for want of a figure)" if unknown else ""
-            yield f"{of}{why}, and none of these is called the best or counted among its others."
+            yield f"{how_many}{why}, and none of these is called the best or counted among its others."
 
     @property
     def ran(self) -> str:
@@ -133,8 +137,8 @@ MOST_NAMED = 5
 """The most keys that a title names; for more it gives their number."""
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 NAMES = ("pipeline", "setting", "workload", "system", "point")
@@ -146,9 +150,9 @@ NOT_KEYS = ("schema_version", "kind", "seed", "engine", "records", "journal")
 
 def keys_of(table: pd.DataFrame) -> tuple[str, ...]:
     """The columns that are keys and vary: names of a study, and keys of a scenario (`policy.alpha`, `scale`)."""
-    known = [*NAMES, *(key for key in Scenario.model_fields if key not in NOT_KEYS)]
+    undotted = [*NAMES, *(key for key in Scenario.model_fields if key not in NOT_KEYS)]
     dotted = [name for name in table.columns if name.partition(".")[0] in Scenario.model_fields and "." in name]
-    return varied(table, [name for name in table.columns if name in known or name in dotted])
+    return varied(table, [name for name in table.columns if name in undotted or name in dotted])
 
 
 def answer(
@@ -172,14 +176,14 @@ def answer(
     """
     demand = demand_for(late_at_most, goal) if demand is None else demand.with_late(late_at_most)
     columns = list(table.columns)
-    given = tuple(name for name in USUAL if name in columns) if outcomes is None else outcomes
+    chosen_outcomes = tuple(name for name in USUAL if name in columns) if outcomes is None else outcomes
     chosen = keys_of(table) if keys is None else tuple(keys)
     if not chosen:
         raise ScenarioError("no key varies in the table, so that there is nothing to compare")
     named = [table[name].dropna().unique() for name in ("pipeline", "trace") if name in table and name not in chosen]
     where = " on ".join(str(names[0]) for names in named if len(names) == 1)
     further = (COST.column, ACCURACY.column, MEAN_LATE.column, LATE.column, *demand.columns)
-    return Answers(title, read(table, chosen, find(given, columns), further), where, demand)
+    return Answers(title, read(table, chosen, find(chosen_outcomes, columns), further), where, demand)
 
 
 def read_answers(path: str | Path, *, title: str = "", demand: Demand | None = None) -> Answers:
@@ -232,17 +236,17 @@ class Answers(Displayed, TableAnswers):
         """
         import pandas as pd
 
-        found = self._front(outcomes)
-        settings, places = self.choices, found.places.tolist()
-        places.sort(key=lambda place: float(settings.means[found.outcomes[0].column][place]))
+        front = self._front(outcomes)
+        settings, places = self.choices, front.places.tolist()
+        places.sort(key=lambda place: float(settings.means[front.outcomes[0].column][place]))
         rows = []
         for place in places:
             row: dict[str, object] = {
                 key.name: None if code < 0 else key.levels[code]
                 for key, code in zip(settings.keys, settings.codes[place].tolist(), strict=True)
             }
-            row |= {each.column: float(settings.means[each.column][place]) for each in found.outcomes}
-            rows.append({**row, "on_front": float("nan") if found.share is None else float(found.share[place])})
+            row |= {outcome.column: float(settings.means[outcome.column][place]) for outcome in front.outcomes}
+            rows.append({**row, "on_front": float("nan") if front.share is None else float(front.share[place])})
         return pd.DataFrame(rows)
 
     def draw_front(self, *outcomes: str | Outcome) -> Figure:
@@ -263,16 +267,16 @@ class Answers(Displayed, TableAnswers):
         return figure
 
     def __repr__(self) -> str:
-        taken = self.recommend()
-        said = [] if taken is None else taken.sentences[:1]
-        return "\n  ".join([f"{self.title}: {self.ran}", *said, *self.headline])
+        recommendation = self.recommend()
+        first = [] if recommendation is None else recommendation.sentences[:1]
+        return "\n  ".join([f"{self.title}: {self.ran}", *first, *self.headline])
 
-    def _outcome(self, given: str | Outcome) -> Outcome:
-        known = {each.column: each for each in self.outcomes}
-        column = given if isinstance(given, str) else given.column
-        if column not in known:
-            raise ScenarioError(f"{column}: is none of the outcomes asked for; allowed: {', '.join(known)}")
-        return known[column]
+    def _outcome(self, outcome: str | Outcome) -> Outcome:
+        by_column = {own.column: own for own in self.outcomes}
+        column = outcome if isinstance(outcome, str) else outcome.column
+        if column not in by_column:
+            raise ScenarioError(f"{column}: is none of the outcomes asked for; allowed: {', '.join(by_column)}")
+        return by_column[column]
 
     def _best(self, outcome: Outcome) -> int | None:
         place = best(self.kept, outcome)
@@ -285,4 +289,4 @@ class Answers(Displayed, TableAnswers):
             raise ScenarioError(f"a front is of two or three outcomes; given {len(outcomes)}")
         if not self.are_compared:
             raise ScenarioError("the settings met different loads, and so cannot be compared")
-        return front(self.choices, [self._outcome(each) for each in outcomes])
+        return front(self.choices, [self._outcome(outcome) for outcome in outcomes])

@@ -157,9 +157,11 @@ def demand_of(
         notes.append("The goal is asked of all, also of those that take one and did not plan for it.")
     if len(limits_cores) > 1:
         notes.append("Limits of cores differ, so none of them is asked of all.")
-    asked = goals[0] if len(goals) == 1 else Goal()
+    goal_of_all = goals[0] if len(goals) == 1 else Goal()
     price = prices[0] if len(prices) == 1 else None
-    return _demand(asked, limits_cores[0] if len(limits_cores) == 1 else None, price, late_at_most, required, notes)
+    return _demand(
+        goal_of_all, limits_cores[0] if len(limits_cores) == 1 else None, price, late_at_most, required, notes
+    )
 
 
 def demand_for(late_at_most: float | None = None, goal: Mapping[str, Any] | None = None) -> Demand:
@@ -176,8 +178,11 @@ def _demand(
     notes: Sequence[str] = (),
 ) -> Demand:
     limits = list(_limits(goal, limit_cores, price_per_core))
-    limits += [DemandLimit(known_outcome(each.column), each.is_most, each.bound) for each in required]
-    late = [_share(each) for each in (goal.late_at_most, late_at_most) if each is not None]
+    limits += [
+        DemandLimit(known_outcome(requirement.column), requirement.is_most, requirement.bound)
+        for requirement in required
+    ]
+    late = [_share(requirement) for requirement in (goal.late_at_most, late_at_most) if requirement is not None]
     limits.append(DemandLimit(LATE, True, min(late, default=LATE_AT_MOST)))
     return Demand(goal.aim, tuple(_strictest(limits)), tuple(notes))
 
@@ -213,8 +218,8 @@ def _strictest(limits: Sequence[DemandLimit]) -> Iterator[DemandLimit]:
     """Of limits on the same side of a figure the strictest, in the order in which they are given."""
     strictest: dict[tuple[str, bool], DemandLimit] = {}
     for limit in limits:
-        known = strictest.setdefault((limit.outcome.column, limit.is_most), limit)
-        if limit.bound != known.bound and (limit.bound < known.bound) == limit.is_most:
+        strictest_yet = strictest.setdefault((limit.outcome.column, limit.is_most), limit)
+        if limit.bound != strictest_yet.bound and (limit.bound < strictest_yet.bound) == limit.is_most:
             strictest[limit.outcome.column, limit.is_most] = limit
     yield from strictest.values()
 
@@ -228,14 +233,14 @@ def takes_goal(policy: str) -> bool:
 
 
 def _goal_of(scenario: Scenario) -> Goal | None:
-    given = scenario.policy.parameters.get("goal") or split_spec(scenario.policy.name)[1].get("goal")
-    return None if given is None else Goal.parsed(given)
+    goal = scenario.policy.parameters.get("goal") or split_spec(scenario.policy.name)[1].get("goal")
+    return None if goal is None else Goal.parsed(goal)
 
 
-def _add(known: list[Any], value: Any) -> None:
+def _add(values: list[Any], value: Any) -> None:
     """Add a value that is not known yet."""
-    if value not in known:
-        known.append(value)
+    if value not in values:
+        values.append(value)
 
 
 ASKING = ("policy", "policy.name", "limit_cores", "price_per_core")

@@ -65,9 +65,9 @@ class Differences:
     @property
     def equals(self) -> IntArray:
         """The other settings that are not shown to be worse, the nearest first."""
-        known = np.isfinite(self.mean) & ~self.is_worse
-        known[self.against] = False
-        places = np.flatnonzero(known)
+        candidates = np.isfinite(self.mean) & ~self.is_worse
+        candidates[self.against] = False
+        places = np.flatnonzero(candidates)
         return places[np.argsort(self.outcome.sign * self.mean[places], kind="stable")]
 
     @property
@@ -84,9 +84,9 @@ def differences(
     `intervals`: how many are to hold together in 95 % of all cases; by default those of the other settings.
     """
     values = settings.values[outcome.column]
-    known = np.isfinite(values - values[against]).any(axis=1)
-    known[against] = False
-    others = int(known.sum())
+    is_compared = np.isfinite(values - values[against]).any(axis=1)
+    is_compared[against] = False
+    others = int(is_compared.sum())
     confidence = 1.0 - (1.0 - CONFIDENCE) / max(intervals or others, 1)
     mean, low, high, _ = settings.differences(outcome, against, confidence)
     return Differences(outcome, against, others, confidence, mean, low, high)
@@ -103,8 +103,10 @@ def tied(settings: ComparedSettings, outcome: Outcome, place: int | None) -> lis
     that are equal to it."""
     if place is None:
         return []
-    found = differences(settings, outcome, place)
-    equals = found.equals if len(settings.seeds) > 1 else found.equals[found.mean[found.equals] == 0.0]
+    from_first = differences(settings, outcome, place)
+    equals = (
+        from_first.equals if len(settings.seeds) > 1 else from_first.equals[from_first.mean[from_first.equals] == 0.0]
+    )
     places: list[int] = equals.tolist()
     return places
 
@@ -115,23 +117,25 @@ def dominated(settings: ComparedSettings, outcomes: Sequence[Outcome]) -> dict[i
     means = [outcome.sign * settings.means[outcome.column] for outcome in outcomes]
     front = np.flatnonzero(on_front(np.column_stack(means)))
     intervals = comb(len(settings), 2) * len(outcomes)
-    found: dict[int, int] = {}
+    dominator: dict[int, int] = {}
     for place in front[np.argsort(means[0][front], kind="stable")].tolist():
         no_better, worse = np.ones(len(settings), dtype=bool), np.zeros(len(settings), dtype=bool)
         for outcome, mean in zip(outcomes, means, strict=True):
             no_better &= mean >= mean[place]
             worse |= _is_worse(settings, outcome, place, intervals)
-        found |= {each: place for each in np.flatnonzero(no_better & worse).tolist() if each not in found}
-    return dict(sorted(found.items()))
+        dominator |= {
+            setting: place for setting in np.flatnonzero(no_better & worse).tolist() if setting not in dominator
+        }
+    return dict(sorted(dominator.items()))
 
 
 def _is_worse(settings: ComparedSettings, outcome: Outcome, place: int, intervals: int) -> NDArray[np.bool_]:
     """Which settings are shown to be worse than the one at `place`; for a single seed, which ones are worse."""
-    found = differences(settings, outcome, place, intervals)
-    return found.is_worse if len(settings.seeds) > 1 else np.asarray(outcome.sign * found.mean > 0.0)
+    from_setting = differences(settings, outcome, place, intervals)
+    return from_setting.is_worse if len(settings.seeds) > 1 else np.asarray(outcome.sign * from_setting.mean > 0.0)
 
 
-def as_table(settings: ComparedSettings, found: Differences) -> pd.DataFrame:
+def as_table(settings: ComparedSettings, from_setting: Differences) -> pd.DataFrame:
     """One row a setting: its keys, its mean, its difference with its interval, and what is shown."""
     import pandas as pd
 
@@ -139,15 +143,17 @@ def as_table(settings: ComparedSettings, found: Differences) -> pd.DataFrame:
         key.name: [None if code < 0 else key.levels[code] for code in settings.codes[:, at].tolist()]
         for at, key in enumerate(settings.keys)
     }
-    shown = np.where(found.is_worse, "worse", np.where(found.is_better, "better", "not shown")).astype(object)
-    shown[found.against] = "compared with"
+    shown = np.where(from_setting.is_worse, "worse", np.where(from_setting.is_better, "better", "not shown")).astype(
+        object
+    )
+    shown[from_setting.against] = "compared with"
     return pd.DataFrame(
         {
             **levels,
-            "mean": found.outcome.factor * settings.means[found.outcome.column],
-            "difference": found.mean,
-            "low": found.low,
-            "high": found.high,
+            "mean": from_setting.outcome.factor * settings.means[from_setting.outcome.column],
+            "difference": from_setting.mean,
+            "low": from_setting.low,
+            "high": from_setting.high,
             "shown": shown,
         }
     )
@@ -183,7 +189,7 @@ class Front:
 
 def front(settings: ComparedSettings, outcomes: Sequence[Outcome], seed: int = 0) -> Front:
     """The Pareto front of some outcomes: a setting dominates another if it is worse in none and better in one."""
-    is_on = on_front(np.column_stack([each.sign * settings.means[each.column] for each in outcomes]))
+    is_on = on_front(np.column_stack([outcome.sign * settings.means[outcome.column] for outcome in outcomes]))
     return Front(tuple(outcomes), is_on, _shares(settings, outcomes, seed))
 
 
@@ -196,9 +202,9 @@ def _shares(settings: ComparedSettings, outcomes: Sequence[Outcome], seed: int) 
     means = []
     for outcome in outcomes:
         values = settings.values[outcome.column]
-        known = np.isfinite(values)
-        count = times @ known.T
-        total = times @ np.where(known, values, 0.0).T
+        is_measured = np.isfinite(values)
+        count = times @ is_measured.T
+        total = times @ np.where(is_measured, values, 0.0).T
         means.append(outcome.sign * np.where(count > 0.0, total / np.maximum(count, 1.0), np.nan))
     on = sum(on_front(np.column_stack(draw)).astype(np.float64) for draw in zip(*means, strict=True))
     return np.asarray(on / RESAMPLES)
@@ -206,14 +212,14 @@ def _shares(settings: ComparedSettings, outcomes: Sequence[Outcome], seed: int) 
 
 def on_front(points: FloatArray) -> NDArray[np.bool_]:
     """Which points, shape (points, outcomes), no other dominates; less is better. A point with a NaN is not on it."""
-    there = np.flatnonzero(np.isfinite(points).all(axis=1))
-    ordered = there[np.lexsort(points[there].T[::-1])]
-    found = np.zeros(len(points), dtype=bool)
+    measured = np.flatnonzero(np.isfinite(points).all(axis=1))
+    ordered = measured[np.lexsort(points[measured].T[::-1])]
+    is_on = np.zeros(len(points), dtype=bool)
     while len(ordered):
         # The first in lexicographic order is dominated by none; remove what it dominates.
         first = points[ordered[0]]
-        left = points[ordered]
-        equal = (left == first).all(axis=1)
-        found[ordered[equal]] = True
-        ordered = ordered[(left < first).any(axis=1)]
-    return found
+        rest = points[ordered]
+        equal = (rest == first).all(axis=1)
+        is_on[ordered[equal]] = True
+        ordered = ordered[(rest < first).any(axis=1)]
+    return is_on

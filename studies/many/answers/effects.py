@@ -69,39 +69,39 @@ def bins(settings: ComparedSettings, place: int, most: int = MOST_LEVELS, count:
     edges = np.unique(np.nanquantile(values, np.linspace(0.0, 1.0, count + 1)))
     number = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
     number = np.where(codes < 0, -1, number)
-    middle = np.array([values[number == each].mean() for each in range(len(edges) - 1)])
+    middle = np.array([values[number == bin_number].mean() for bin_number in range(len(edges) - 1)])
     names = tuple(f"{low:.3g} to {high:.3g}".replace("-", "−") for low, high in pairwise(edges))
     return Bins(key, number, names, middle)
 
 
 def effect(settings: ComparedSettings, outcome: Outcome, place: int) -> Effect:
     """The effect of a key. The interval is that of the mean over settings, over the seeds that all settings have."""
-    given = bins(settings, place)
+    bins_of_key = bins(settings, place)
     values = outcome.factor * settings.values[outcome.column]
-    known = np.isfinite(values).any(axis=1) & (given.bin >= 0)
-    whole = np.isfinite(values[known]).all(axis=0)
-    count = len(given.names)
-    inside = given.bin[known][None, :] == np.arange(count)[:, None]
+    is_counted = np.isfinite(values).any(axis=1) & (bins_of_key.bin >= 0)
+    whole = np.isfinite(values[is_counted]).all(axis=0)
+    count = len(bins_of_key.names)
+    inside = bins_of_key.bin[is_counted][None, :] == np.arange(count)[:, None]
     in_bin = inside.sum(axis=1)
     weights = inside / np.maximum(in_bin, 1)[:, None]
-    mean = np.where(in_bin > 0, weights @ row_means(values[known]), np.nan)
+    mean = np.where(in_bin > 0, weights @ row_means(values[is_counted]), np.nan)
     middle, low, high = mean, *(np.full(count, np.nan),) * 2
     if whole.any():
         kind, *rest = settings.given(outcome)
-        by_seed, of, span_s = (weights @ each[known][:, whole] for each in rest)
-        middle, low, high, _ = settings.in_unit(bounds(kind, by_seed, CONFIDENCE, of, span_s), kind, outcome)
+        by_seed, sizes, span_s = (weights @ values_of[is_counted][:, whole] for values_of in rest)
+        middle, low, high, _ = settings.in_unit(bounds(kind, by_seed, CONFIDENCE, sizes, span_s), kind, outcome)
     low = np.maximum(low - middle + mean, 0.0 if outcome.is_rate else -np.inf)
-    return Effect(outcome, given, mean, low, high - middle + mean, in_bin)
+    return Effect(outcome, bins_of_key, mean, low, high - middle + mean, in_bin)
 
 
 def plane(settings: ComparedSettings, outcome: Outcome, across: int, up: int) -> MeansPlane:
     """The outcome over two keys, averaged over all other keys."""
     of_x, of_y = (bins(settings, place, count=8) for place in (across, up))
     means = outcome.factor * settings.means[outcome.column]
-    known = np.isfinite(means) & (of_x.bin >= 0) & (of_y.bin >= 0)
+    is_counted = np.isfinite(means) & (of_x.bin >= 0) & (of_y.bin >= 0)
     shape = (len(of_y.names), len(of_x.names))
-    cell = of_y.bin[known] * shape[1] + of_x.bin[known]
+    cell = of_y.bin[is_counted] * shape[1] + of_x.bin[is_counted]
     count = np.bincount(cell, minlength=shape[0] * shape[1])
-    total = np.bincount(cell, weights=means[known], minlength=shape[0] * shape[1])
+    total = np.bincount(cell, weights=means[is_counted], minlength=shape[0] * shape[1])
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return MeansPlane(outcome, of_x, of_y, mean.reshape(shape), count.reshape(shape))

@@ -83,7 +83,7 @@ def known_outcome(column: str) -> Outcome:
     """The outcome in a column of a run's summary; of a column that is none of `KNOWN`, under its own name."""
     if column.startswith(f"{OF_STAGE}."):
         return Outcome(column, f"accuracy of {column.partition('.')[2]}", "more")
-    return next((each for each in KNOWN if each.column == column), Outcome(column, column, "less"))
+    return next((outcome for outcome in KNOWN if outcome.column == column), Outcome(column, column, "less"))
 
 
 def figure_of(run: Mapping[str, Any], column: str) -> Any:
@@ -108,23 +108,23 @@ def has_figure(columns: Collection[str], column: str) -> bool:
     return column in columns or is_of_stage or is_replaced
 
 
-def find(given: Iterable[str | Outcome], columns: Sequence[str]) -> tuple[Outcome, ...]:
+def find(outcomes: Iterable[str | Outcome], columns: Sequence[str]) -> tuple[Outcome, ...]:
     """The outcomes, given as such or by column name. Raises ScenarioError for an unknown one or a missing column."""
-    known = {each.column: each for each in KNOWN}
-    found = []
-    for each in given:
-        if isinstance(each, str):
-            if each not in known:
+    by_column = {outcome.column: outcome for outcome in KNOWN}
+    chosen = []
+    for outcome in outcomes:
+        if isinstance(outcome, str):
+            if outcome not in by_column:
                 raise ScenarioError(
-                    f"outcomes: {each!r} is none that is known{did_you_mean(each, list(known))}; allowed: "
-                    f"{listed(list(known))}, or an Outcome that says whether less of it is better"
+                    f"outcomes: {outcome!r} is none that is known{did_you_mean(outcome, list(by_column))}; allowed: "
+                    f"{listed(list(by_column))}, or an Outcome that says whether less of it is better"
                 )
-            each = known[each]
-        if each.column not in columns:
+            outcome = by_column[outcome]
+        if outcome.column not in columns:
             raise ScenarioError(
-                f"outcomes: the table has no column {each.column!r}{did_you_mean(each.column, columns)}"
+                f"outcomes: the table has no column {outcome.column!r}{did_you_mean(outcome.column, columns)}"
             )
-        found.append(each)
-    if not found:
+        chosen.append(outcome)
+    if not chosen:
         raise ScenarioError("outcomes: none is given; at least one is needed")
-    return tuple(found)
+    return tuple(chosen)

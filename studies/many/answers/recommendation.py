@@ -200,21 +200,21 @@ class Recommendation:
 
     @property
     def _is_best_in_both(self) -> bool:
-        both = (self.cheapest, self.most_accurate)
-        return len({choice.name for choice in both if choice is not None}) == 1
+        choices = (self.cheapest, self.most_accurate)
+        return len({choice.name for choice in choices if choice is not None}) == 1
 
     @property
     def _known(self) -> str:
         """What is known of the choice, as the rest of its sentence."""
         assert self.choice is not None
         assert self.evidence is not None
-        known, late = "", self.evidence.late_at_most
+        words, late = "", self.evidence.late_at_most
         if self.choice.late.mean == 0.0 and isfinite(late):
-            known = f", so at most {100.0 * late:.2f} %{self._in_any_hour} ({100.0 * SURE:g} % sure)"
+            words = f", so at most {100.0 * late:.2f} %{self._in_any_hour} ({100.0 * SURE:g} % sure)"
         if not self.evidence.is_late_shown:
-            known += self._seeds_needed
+            words += self._seeds_needed
         limits = " and ".join(limit.text for limit in self.evidence.not_shown)
-        return known + (f"; {limits} is not shown, as its interval reaches beyond" if limits else "")
+        return words + (f"; {limits} is not shown, as its interval reaches beyond" if limits else "")
 
     @property
     def _seeds_needed(self) -> str:
@@ -230,9 +230,9 @@ class Recommendation:
         if best.requests == 0:
             return "Nothing is recommended: no request arrived."
         of_length = f" of {self.run_s:,.6g} s" if isfinite(self.run_s) else ""
-        seen = f"{_counted(best.requests, 'request')} in {_counted(self.seeds * self.loads, 'run')}{of_length}"
+        amount = f"{_counted(best.requests, 'request')} in {_counted(self.seeds * self.loads, 'run')}{of_length}"
         limit = f"{self.demand.late.text}{self._in_any_hour}"
-        return f"Nothing is recommended: {seen} cannot tell {limit}{self._seeds_needed}."
+        return f"Nothing is recommended: {amount} cannot tell {limit}{self._seeds_needed}."
 
     @property
     def _none(self) -> str:
@@ -259,11 +259,11 @@ class Recommendation:
             ("accuracy", self.most_accurate, self.tied_in_accuracy),
         ):
             if others and first is not None and self.demand.aim in (None, aim):
-                yield f"Not told apart from {first.name} in {aim}{how}: {listed([other.name for other in others])}."
+                yield f"Not told apart from {first.name} in {aim}{how}: {listed([tie.name for tie in others])}."
 
     @property
     def _dominated(self) -> str:
-        pairs = [f"{name} by {other}" for name, other in self.dominated.items()]
+        pairs = [f"{name} by {dominator}" for name, dominator in self.dominated.items()]
         return f"Dominated (no cheaper and no more accurate): {listed(pairs)}." if pairs else ""
 
     @property
@@ -278,9 +278,11 @@ class Recommendation:
 
     @property
     def _bounds(self) -> str:
-        what = "A bound and no choice, as it knows" if len(self.bounds) == 1 else "Bounds and no choices, as they know"
+        beginning = (
+            "A bound and no choice, as it knows" if len(self.bounds) == 1 else "Bounds and no choices, as they know"
+        )
         named = listed([f"{bound.name} ({bound.text})" for bound in self.bounds])
-        return f"{what} the load to come: {named}." if named else ""
+        return f"{beginning} the load to come: {named}." if named else ""
 
     @property
     def _seeds(self) -> str:
@@ -298,8 +300,8 @@ def listed(names: Sequence[str]) -> str:
     return comma.join(names[:MOST_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def _counted(number: float, what: str) -> str:
-    return f"{number:,.0f} {what}{'' if number == 1 else 's'}"
+def _counted(number: float, thing: str) -> str:
+    return f"{number:,.0f} {thing}{'' if number == 1 else 's'}"
 
 
 # ---- from settings to a recommendation ----
@@ -308,9 +310,9 @@ def _counted(number: float, what: str) -> str:
 def recommend_policy(summaries: Mapping[str, Mapping[int, Mapping[str, Any]]], demand: Demand) -> Recommendation:
     """Which policy to take, from the summaries of its runs by seed."""
     further = (MEAN_LATE.column, *demand.columns)
-    found = recommend(of_summaries("policy", summaries, (COST, ACCURACY, LATE), further), demand)
-    assert found is not None, "every summary has cost, accuracy and late requests"
-    return found
+    recommendation = recommend(of_summaries("policy", summaries, (COST, ACCURACY, LATE), further), demand)
+    assert recommendation is not None, "every summary has cost, accuracy and late requests"
+    return recommendation
 
 
 def recommend(settings: ComparedSettings, demand: Demand) -> Recommendation | None:
@@ -318,7 +320,9 @@ def recommend(settings: ComparedSettings, demand: Demand) -> Recommendation | No
     if any(outcome.column not in settings.values for outcome in (COST, ACCURACY, LATE)):
         return None
     settings = settings.only(np.flatnonzero(np.isfinite(settings.means[COST.column])))
-    choices, bounds = (settings.only(np.flatnonzero(of)) for of in (~settings.is_bound, settings.is_bound))
+    choices, bounds = (
+        settings.only(np.flatnonzero(is_of_kind)) for is_of_kind in (~settings.is_bound, settings.is_bound)
+    )
     met = choices.only(meeting(choices, demand))
     cheapest, most_accurate = _best(met, COST, ACCURACY), _best(met, ACCURACY, COST)
     best = most_accurate if demand.aim == "accuracy" else cheapest
@@ -337,7 +341,7 @@ def recommend(settings: ComparedSettings, demand: Demand) -> Recommendation | No
         most_accurate=None if most_accurate is None else _choice(met, most_accurate),
         tied_in_cost=ties[0],
         tied_in_accuracy=ties[1],
-        dominated={_name(met, one): _name(met, other) for one, other in worse.items()},
+        dominated={_name(met, loser): _name(met, dominator) for loser, dominator in worse.items()},
         missed=tuple(_missed(choices, demand)),
         unknown=tuple(_unknown(choices, demand)),
         bounds=tuple(_choice(bounds, place) for place in range(len(bounds))),
@@ -389,16 +393,17 @@ def _evidence(met: ComparedSettings, place: int, demand: Demand) -> Evidence:
         needed,
         is_enough=is_late_shown or isnan(requests) or min(span_s / BURST_S, requests) >= LEAST,
         not_shown=tuple(
-            each
-            for each in demand.limits
-            if each.outcome != LATE and not each.is_shown(_estimate(met, each.outcome, place))
+            limit_of_demand
+            for limit_of_demand in demand.limits
+            if limit_of_demand.outcome != LATE
+            and not limit_of_demand.is_shown(_estimate(met, limit_of_demand.outcome, place))
         ),
     )
 
 
 def _best(met: ComparedSettings, outcome: Outcome, then: Outcome) -> int | None:
     """The setting with the best mean, ties decided by a further outcome; None if there is none."""
-    keys = [each.sign * met.means[each.column] for each in (then, outcome)]
+    keys = [by.sign * met.means[by.column] for by in (then, outcome)]
     order = np.lexsort(keys)  # NaN comes last
     return int(order[0]) if np.isfinite(keys[1]).any() else None
 

@@ -100,42 +100,46 @@ class ComparedSettings:
 
     def estimate(self, outcome: Outcome, place: int) -> Estimate | None:
         """The mean over the seeds of a setting, with its interval, in the outcome's unit."""
-        found = self.bounds(outcome, np.array([place]))
-        return None if np.isnan(found.mean[0]) else Estimate(*(float(each[0]) for each in found[:3]))
+        bounds = self.bounds(outcome, np.array([place]))
+        return None if np.isnan(bounds.mean[0]) else Estimate(*(float(ends[0]) for ends in bounds[:3]))
 
     def bounds(self, outcome: Outcome, places: IntArray) -> IntervalBounds:
         """As `estimate`, for some settings."""
-        kind, values, of, span_s = self.given(outcome)
-        found = bounds(kind, values[places], CONFIDENCE, of[places], span_s[places])
-        return self.in_unit(found, kind, outcome)
+        kind, values, sizes, span_s = self.given(outcome)
+        intervals = bounds(kind, values[places], CONFIDENCE, sizes[places], span_s[places])
+        return self.in_unit(intervals, kind, outcome)
 
     def differences(self, outcome: Outcome, against: int, confidence: float) -> IntervalBounds:
         """The differences of all settings from the one at `against`, seed by seed, in the outcome's unit."""
-        kind, values, of, span_s = self.given(outcome)
-        return self.in_unit(differences(kind, values, values[against][None], confidence, of, span_s), kind, outcome)
+        kind, values, sizes, span_s = self.given(outcome)
+        return self.in_unit(differences(kind, values, values[against][None], confidence, sizes, span_s), kind, outcome)
 
     def given(self, outcome: Outcome) -> tuple[FigureKind, FloatArray, FloatArray, FloatArray]:
         """The arguments of `intervals.bounds` for all settings: the kind, the values, and the sizes of the runs."""
         kind, values = kind_of(outcome.column), self.values[outcome.column]
         unknown = np.full(values.shape, np.nan)
         sizes = ("hour_requests", "hour_s") if kind.is_of_an_hour else (kind.of or "", "duration_s")
-        of, span_s = (self.sizes.get(size, unknown) for size in sizes)
+        requests, span_s = (self.sizes.get(size, unknown) for size in sizes)
         kind = kind if outcome.is_rate else replace(kind, least=-np.inf)
-        return kind, values * (self.loads if kind.is_count else 1), of, span_s
+        return kind, values * (self.loads if kind.is_count else 1), requests, span_s
 
-    def in_unit(self, found: IntervalBounds, kind: FigureKind, outcome: Outcome) -> IntervalBounds:
+    def in_unit(self, intervals: IntervalBounds, kind: FigureKind, outcome: Outcome) -> IntervalBounds:
         """The result of `intervals.bounds` in the outcome's unit."""
         factor = outcome.factor / (self.loads if kind.is_count else 1)
-        return IntervalBounds(factor * found.mean, factor * found.low, factor * found.high, found.events)
+        return IntervalBounds(
+            factor * intervals.mean, factor * intervals.low, factor * intervals.high, intervals.events
+        )
 
     def differs(self, outcome: Outcome) -> bool:
         """Whether any two settings have different means of an outcome."""
-        known = self.means[outcome.column]
-        return len(np.unique(known[np.isfinite(known)])) > 1
+        means = self.means[outcome.column]
+        return len(np.unique(means[np.isfinite(means)])) > 1
 
     def only(self, places: IntArray) -> ComparedSettings:
         """Some of the settings, in the order of `places`."""
-        values, sizes = ({name: of[places] for name, of in given.items()} for given in (self.values, self.sizes))
+        values, sizes = (
+            {name: rows[places] for name, rows in by_name.items()} for by_name in (self.values, self.sizes)
+        )
         return replace(self, codes=self.codes[places], values=values, sizes=sizes, is_bound=self.is_bound[places])
 
     def title(self, place: int) -> str:
@@ -149,29 +153,29 @@ class ComparedSettings:
         levels = np.array([*self.keys[place].levels, np.nan], dtype=np.float64)
         return np.asarray(levels[self.codes[:, place]])
 
-    def find(self, wanted: Mapping[str, Any]) -> int:
+    def find(self, values: Mapping[str, Any]) -> int:
         """The place of the setting with these values. Raises ScenarioError if none, or more than one, has them."""
         names = [key.name for key in self.keys]
-        there = np.ones(len(self), dtype=bool)
-        for name, value in wanted.items():
+        is_match = np.ones(len(self), dtype=bool)
+        for name, value in values.items():
             if name not in names:
                 raise ScenarioError(f"{name}: is not a key that varies{did_you_mean(name, names)}")
             at = names.index(name)
             level = _level(value, self.keys[at].is_number)
             if level not in self.keys[at].levels:
                 raise ScenarioError(f"{name}: no setting has the value {value!r}")
-            there &= self.codes[:, at] == self.keys[at].levels.index(level)
-        found = np.flatnonzero(there)
-        if len(found) != 1:
-            raise ScenarioError(f"{len(found) or 'no'} settings have {dict(wanted)}; name values that one alone has")
-        return int(found[0])
+            is_match &= self.codes[:, at] == self.keys[at].levels.index(level)
+        matches = np.flatnonzero(is_match)
+        if len(matches) != 1:
+            raise ScenarioError(f"{len(matches) or 'no'} settings have {dict(values)}; name values that one alone has")
+        return int(matches[0])
 
 
 def row_means(values: FloatArray) -> FloatArray:
     """The mean of each row without its NaNs; NaN for a row of NaNs only."""
-    known = np.isfinite(values)
-    count = known.sum(axis=1)
-    total = np.where(known, values, 0.0).sum(axis=1)
+    is_measured = np.isfinite(values)
+    count = is_measured.sum(axis=1)
+    total = np.where(is_measured, values, 0.0).sum(axis=1)
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
@@ -194,10 +198,10 @@ def read(
     if not len(ended):
         raise ScenarioError(f"the table has no finished run{f'; {len(table)} failed' if len(table) else ''}")
     titles = _titles(keys)
-    found, codes = [], []
+    keys_of_table, codes = [], []
     for name, title in zip(keys, titles, strict=True):
         key, of_key = _key(name, title, ended[name].tolist())
-        found.append(key)
+        keys_of_table.append(key)
         codes.append(of_key)
     matrix = np.array(codes, dtype=np.int64).reshape(len(keys), len(ended)).T
     rows, setting = _numbered(matrix)
@@ -209,7 +213,9 @@ def read(
 
     def by_setting(figures: Sequence[Any]) -> FloatArray:
         values = np.full((len(rows), len(seeds)), np.nan)
-        values[setting, seed] = np.array([nan if _is_missing(each) else each for each in figures], dtype=np.float64)
+        values[setting, seed] = np.array(
+            [nan if _is_missing(figure) else figure for figure in figures], dtype=np.float64
+        )
         return values
 
     figures = {outcome.column: ended[outcome.column].tolist() for outcome in outcomes}
@@ -221,7 +227,7 @@ def read(
         ended["knows_future"].eq(True).to_numpy() if "knows_future" in columns else np.zeros(len(ended), bool)
     )
     return ComparedSettings(
-        tuple(found),
+        tuple(keys_of_table),
         matrix[rows],
         tuple(outcomes),
         tuple(seeds.tolist()),
@@ -271,17 +277,17 @@ def _with_hours(sizes: dict[str, FloatArray]) -> dict[str, FloatArray]:
 def varied(table: pd.DataFrame, names: Iterable[str]) -> tuple[str, ...]:
     """Those of some columns that have more than one value in a table. Text columns equivalent to an earlier column,
     such as the trace of a workload, are left out."""
-    found: list[str] = []
-    seen: list[list[int]] = []
+    varying: list[str] = []
+    kinds_before: list[list[int]] = []
     for name in names:
         if name not in table.columns:
             continue
         key, codes = _key(name, name, table[name].tolist())
         kinds = _numbered(codes[:, None])[1].tolist()
-        if max(kinds, default=0) and (key.is_number or kinds not in seen):
-            seen.append(kinds)
-            found.append(name)
-    return tuple(found)
+        if max(kinds, default=0) and (key.is_number or kinds not in kinds_before):
+            kinds_before.append(kinds)
+            varying.append(name)
+    return tuple(varying)
 
 
 def over_loads(settings: ComparedSettings) -> ComparedSettings | None:
@@ -301,17 +307,17 @@ def over_loads(settings: ComparedSettings) -> ComparedSettings | None:
     if len(settings) != len(rows) * loads:
         return None
 
-    def by_load(given: FloatArray) -> FloatArray:
-        found = np.full((len(rows), loads, len(settings.seeds)), np.nan)
-        found[choice, load] = given
-        return found
+    def by_load(of_setting: FloatArray) -> FloatArray:
+        of_loads = np.full((len(rows), loads, len(settings.seeds)), np.nan)
+        of_loads[choice, load] = of_setting
+        return of_loads
 
     return replace(
         settings,
         keys=tuple(settings.keys[at] for at in chosen),
         codes=settings.codes[rows][:, chosen],
-        values={column: by_load(given).mean(axis=1) for column, given in settings.values.items()},
-        sizes={name: by_load(given).sum(axis=1) for name, given in settings.sizes.items()},
+        values={column: by_load(of_setting).mean(axis=1) for column, of_setting in settings.values.items()},
+        sizes={name: by_load(of_setting).sum(axis=1) for name, of_setting in settings.sizes.items()},
         is_bound=np.isin(np.arange(len(rows)), choice[settings.is_bound]),
         loads=loads,
     )
@@ -328,16 +334,16 @@ def _numbered(codes: IntArray) -> tuple[IntArray, IntArray]:
     return first[order], place[kind.reshape(-1)]
 
 
-def _key(name: str, title: str, given: list[Any]) -> tuple[Key, IntArray]:
+def _key(name: str, title: str, values: list[Any]) -> tuple[Key, IntArray]:
     """The key of a column, and the codes of its values."""
-    present = [value for value in given if not _is_missing(value)]
+    present = [value for value in values if not _is_missing(value)]
     is_number = bool(present) and all(
         isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_) for value in present
     )
-    known = dict.fromkeys(_level(value, is_number) for value in present)
-    levels = sorted(known) if is_number else list(known)
+    distinct = dict.fromkeys(_level(value, is_number) for value in present)
+    levels = sorted(distinct) if is_number else list(distinct)
     places = {level: place for place, level in enumerate(levels)}
-    codes = [-1 if _is_missing(value) else places[_level(value, is_number)] for value in given]
+    codes = [-1 if _is_missing(value) else places[_level(value, is_number)] for value in values]
     return Key(name, title, tuple(levels), is_number), np.array(codes, dtype=np.int64)
 
 
@@ -365,4 +371,4 @@ def _is_missing(value: Any) -> bool:
 def _titles(names: Sequence[str]) -> list[str]:
     """The last parts of dotted names (`predictor` of `policy.predictor.name`), unless two would be equal."""
     short = [name.removesuffix(".name").rpartition(".")[2] for name in names]
-    return [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]
+    return [last if short.count(last) == 1 else name for last, name in zip(short, names, strict=True)]

@@ -82,12 +82,12 @@ class Removals:
 
     def changes(self, cause: str) -> dict[str, Any]:
         """The keys that removing a cause alone changes, with their new values; the whole policy if it is replaced."""
-        before, after = (each.as_dict() for each in (self.without(()), self.without([cause])))
-        found = {key: value for key, value in after.items() if key != "policy" and before[key] != value}
+        before, after = (scenario.as_dict() for scenario in (self.without(()), self.without([cause])))
+        changed = {key: value for key, value in after.items() if key != "policy" and before[key] != value}
         own, then = before["policy"], after["policy"]
         if then["name"] != own["name"]:
-            return {**found, "policy": then}
-        return {**found, **{f"policy.{key}": value for key, value in then.items() if own.get(key, ...) != value}}
+            return {**changed, "policy": then}
+        return {**changed, **{f"policy.{key}": value for key, value in then.items() if own.get(key, ...) != value}}
 
     def _own(self, removed: Collection[str]) -> dict[str, Any]:
         policy = {"name": self.name, **self.given}
@@ -125,22 +125,22 @@ class Removals:
     def _true_load(self) -> Any:
         """The oracle predictor for the same figure of the load: its busiest second or its mean."""
         described = self.effective.get("predictor")
-        of = described.get("of") if isinstance(described, Mapping) else None
-        return {"name": "oracle", **({"of": of} if of else {})}
+        statistic = described.get("of") if isinstance(described, Mapping) else None
+        return {"name": "oracle", **({"of": statistic} if statistic else {})}
 
 
 def removals(scenario: Scenario, policy: Policy) -> Removals:
     """How the causes of a scenario's loss are removed; `policy` is the scenario's policy."""
     name, own = split_spec(scenario.policy.name)
-    given = {**own, **scenario.policy.parameters}
-    effective = {**describe(policy)["parameters"], **given}
-    kept = {}
+    parameters = {**own, **scenario.policy.parameters}
+    effective = {**describe(policy)["parameters"], **parameters}
+    not_alone = {}
     predictor = effective.get("predictor")
     named = predictor.get("name") if isinstance(predictor, Mapping) else predictor
     if not takes(name, "predictor"):
-        kept[FORECAST] = "it takes no predictor"
-    elif "predictor" not in given and named not in PREDICTORS:
-        kept[FORECAST] = "it does not say which predictor it has"
+        not_alone[FORECAST] = "it takes no predictor"
+    elif "predictor" not in parameters and named not in PREDICTORS:
+        not_alone[FORECAST] = "it does not say which predictor it has"
     if not any(takes(name, key) and key in effective for key in WITHOUT_CAUTION):
-        kept[CAUTION] = f"it has none of {', '.join(WITHOUT_CAUTION)}"
-    return Removals(scenario, name, given, effective, kept)
+        not_alone[CAUTION] = f"it has none of {', '.join(WITHOUT_CAUTION)}"
+    return Removals(scenario, name, parameters, effective, not_alone)

@@ -127,10 +127,10 @@ class OfPolicy:
             CauseCost(
                 cause,
                 figure,
-                _mean(each[cause].mean for each in shares),
-                _mean(each[cause].in_order for each in shares).mean,
-                min(each[cause].least for each in shares),
-                max(each[cause].most for each in shares),
+                _mean(of_run[cause].mean for of_run in shares),
+                _mean(of_run[cause].in_order for of_run in shares).mean,
+                min(of_run[cause].least for of_run in shares),
+                max(of_run[cause].most for of_run in shares),
             )
             for cause in CAUSES
             if cause in shares[0]
@@ -139,7 +139,7 @@ class OfPolicy:
     def of_oracle(self, figure: LossFigure) -> dict[str, float]:
         """Cause of the world -> its cost to the oracle itself."""
         shares = [loss.of_oracle(figure) for loss in self.losses]
-        return {cause: _mean(each[cause].mean for each in shares).mean for cause in shares[0]}
+        return {cause: _mean(of_run[cause].mean for of_run in shares).mean for cause in shares[0]}
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ class Losses:
     def where(self) -> str:
         """The pipeline and the load, in words; their number if there are several."""
         pipelines, traces = (
-            list(dict.fromkeys(getattr(of.scenario, key) for of in self.policies)) for key in ("pipeline", "trace")
+            list(dict.fromkeys(getattr(policy.scenario, key) for policy in self.policies))
+            for key in ("pipeline", "trace")
         )
         of_pipelines = pipelines[0] if len(pipelines) == 1 else f"{len(pipelines)} pipelines"
         return f"{of_pipelines} on {traces[0] if len(traces) == 1 else f'{len(traces)} loads'}"
@@ -164,27 +165,31 @@ def explain_losses(
     """The losses of runs against the oracle, by cause; `jobs`, `on` and `progress`: as in `Running`.
 
     Each run is repeated without every set of its removable causes, at most 32 times. Raises ScenarioError for no runs
-    and for one that fails, whose policy it names, and as `prepare` and `Session.executor`.
+    and for one that fails, whose policy it names, and as `prepare` and `RunsSession.executor`.
     """
     if not runs:
         raise ScenarioError("there are no runs to explain")
     all_named, keys = _named(runs), Keys()
     of_runs = [_removals_of(run.scenario) for run in all_named]
-    plans = [_planned(of, keys) for of in of_runs]
+    plans = [_planned(run_removals, keys) for run_removals in of_runs]
     plan = {
-        planned.key: (f"{of.scenario.policy.name}, seed {of.scenario.seed}", planned)
-        for of, of_run in zip(of_runs, plans, strict=True)
+        planned.key: (f"{run_removals.scenario.policy.name}, seed {run_removals.scenario.seed}", planned)
+        for run_removals, of_run in zip(of_runs, plans, strict=True)
         for planned in of_run.values()
     }
     with begun(Running(None, jobs, on, progress), {}, "summary") as session:
         with session.executor(run.scenario for run in all_named) as make_runs, session.ended_by_failure(plan.values()):
             make_runs((planned for _, planned in plan.values()), len(plan))
-        found = session.store.summaries(list(plan))
-        summaries = {key: summary for key, summary in found.items() if isinstance(summary, dict)}
+        by_key = session.store.summaries(list(plan))
+        summaries = {key: summary for key, summary in by_key.items() if isinstance(summary, dict)}
     groups: dict[Hashable, list[Loss]] = {}
-    for run, of, planned in zip(all_named, of_runs, plans, strict=True):
-        left = {removed: _figures(summaries[one.key], CHANGE in removed) for removed, one in planned.items()}
-        groups.setdefault(run.group, []).append(Loss(of.scenario, of, left, _recorded(run.summary)))
+    for run, run_removals, planned in zip(all_named, of_runs, plans, strict=True):
+        figures_by_removed = {
+            removed: _figures(summaries[planned_run.key], CHANGE in removed) for removed, planned_run in planned.items()
+        }
+        groups.setdefault(run.group, []).append(
+            Loss(run_removals.scenario, run_removals, figures_by_removed, _recorded(run.summary))
+        )
     title = named_runs.titles(all_named)
     return Losses(tuple(OfPolicy(title[group], tuple(losses)) for group, losses in groups.items()))
 
@@ -196,9 +201,9 @@ def estimated_s(runs: Sequence[RunData | NamedRun], jobs: int) -> float:
     """
     keys, tried = Keys(), []
     for place in sorted({0, len(runs) // 2, len(runs) - 1}):
-        of = _removals_of(runs[place].scenario)
-        plan = _planned(of, keys)
-        tried += [plan[frozenset()], plan[frozenset(of.causes)]]  # itself, and the oracle, which takes longest
+        run_removals = _removals_of(runs[place].scenario)
+        plan = _planned(run_removals, keys)
+        tried += [plan[frozenset()], plan[frozenset(run_removals.causes)]]  # itself, and the slowest, the oracle
     mark = uuid4().hex
     make("summary", mark, tried[:1])  # warm-up
     run_s = make("summary", mark, tried).took_s / len(tried)
@@ -213,12 +218,12 @@ def _removals_of(scenario: Scenario) -> Removals:
     return removals(scenario, prepare(scenario).policy)
 
 
-def _planned(of: Removals, keys: Keys) -> dict[Causes, PlannedRun]:
+def _planned(run_removals: Removals, keys: Keys) -> dict[Causes, PlannedRun]:
     """The runs without each set of causes, which the programme of the oracle with all of the world's judges."""
-    judge = of.without([cause for cause in of.causes if cause not in WORLD])
+    judge = run_removals.without([cause for cause in run_removals.causes if cause not in WORLD])
     planned = {}
-    for removed in subsets(of.causes):
-        scenario = of.without(removed)
+    for removed in subsets(run_removals.causes):
+        scenario = run_removals.without(removed)
         key = key_of(f"{keys.shared(scenario)}\n{judge.digest}", scenario.seed)
         planned[removed] = PlannedRun(key, scenario.as_dict(), judge.as_dict())
     return planned
@@ -237,9 +242,9 @@ def _recorded(summary: Mapping[str, Any]) -> Values:
 
 
 def _mean(values: Iterable[float]) -> Estimate:
-    found = estimate(values)
-    assert found is not None, "a policy has a run"
-    return found
+    mean = estimate(values)
+    assert mean is not None, "a policy has a run"
+    return mean
 
 
 # The figures of a run: the realised objective of its programme, and its components.
@@ -327,16 +332,18 @@ def subsets(causes: Sequence[str]) -> list[Causes]:
     return [frozenset(chosen) for size in range(len(causes) + 1) for chosen in combinations(causes, size)]
 
 
-def shared_out(causes: Sequence[str], left: Callable[[Causes], float]) -> dict[str, CauseShare]:
+def shared_out(causes: Sequence[str], left_without: Callable[[Causes], float]) -> dict[str, CauseShare]:
     """Cause -> its share of the whole difference, `left(frozenset())`; `causes` are in the stated order of removal."""
     count = len(causes)
-    found = {}
+    shares = {}
     for place, cause in enumerate(causes):
-        others = [other for other in causes if other != cause]
-        taken = {removed: left(removed) - left(removed | {cause}) for removed in subsets(others)}
+        others = [present for present in causes if present != cause]
+        taken_off = {removed: left_without(removed) - left_without(removed | {cause}) for removed in subsets(others)}
         mean = sum(
             factorial(len(removed)) * factorial(count - len(removed) - 1) / factorial(count) * off
-            for removed, off in taken.items()
+            for removed, off in taken_off.items()
         )
-        found[cause] = CauseShare(mean, taken[frozenset(causes[:place])], min(taken.values()), max(taken.values()))
-    return found
+        shares[cause] = CauseShare(
+            mean, taken_off[frozenset(causes[:place])], min(taken_off.values()), max(taken_off.values())
+        )
+    return shares

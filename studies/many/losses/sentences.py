@@ -30,61 +30,61 @@ MEANINGS = {
 """The meaning of each cause, as the rest of its title."""
 
 
-def headline(of: OfPolicy) -> str:
+def headline(policy: OfPolicy) -> str:
     """The difference in one sentence."""
-    run, oracle, lost = of.mean(OBJECTIVE), of.mean_of_oracle(OBJECTIVE), -of.difference(OBJECTIVE).mean
+    run, oracle, lost = policy.mean(OBJECTIVE), policy.mean_of_oracle(OBJECTIVE), -policy.difference(OBJECTIVE).mean
     figures = f"an objective of {number(run, 3)} where the oracle has {number(oracle, 3)}"
     if _is_nothing(lost, OBJECTIVE):
-        return f"{of.policy} has {figures}: it has lost nothing."
-    others = _others([(figure, of.difference(figure).mean) for figure in FIGURES[1:]])
-    what = f"{number(lost, 3)} are lost" if lost > 0 else f"{number(-lost, 3)} more than the oracle"
-    bought = f" {BOUGHT}" if is_bought(of) else ""
-    return f"{of.policy} has {figures}: {what}{f', with {others}' if others else ''}.{bought}"
+        return f"{policy.policy} has {figures}: it has lost nothing."
+    others = _others([(figure, policy.difference(figure).mean) for figure in FIGURES[1:]])
+    words = f"{number(lost, 3)} are lost" if lost > 0 else f"{number(-lost, 3)} more than the oracle"
+    bought = f" {BOUGHT}" if is_bought(policy) else ""
+    return f"{policy.policy} has {figures}: {words}{f', with {others}' if others else ''}.{bought}"
 
 
 BOUGHT = "What is gained is bought with violations of the SLA, which the objective does not count."
 
 
-def is_bought(of: OfPolicy) -> bool:
+def is_bought(policy: OfPolicy) -> bool:
     """Whether a policy has both a higher objective and more violations of the SLA than the oracle."""
-    gained, violations = of.difference(OBJECTIVE).mean, of.difference(VIOLATIONS).mean
+    gained, violations = policy.difference(OBJECTIVE).mean, policy.difference(VIOLATIONS).mean
     return gained > 0 < violations and not (_is_nothing(gained, OBJECTIVE) or _is_nothing(violations, VIOLATIONS))
 
 
-def of_causes(of: OfPolicy) -> list[str]:
+def of_causes(policy: OfPolicy) -> list[str]:
     """One sentence for each cause: its cost, how that depends on the order, and in which figures."""
-    parts = {figure: {part.cause: part for part in of.parts(figure)} for figure in FIGURES}
-    lost = -of.difference(OBJECTIVE).mean
+    parts = {figure: {part.cause: part for part in policy.parts(figure)} for figure in FIGURES}
+    lost = -policy.difference(OBJECTIVE).mean
     costs = [-part.mean.mean for part in parts[OBJECTIVE].values()]
     lost = fsum(cost for cost in costs if cost * lost > 0.0)  # without what other causes gain: never above 100 %
-    own = of.of_oracle(OBJECTIVE)
-    found = []
+    own = policy.of_oracle(OBJECTIVE)
+    sentences = []
     for cause in CAUSES:
-        if cause in of.kept:
-            found.append(f"{TITLES[cause]} cannot be told apart from the planning model: {of.kept[cause]}.")
+        if cause in policy.kept:
+            sentences.append(f"{TITLES[cause]} cannot be told apart from the planning model: {policy.kept[cause]}.")
             continue
         others = [(figure, parts[figure][cause].mean.mean) for figure in FIGURES[1:]]
-        found.append(_sentence(parts[OBJECTIVE][cause], lost, others, own.get(cause)))
-    return found
+        sentences.append(_sentence(parts[OBJECTIVE][cause], lost, others, own.get(cause)))
+    return sentences
 
 
 def _sentence(part: CauseCost, lost: float, others: list[tuple[LossFigure, float]], of_oracle: float | None) -> str:
     cost = -part.mean.mean
     amount = f"{number(abs(cost), 3)} of the objective"
     if of_oracle is None:
-        what = f"costs {amount}" if cost > 0 else f"gains {amount}"
-        what = "costs nothing" if _is_nothing(cost, OBJECTIVE) else what
+        title = f"costs {amount}" if cost > 0 else f"gains {amount}"
+        title = "costs nothing" if _is_nothing(cost, OBJECTIVE) else title
     else:
         own = f"than it costs the oracle ({number(-of_oracle, 3)})"
-        what = f"costs {amount} {'more' if cost > 0 else 'less'} {own}"
-        what = f"costs no more {own}" if _is_nothing(cost, OBJECTIVE) else what
+        title = f"costs {amount} {'more' if cost > 0 else 'less'} {own}"
+        title = f"costs no more {own}" if _is_nothing(cost, OBJECTIVE) else title
     if not _is_nothing(lost, OBJECTIVE) and 100.0 * cost / lost >= 0.5:
-        what += f", {number(100.0 * cost / lost, 0)} % of the {'loss' if lost > 0 else 'gain'}"
-    said = _others(others)
+        title += f", {number(100.0 * cost / lost, 0)} % of the {'loss' if lost > 0 else 'gain'}"
+    words = _others(others)
     ordered = ""
     if not _is_nothing(part.most - part.least, OBJECTIVE):
         ordered = f" (from {number(-part.most, 3)} to {number(-part.least, 3)}, depending on what is removed before)"
-    return f"{TITLES[part.cause]} {what}{ordered}{f': {said}' if said else ''}."
+    return f"{TITLES[part.cause]} {title}{ordered}{f': {words}' if words else ''}."
 
 
 def _others(differences: list[tuple[LossFigure, float]]) -> str:
@@ -100,24 +100,24 @@ def _is_nothing(value: float, figure: LossFigure) -> bool:
     return not isfinite(value) or abs(value) < 0.5 * 10.0**-figure.decimals
 
 
-def order(of: OfPolicy) -> str:
+def order(policy: OfPolicy) -> str:
     """The stated order of removal, as a sentence."""
-    titles = [TITLES[cause].lower() for cause in of.losses[0].removals.causes]
+    titles = [TITLES[cause].lower() for cause in policy.losses[0].removals.causes]
     return f"The stated order of removal: {', '.join(titles)}."
 
 
-def recorded(of: OfPolicy) -> str:
+def recorded(policy: OfPolicy) -> str:
     """How the given runs differ from the same runs simulated anew; empty if they do not."""
-    given, again = of.losses[0].recorded, of.losses[0].run
-    said = _others([(figure, given[figure.key] - again[figure.key]) for figure in FIGURES if figure.key in given])
-    return f"The run itself had {said} than it has simulated now, which is not explained here." if said else ""
+    figures, again = policy.losses[0].recorded, policy.losses[0].run
+    words = _others([(figure, figures[figure.key] - again[figure.key]) for figure in FIGURES if figure.key in figures])
+    return f"The run itself had {words} than it has simulated now, which is not explained here." if words else ""
 
 
-def removal(of: OfPolicy, cause: str) -> str:
+def removal(policy: OfPolicy, cause: str) -> str:
     """The changes of keys that remove a cause."""
-    if cause in of.kept:
-        return f"not alone: {of.kept[cause]}"
-    changes = of.losses[0].removals.changes(cause)
+    if cause in policy.kept:
+        return f"not alone: {policy.kept[cause]}"
+    changes = policy.losses[0].removals.changes(cause)
     texts = [f"{key}: {_value(value)}" for key, value in changes.items()]
     if cause == CHANGE:
         texts.append("cost: planned_cost_mean_cores in place of cost_mean_cores")
@@ -128,30 +128,30 @@ def _value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def table_row(of: OfPolicy, cause: str) -> list[str]:
+def table_row(policy: OfPolicy, cause: str) -> list[str]:
     """The signed share of a cause in each difference, and in the objective's for the stated order and for any."""
-    found = {figure: next(part for part in of.parts(figure) if part.cause == cause) for figure in FIGURES}
-    objective = found[OBJECTIVE]
+    parts = {figure: next(part for part in policy.parts(figure) if part.cause == cause) for figure in FIGURES}
+    objective = parts[OBJECTIVE]
     return [
-        *(_signed(found[figure].mean, figure) for figure in FIGURES),
+        *(_signed(parts[figure].mean, figure) for figure in FIGURES),
         plus(objective.in_order, 3),
         f"{plus(objective.least, 3)} to {plus(objective.most, 3)}",
     ]
 
 
-def difference_row(of: OfPolicy) -> list[str]:
+def difference_row(policy: OfPolicy) -> list[str]:
     """The whole differences, in a row like `table_row`."""
-    return [*(_signed(of.difference(figure), figure) for figure in FIGURES), "", ""]
+    return [*(_signed(policy.difference(figure), figure) for figure in FIGURES), "", ""]
 
 
-def overview_row(of: OfPolicy) -> list[str]:
+def overview_row(policy: OfPolicy) -> list[str]:
     """The objective lost, in all and to each cause; then the other figures' differences from the oracle's."""
-    parts = {part.cause: part.mean.mean for part in of.parts(OBJECTIVE)}
-    whole = of.difference(OBJECTIVE)
+    parts = {part.cause: part.mean.mean for part in policy.parts(OBJECTIVE)}
+    whole = policy.difference(OBJECTIVE)
     return [
         _signed(Estimate(-whole.mean, -whole.high, -whole.low), OBJECTIVE),
         *(plus(-parts[cause], OBJECTIVE.decimals) if cause in parts else "" for cause in CAUSES),
-        *(plus(of.difference(figure).mean, figure.decimals) for figure in FIGURES[1:]),
+        *(plus(policy.difference(figure).mean, figure.decimals) for figure in FIGURES[1:]),
     ]
 
 
@@ -163,8 +163,8 @@ _INTERVALS = "Intervals over seeds are Student's; of violations that only some s
 
 def intervals(policies: Sequence[OfPolicy]) -> str:
     """A remark on the intervals over seeds; empty if there are none."""
-    several = [of for of in policies if len(of.losses) > 1]
-    return f"{_INTERVALS} {held_fixed(of.scenario.trace for of in several)}".rstrip() if several else ""
+    several = [policy for policy in policies if len(policy.losses) > 1]
+    return f"{_INTERVALS} {held_fixed(policy.scenario.trace for policy in several)}".rstrip() if several else ""
 
 
 NOT_ALONE = "Empty: cannot be told apart from planning."
@@ -181,36 +181,36 @@ def _signed(value: Estimate, figure: LossFigure) -> str:
     return f"{text} ± {number(value.high - value.mean, figure.decimals)}" if value.has_interval else text
 
 
-def as_dict(found: Losses) -> dict[str, Any]:
+def as_dict(losses: Losses) -> dict[str, Any]:
     """Everything, ready for JSON: differences are the run's figure less the oracle's."""
     return {
         "policies": [
             {
-                "policy": of.policy,
-                "pipeline": of.scenario.pipeline,
-                "trace": of.scenario.trace,
-                "seeds": of.seeds,
-                "run": {figure.key: _plain(of.mean(figure)) for figure in FIGURES},
-                "oracle": {figure.key: _plain(of.mean_of_oracle(figure)) for figure in FIGURES},
-                "difference": {figure.key: _plain(of.difference(figure).mean) for figure in FIGURES},
-                "order": list(of.losses[0].removals.causes),
-                "causes": _causes(of),
-                "not_removed": dict(of.kept),
-                "headline": headline(of),
-                "sentences": of_causes(of),
+                "policy": policy.policy,
+                "pipeline": policy.scenario.pipeline,
+                "trace": policy.scenario.trace,
+                "seeds": policy.seeds,
+                "run": {figure.key: _plain(policy.mean(figure)) for figure in FIGURES},
+                "oracle": {figure.key: _plain(policy.mean_of_oracle(figure)) for figure in FIGURES},
+                "difference": {figure.key: _plain(policy.difference(figure).mean) for figure in FIGURES},
+                "order": list(policy.losses[0].removals.causes),
+                "causes": _causes(policy),
+                "not_removed": dict(policy.kept),
+                "headline": headline(policy),
+                "sentences": of_causes(policy),
             }
-            for of in found.policies
+            for policy in losses.policies
         ],
     }
 
 
-def _causes(of: OfPolicy) -> dict[str, Any]:
+def _causes(policy: OfPolicy) -> dict[str, Any]:
     causes: dict[str, Any] = {}
     for figure in FIGURES:
-        oracle = of.of_oracle(figure)
-        for part in of.parts(figure):
-            about = causes.setdefault(part.cause, {"removed_by": removal(of, part.cause)})
-            about[figure.key] = {
+        oracle = policy.of_oracle(figure)
+        for part in policy.parts(figure):
+            words = causes.setdefault(part.cause, {"removed_by": removal(policy, part.cause)})
+            words[figure.key] = {
                 **{name: _plain(value) for name, value in _shares(part).items()},
                 **({"of_oracle": _plain(oracle[part.cause])} if part.cause in WORLD else {}),
             }

@@ -60,18 +60,18 @@ def bounded(findings: Findings, setting: str) -> Iterator[Bounded]:
             continue
         programme = _programme(cell)
         best, violations = objective(cell, programme), cell.mean("sla_violation_rate", 100.0)
-        others = [other for system in findings.systems if (other := findings.cell(setting, workload, system))]
+        others = [beside for system in findings.systems if (beside := findings.cell(setting, workload, system))]
         yield Bounded(
             cell,
             sum(value or 0.0 for value in best.values()) / len(best),
             tuple(
                 Distance(
-                    other.system,
-                    paired_difference(objective(other, programme), best),
-                    other.mean("sla_violation_rate", 100.0) - violations,
+                    beside.system,
+                    paired_difference(objective(beside, programme), best),
+                    beside.mean("sla_violation_rate", 100.0) - violations,
                 )
-                for other in others
-                if other is not cell
+                for beside in others
+                if beside is not cell
             ),
         )
 
@@ -80,7 +80,7 @@ def objective(cell: StudyCell, programme: Programme) -> Values:
     """The realised objective, by seed."""
     return {
         seed: programme.alpha
-        * sum(each.share * programme.accuracy_of(each.variants) for each in outcome.configurations)
+        * sum(decided.share * programme.accuracy_of(decided.variants) for decided in outcome.configurations)
         * served_share(outcome.summary)
         - programme.beta * outcome.summary["cost_mean_cores"]
         for seed, outcome in cell.outcomes.items()

@@ -39,19 +39,19 @@ class StudyFindings:
         """Pipeline, setting, and which system to take there over all loads, if there are several."""
         for findings in self.findings:
             for setting in self.full_settings:
-                given = of_systems(findings, setting, self.late_at_most)
-                taken = None if given is None else given.recommend()
-                if taken is not None:
-                    yield findings.pipeline, setting, taken
+                answers = of_systems(findings, setting, self.late_at_most)
+                recommendation = None if answers is None else answers.recommend()
+                if recommendation is not None:
+                    yield findings.pipeline, setting, recommendation
 
     def scores(self, setting: str) -> dict[str, PublishedScore | None]:
         """How well the published cells agree in a setting."""
-        return published.scores([each for each in self.compared if each.setting == setting], self.plan.published)
+        return published.scores([cell for cell in self.compared if cell.setting == setting], self.plan.published)
 
     def published_points(self, pipeline: str, sweep: str) -> Mapping[str, Mapping[str, PublishedPoint]]:
         """The published figures of a sweep: workload -> point -> figures."""
-        given = self.plan.published.points if self.plan.published else {}
-        return given.get(sweep, {}).get(pipeline, {})
+        by_sweep = self.plan.published.points if self.plan.published else {}
+        return by_sweep.get(sweep, {}).get(pipeline, {})
 
     @property
     def settings(self) -> list[str]:
@@ -61,7 +61,7 @@ class StudyFindings:
     @property
     def full_settings(self) -> list[str]:
         """The settings with all systems; others appear only in tables of the published cells."""
-        everywhere = (item for each in self.findings for item in each.study.settings.items())
+        everywhere = (item for findings in self.findings for item in findings.study.settings.items())
         partial = {name for name, setting in everywhere if setting.systems is not None}
         return [name for name in self.settings if name not in partial]
 

@@ -56,17 +56,17 @@ def _seconds(problem: Problem) -> float:
 
 def _problem(seed: int, shape: Shape, batches: int) -> Problem:
     rng = Random(f"{seed} {shape} {batches}")
-    made = tuple(_stage(rng, f"stage-{number}", variants, batches) for number, variants in enumerate(shape))
+    stages = tuple(_stage(rng, f"stage-{number}", variants, batches) for number, variants in enumerate(shape))
     # Between a single request and full batches of the slowest variants: most configurations are too slow.
-    least_s = sum(min(variant.p99_s(1) for variant in stage.variants) for stage in made)
-    programme = Programme(Pipeline("random", "", made, Defaults()), alpha=60.0, beta=0.5, sla_s=3.0 * least_s)
+    least_s = sum(min(variant.p99_s(1) for variant in stage.variants) for stage in stages)
+    programme = Programme(Pipeline("random", "", stages, Defaults()), alpha=60.0, beta=0.5, sla_s=3.0 * least_s)
     return Problem(programme, float(rng.randint(3, 60)))
 
 
 def _stage(rng: Random, name: str, variants: int, batches: int) -> Stage:
     quickest_s = rng.uniform(0.02, 0.1)
-    made = tuple(_variant(rng, place, variants, batches, quickest_s) for place in range(variants))
-    return Stage(name, "task", 1.0, 1.0, made)
+    of_variants = tuple(_variant(rng, place, variants, batches, quickest_s) for place in range(variants))
+    return Stage(name, "task", 1.0, 1.0, of_variants)
 
 
 def _variant(rng: Random, place: int, variants: int, batches: int, quickest_s: float) -> Variant:

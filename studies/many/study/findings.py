@@ -42,13 +42,13 @@ class StudyCell:
 
     def values(self, key: str, factor: float = 1.0) -> Values:
         """A figure of the summary or of `DERIVED`, times a factor, by seed."""
-        found = {seed: run[key] for seed, run in self.summaries(key).items()}
-        return {seed: None if value is None else factor * value for seed, value in found.items()}
+        by_seed = {seed: run[key] for seed, run in self.summaries(key).items()}
+        return {seed: None if value is None else factor * value for seed, value in by_seed.items()}
 
     def summaries(self, key: str) -> Mapping[int, Mapping[str, Any]]:
         """The runs' summaries by seed, including the figure even if it is one of `DERIVED`."""
-        of = DERIVED.get(key, itemgetter(key))
-        return {seed: {**outcome.summary, key: of(outcome.summary)} for seed, outcome in self.outcomes.items()}
+        figure_of = DERIVED.get(key, itemgetter(key))
+        return {seed: {**outcome.summary, key: figure_of(outcome.summary)} for seed, outcome in self.outcomes.items()}
 
     def estimate(self, key: str, factor: float = 1.0) -> Estimate | None:
         """A figure's mean over the seeds with its interval; None if no run has it."""
@@ -56,8 +56,8 @@ class StudyCell:
 
     def mean(self, key: str, factor: float = 1.0) -> float:
         """A figure's mean over the seeds; NaN if no run has it."""
-        found = self.estimate(key, factor)
-        return float("nan") if found is None else found.mean
+        estimate = self.estimate(key, factor)
+        return float("nan") if estimate is None else estimate.mean
 
     @property
     def point_title(self) -> str:
@@ -186,27 +186,27 @@ def failures(trials: Sequence[Trial], store: Store) -> tuple[Failure, ...]:
 
 def finished(study: Study, trials: Sequence[Trial], failed: Sequence[Failure]) -> tuple[Study, tuple[Trial, ...]]:
     """The study without its failed systems and points, and its remaining runs; no runs if no system is left."""
-    names = {each.trial.system for each in failed if not each.trial.point}
-    points = {(each.trial.system, each.trial.point) for each in failed}
+    names = {failure.trial.system for failure in failed if not failure.trial.point}
+    points = {(failure.trial.system, failure.trial.point) for failure in failed}
     systems = {name: system for name, system in study.systems.items() if name not in names}
     sweeps = {name: sweep for name, sweep in study.sweeps.items() if sweep.of in systems}
-    there = {*systems, *sweeps}
+    running = {*systems, *sweeps}
     rest = replace(
         study,
         systems=systems,
         sweeps=sweeps,
-        headline=_headline(study.headline, there),
+        headline=_headline(study.headline, running),
         bound=study.bound if study.bound in systems else None,
     )
-    left = (trial for trial in trials if trial.system in there and (trial.system, trial.point) not in points)
-    return rest, tuple(left) if systems else ()
+    remaining = (trial for trial in trials if trial.system in running and (trial.system, trial.point) not in points)
+    return rest, tuple(remaining) if systems else ()
 
 
-def _headline(headline: Headline | None, there: set[str]) -> Headline | None:
-    if headline is None or headline.curve not in there:
+def _headline(headline: Headline | None, names: set[str]) -> Headline | None:
+    if headline is None or headline.curve not in names:
         return None
-    kept = {key: [name for name in getattr(headline, key) if name in there] for key in ("gain_over", "saving_over")}
-    return headline.model_copy(update=kept)
+    compared = {key: [name for name in getattr(headline, key) if name in names] for key in ("gain_over", "saving_over")}
+    return headline.model_copy(update=compared)
 
 
 # The first system of a study compared with each of the others, paired by seed, in figures and as a sentence.
@@ -226,18 +226,18 @@ class SystemsComparison:
     planned_cost_percent: Estimate | None
 
     @classmethod
-    def of(cls, one: StudyCell, other: StudyCell) -> SystemsComparison:
+    def of(cls, cell: StudyCell, reference: StudyCell) -> SystemsComparison:
         """The comparison of two cells on the same workload."""
 
         def difference(key: str, factor: float = 1.0) -> Estimate | None:
-            return difference_of(key, one.summaries(key), other.summaries(key), factor)
+            return difference_of(key, cell.summaries(key), reference.summaries(key), factor)
 
         def change(key: str) -> Estimate | None:
-            return paired_change_percent(one.values(key), other.values(key))
+            return paired_change_percent(cell.values(key), reference.values(key))
 
         return cls(
-            one,
-            other,
+            cell,
+            reference,
             pas_points=difference("pas_mean"),
             cost_percent=change("cost_mean_cores"),
             violations_points=difference("sla_violation_rate", 100.0),
@@ -257,10 +257,10 @@ class SystemsComparison:
 
 def sentence(findings: Findings, comparison: SystemsComparison) -> str:
     """The comparison as one sentence."""
-    one, other = comparison.one, comparison.other
+    cell, reference = comparison.one, comparison.other
     return (
-        f"{findings.title(one.system, one.point)} against {findings.title(other.system, other.point)} on "
-        f"{one.pipeline} {one.workload}: {comparison.shown}"
+        f"{findings.title(cell.system, cell.point)} against {findings.title(reference.system, reference.point)} on "
+        f"{cell.pipeline} {cell.workload}: {comparison.shown}"
     )
 
 
@@ -268,11 +268,11 @@ def comparisons(findings: Findings) -> Iterator[SystemsComparison]:
     """The first system compared with each of the others, in every setting and on every workload that both have."""
     first, *others = findings.systems
     for setting, workload in findings.places():
-        one = findings.cell(setting, workload, first)
+        cell = findings.cell(setting, workload, first)
         for name in others:
-            other = findings.cell(setting, workload, name)
-            if one is not None and other is not None:
-                yield SystemsComparison.of(one, other)
+            reference = findings.cell(setting, workload, name)
+            if cell is not None and reference is not None:
+                yield SystemsComparison.of(cell, reference)
 
 
 # The error of a system's forecasts against the busiest second that followed.

@@ -54,18 +54,18 @@ class Match:
     @property
     def pas_points(self) -> Estimate | None:
         """The difference of PAS by this measure: the gain at equal cost."""
-        found = self.comparison
-        if found is None:
+        comparison = self.comparison
+        if comparison is None:
             return None
-        return found.planned_pas_points if self.measure == "planned" else found.pas_points
+        return comparison.planned_pas_points if self.measure == "planned" else comparison.pas_points
 
     @property
     def cost_percent(self) -> Estimate | None:
         """The difference of cost by this measure: the saving at equal accuracy, if below 0."""
-        found = self.comparison
-        if found is None:
+        comparison = self.comparison
+        if comparison is None:
             return None
-        return found.planned_cost_percent if self.measure == "planned" else found.cost_percent
+        return comparison.planned_cost_percent if self.measure == "planned" else comparison.cost_percent
 
 
 def matches(findings: Findings) -> Iterator[Match]:
@@ -91,12 +91,12 @@ def against(
     Points are left out before the front is made: else the front would be of points that serve few requests, which are
     the cheapest.
     """
-    found = {other.point: match(curve, other, over, measure, at) for other in others}
-    idle = [other.point for other in others if other.point and not does_same_work(found[other.point])]
-    for other in front([other for other in others if other.point not in idle], measure):
-        yield found[other.point]
+    match_by_point = {cell.point: match(curve, cell, over, measure, at) for cell in others}
+    idle = [cell.point for cell in others if cell.point and not does_same_work(match_by_point[cell.point])]
+    for cell in front([cell for cell in others if cell.point not in idle], measure):
+        yield match_by_point[cell.point]
     for point in idle:
-        yield replace(found[point], is_left_out=True)
+        yield replace(match_by_point[point], is_left_out=True)
 
 
 def does_same_work(match: Match) -> bool:
@@ -105,41 +105,41 @@ def does_same_work(match: Match) -> bool:
     return violations is None or violations.mean >= -SAME_WORK_POINTS
 
 
-def match(curve: Sequence[StudyCell], other: StudyCell, over: str, measure: str, at: str) -> Match:
+def match(curve: Sequence[StudyCell], cell: StudyCell, over: str, measure: str, at: str) -> Match:
     """The match of a cell: its comparison with a point of the curve."""
     cost, pas = MEASURES[measure]
     if at == "cost":
-        key, wanted, tolerance = cost, other.mean(cost), EQUAL_COST * other.mean(cost)
+        key, target, tolerance = cost, cell.mean(cost), EQUAL_COST * cell.mean(cost)
     else:
-        key, wanted, tolerance = pas, other.mean(pas), EQUAL_PAS
+        key, target, tolerance = pas, cell.mean(pas), EQUAL_PAS
     ordered = front(curve, measure)
-    equal = [cell for cell in ordered if abs(cell.mean(key) - wanted) <= tolerance]
+    equal = [point for point in ordered if abs(point.mean(key) - target) <= tolerance]
     if equal:
         # On the front, the most expensive point is the most accurate.
-        return Match(measure, at, over, other, SystemsComparison.of(equal[-1 if at == "cost" else 0], other))
-    below = [cell for cell in ordered if cell.mean(key) < wanted]
-    above = [cell for cell in ordered if cell.mean(key) > wanted]
+        return Match(measure, at, over, cell, SystemsComparison.of(equal[-1 if at == "cost" else 0], cell))
+    below = [point for point in ordered if point.mean(key) < target]
+    above = [point for point in ordered if point.mean(key) > target]
     if below and above:
-        one, two = below[-1], above[0]
-        share = (two.mean(key) - wanted) / (two.mean(key) - one.mean(key))
-        return Match(measure, at, over, other, SystemsComparison.of(mixed(one, two, share), other), is_mixed=True)
+        cheaper, two = below[-1], above[0]
+        share = (two.mean(key) - target) / (two.mean(key) - cheaper.mean(key))
+        return Match(measure, at, over, cell, SystemsComparison.of(mixed(cheaper, two, share), cell), is_mixed=True)
     # The whole curve is cheaper, or more accurate, than the other; or more expensive, or less accurate.
     best = below[-1:] if at == "cost" else above[:1]
-    return Match(measure, at, over, other, SystemsComparison.of(best[0], other) if best else None)
+    return Match(measure, at, over, cell, SystemsComparison.of(best[0], cell) if best else None)
 
 
-def mixed(one: StudyCell, two: StudyCell, share: float) -> StudyCell:
+def mixed(first: StudyCell, second: StudyCell, share: float) -> StudyCell:
     """A cell whose figures are those of `one` for a share of the time, and those of `two` for the rest."""
 
     def mean(a: float | None, b: float | None) -> float | None:
         return None if a is None or b is None else share * a + (1.0 - share) * b
 
     outcomes = {}
-    for seed, outcome in one.outcomes.items():
-        others = two.outcomes[seed].summary
+    for seed, outcome in first.outcomes.items():
+        others = second.outcomes[seed].summary
         figures = {key: mean(outcome.summary[key], others[key]) for key in _MIXED}
         outcomes[seed] = replace(outcome, summary=figures)
-    return replace(one, point=f"{one.point} and {two.point}, mixed", outcomes=outcomes)
+    return replace(first, point=f"{first.point} and {second.point}, mixed", outcomes=outcomes)
 
 
 _MIXED = (*MEASURES["measured"], *MEASURES["planned"], "sla_violation_rate")
@@ -149,8 +149,8 @@ def front(cells: Sequence[StudyCell], measure: str) -> list[StudyCell]:
     """The Pareto front of the cells in cost and accuracy, in order of cost."""
     cost, pas = MEASURES[measure]
     ordered = sorted(cells, key=lambda cell: (cell.mean(cost), -cell.mean(pas)))
-    found: list[StudyCell] = []
+    on_front: list[StudyCell] = []
     for cell in ordered:
-        if not found or cell.mean(pas) > found[-1].mean(pas):
-            found.append(cell)
-    return found
+        if not on_front or cell.mean(pas) > on_front[-1].mean(pas):
+            on_front.append(cell)
+    return on_front

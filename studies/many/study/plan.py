@@ -113,7 +113,7 @@ def trials(study: Study, seeds: int) -> list[Trial]:
         raise study.places["keys", "pipeline"].error(str(error)) from None
     loads = {workload: _trace_name(study, workload) for workload in study.workloads}
     keys = Keys()
-    found: list[Trial] = []
+    planned: list[Trial] = []
     base = Scenario(pipeline=pipeline)
     for case in _cases(study, figures):
         scenario = _scenario(base, case, loads[case.workload], study)
@@ -121,7 +121,7 @@ def trials(study: Study, seeds: int) -> list[Trial]:
             shared = keys.shared(scenario)
         except ValueError as error:
             raise study.places["keys", "workloads"].error(str(error)) from None
-        found += [
+        planned += [
             Trial(
                 pipeline=figures.name,
                 setting=case.setting,
@@ -134,7 +134,7 @@ def trials(study: Study, seeds: int) -> list[Trial]:
             )
             for seed in range(1, seeds + 1)
         ]
-    return found
+    return planned
 
 
 def points(study: Study, sweep: Sweep, figures: profiles.Pipeline) -> list[tuple[str, Values]]:
@@ -175,16 +175,16 @@ def _case(study: Study, setting: str, workload: str, system: str) -> _Case:
     values: Values = {"policy": study.systems[system].policy}
     origins: dict[str, Place] = {"policy": place}
 
-    def put(given: Mapping[str, Any], origin: Place | None) -> None:
-        values.update(given)
-        origins.update(dict.fromkeys(given, origin or place))
+    def put(keys: Mapping[str, Any], origin: Place | None) -> None:
+        values.update(keys)
+        origins.update(dict.fromkeys(keys, origin or place))
 
     for name in _lineage(study, setting):
         put(study.settings[name].set, study.places.get(("settings", name)))
     put(study.systems[system].set, place)
     for number, entry in enumerate(study.parameters):
-        wanted = ((entry.systems, system), (entry.workloads, workload), (entry.settings, setting))
-        if all(names is None or name in names for names, name in wanted):
+        conditions = ((entry.systems, system), (entry.workloads, workload), (entry.settings, setting))
+        if all(names is None or name in names for names, name in conditions):
             put(entry.set, study.places["parameters", number])
     return _Case(setting, workload, system, "", values, origins)
 
@@ -237,9 +237,9 @@ def _beside(study: Study, name: str) -> str:
     return beside(study.path.parent, name)
 
 
-def _values(given: list[Any] | str, figures: profiles.Pipeline) -> list[Any]:
-    if given != ALL_VARIANTS:
-        return list(given)
+def _values(listed: list[Any] | str, figures: profiles.Pipeline) -> list[Any]:
+    if listed != ALL_VARIANTS:
+        return list(listed)
     names = [[variant.name for variant in stage.variants] for stage in figures.stages]
     stages = [stage.name for stage in figures.stages]
     return [dict(zip(stages, chosen, strict=True)) for chosen in product(*names)]
@@ -263,12 +263,13 @@ def with_scenarios(plan: StudyPlan, changed: Callable[[Scenario], Scenario]) -> 
     )
 
 
-def check_names(wanted: Sequence[str], known: Sequence[str], option: str) -> None:
+def check_names(names: Sequence[str], allowed: Sequence[str], option: str) -> None:
     """Raise ScenarioError if a name given to an option is unknown."""
-    for name in wanted:
-        if name not in known:
+    for name in names:
+        if name not in allowed:
             raise ScenarioError(
-                f"{option} {name}: unknown name{profiles.did_you_mean(name, known)}; allowed: {profiles.listed(known)}"
+                f"{option} {name}: unknown name{profiles.did_you_mean(name, allowed)}; allowed: "
+                f"{profiles.listed(allowed)}"
             )
 
 
@@ -298,7 +299,7 @@ def from_text(text: str) -> StudyPlan:
     data = json.loads(text)
     return StudyPlan(
         name=data["name"],
-        studies=tuple((_study_of(each["study"]), _trials_of(each)) for each in data["studies"]),
+        studies=tuple((_study_of(part["study"]), _trials_of(part)) for part in data["studies"]),
         published=data["published"] and PublishedFile.model_validate(data["published"]),
         seeds=data["seeds"],
     )
@@ -308,11 +309,12 @@ def _study(study: Study) -> dict[str, Any]:
     return {
         **{key: getattr(study, key) for key in _PLAIN},
         **{
-            key: {name: each.model_dump(mode="json") for name, each in getattr(study, key).items()} for key in _SECTIONS
+            key: {name: model.model_dump(mode="json") for name, model in getattr(study, key).items()}
+            for key in _SECTIONS
         },
         "path": str(study.path),
         "workloads": list(study.workloads),
-        "parameters": [each.model_dump(mode="json") for each in study.parameters],
+        "parameters": [model.model_dump(mode="json") for model in study.parameters],
         "headline": study.headline and study.headline.model_dump(mode="json"),
         "published": study.published and str(study.published),
         "files": [str(path) for path in study.files],
@@ -322,14 +324,15 @@ def _study(study: Study) -> dict[str, Any]:
 def _study_of(data: dict[str, Any]) -> Study:
     plain: dict[str, Any] = {key: data[key] for key in _PLAIN}
     sections: dict[str, Any] = {
-        key: {name: model.model_validate(each) for name, each in data[key].items()} for key, model in _SECTIONS.items()
+        key: {name: model.model_validate(model_data) for name, model_data in data[key].items()}
+        for key, model in _SECTIONS.items()
     }
     return Study(
         **plain,
         **sections,
         path=Path(data["path"]),
         workloads=tuple(data["workloads"]),
-        parameters=tuple(Parameters.model_validate(each) for each in data["parameters"]),
+        parameters=tuple(Parameters.model_validate(model_data) for model_data in data["parameters"]),
         headline=data["headline"] and Headline.model_validate(data["headline"]),
         published=data["published"] and Path(data["published"]),
         files=tuple(map(Path, data["files"])),
@@ -350,12 +353,12 @@ def _trials(trials: tuple[Trial, ...]) -> dict[str, Any]:
 
 
 def _trials_of(data: dict[str, Any]) -> tuple[Trial, ...]:
-    scenarios = [Scenario.model_validate(each) for each in data["scenarios"]]
-    found = []
+    scenarios = [Scenario.model_validate(scenario_data) for scenario_data in data["scenarios"]]
+    of_study = []
     for place, *values in data["trials"]:
         named = dict(zip(_OF_TRIAL, values, strict=True))
-        found.append(Trial(**named, scenario=scenarios[place].model_copy(update={"seed": named["seed"]})))
-    return tuple(found)
+        of_study.append(Trial(**named, scenario=scenarios[place].model_copy(update={"seed": named["seed"]})))
+    return tuple(of_study)
 
 
 def _cell(trial: Trial) -> tuple[str, ...]:

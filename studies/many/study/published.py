@@ -57,13 +57,13 @@ def compared(findings: Findings, published: PublishedFile) -> Iterator[ComparedC
         for system, figures in published.cells.get(findings.pipeline, {}).get(workload, {}).items():
             cell = findings.cell(setting, workload, system)
             if cell is not None:
-                ours = PublishedFigures(
+                own = PublishedFigures(
                     cores=cell.mean("planned_cost_mean_cores"),
                     pas=cell.mean("planned_pas_mean"),
                     lost=cell.mean(LOST),
                     violated_seconds_percent=cell.mean("sla_violation_seconds_rate", 100.0),
                 )
-                yield ComparedCell(findings.pipeline, setting, workload, system, figures, ours)
+                yield ComparedCell(findings.pipeline, setting, workload, system, figures, own)
 
 
 def score(cells: Sequence[ComparedCell]) -> PublishedScore | None:
@@ -85,14 +85,14 @@ def score(cells: Sequence[ComparedCell]) -> PublishedScore | None:
 def out_of_order(row: Sequence[ComparedCell]) -> list[tuple[str, str, str]]:
     """The pairs of a row that are not in the published order: (figure, one system, the other). Ties do not count."""
     wrong = []
-    for one, other in combinations(row, 2):
-        costs = one.published.cores - other.published.cores
-        is_tie = abs(costs) < TIE_COST * max(one.published.cores, other.published.cores)
-        if not is_tie and costs * (one.ours.cores - other.ours.cores) <= 0.0:
-            wrong.append(("cost", one.system, other.system))
-        pas = one.published.pas - other.published.pas
-        if abs(pas) >= TIE_PAS and pas * (one.ours.pas - other.ours.pas) <= 0.0:
-            wrong.append(("PAS", one.system, other.system))
+    for cell, beside in combinations(row, 2):
+        costs = cell.published.cores - beside.published.cores
+        is_tie = abs(costs) < TIE_COST * max(cell.published.cores, beside.published.cores)
+        if not is_tie and costs * (cell.ours.cores - beside.ours.cores) <= 0.0:
+            wrong.append(("cost", cell.system, beside.system))
+        pas = cell.published.pas - beside.published.pas
+        if abs(pas) >= TIE_PAS and pas * (cell.ours.pas - beside.ours.pas) <= 0.0:
+            wrong.append(("PAS", cell.system, beside.system))
     return wrong
 
 

@@ -53,29 +53,33 @@ def run_study(
     interrupted study is resumed. Raises as `prepare` and `conduct`, and ScenarioError if plotly is not installed.
     """
     check_plotly("a study's report")
-    wanted = prepare(str(what), pipelines, seeds)
-    return conduct(wanted, Running(Path(folder), **running), late_at_most)
+    study_plan = prepare(str(what), pipelines, seeds)
+    return conduct(study_plan, Running(Path(folder), **running), late_at_most)
 
 
 def read_study(folder: str | Path) -> Study:
     """The study in a results folder. Raises ScenarioError if it holds none, or one that is not finished."""
     folder = Path(folder)
-    with _kept(folder) as (wanted, store, manifest):
+    with _kept(folder) as (study_plan, store, manifest):
         try:
             timings = tuple(
-                decision_times.Timing(tuple(each["shape"]), each["batches"], each["seconds"])
-                for each in manifest["decision_times"]
+                decision_times.Timing(tuple(timing["shape"]), timing["batches"], timing["seconds"])
+                for timing in manifest["decision_times"]
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ScenarioError(f"{folder / results.MANIFEST}: decision_times: cannot be read: {error}") from None
-        return _study(wanted, store, timings, folder)
+        return _study(study_plan, store, timings, folder)
 
 
 def read_trials(folder: str | Path) -> list[tuple[Trial, Mapping[str, Any]]]:
     """The runs of a study's folder that have not failed, each with its summary. Raises as `read_study`."""
-    with _kept(Path(folder)) as (wanted, store, _):
-        found = store.summaries([trial.key for trial in wanted.trials])
-        return [(trial, each) for trial in wanted.trials if isinstance(each := found.get(trial.key), dict)]
+    with _kept(Path(folder)) as (study_plan, store, _):
+        by_key = store.summaries([trial.key for trial in study_plan.trials])
+        return [
+            (trial, summary_of_run)
+            for trial in study_plan.trials
+            if isinstance(summary_of_run := by_key.get(trial.key), dict)
+        ]
 
 
 @contextmanager
@@ -92,28 +96,29 @@ def _kept(folder: Path) -> Iterator[tuple[StudyPlan, Store, dict[str, Any]]]:
         if text is None:
             raise ScenarioError(f"{folder}: the study is of an earlier version; run the same command again")
         try:
-            wanted = plan.from_text(text)
+            study_plan = plan.from_text(text)
         except (KeyError, TypeError, ValueError) as error:
             raise ScenarioError(f"{folder / FINISHED}: the plan of the study cannot be read: {error}") from None
-        kept = results.KeptInputs.of(manifest, folder)
-        yield plan.with_scenarios(wanted, kept.scenario), store, manifest
+        inputs = results.KeptInputs.of(manifest, folder)
+        yield plan.with_scenarios(study_plan, inputs.scenario), store, manifest
 
 
-def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> StudyPlan:
+def prepare(source: str, pipelines: Sequence[str], seeds: int | None) -> StudyPlan:
     """The runs of a shipped study or of a study file on these pipelines (none: all), with seeds from 1 to `seeds`.
 
     Raises ScenarioError, with file and line, for anything wrong in it, before anything is run or written.
     """
-    is_shipped = what in SHIPPED_STUDIES
+    is_shipped = source in SHIPPED_STUDIES
     if is_shipped:
-        names = shipped(what)
+        names = shipped(source)
         plan.check_names(pipelines, names, "--pipeline")
-        paths = [schema.SHIPPED / what / f"{name}.yaml" for name in names if not pipelines or name in pipelines]
+        paths = [schema.SHIPPED / source / f"{name}.yaml" for name in names if not pipelines or name in pipelines]
     else:
-        paths = [Path(what)]
+        paths = [Path(source)]
         if not paths[0].is_file() and not paths[0].suffix:
             raise ScenarioError(
-                f"no study is called {what!r}; shipped: {', '.join(SHIPPED_STUDIES)}; or give the path of a study file"
+                f"no study is called {source!r}; shipped: {', '.join(SHIPPED_STUDIES)}; or give the path of a study "
+                "file"
             )
     studies = [schema.load(path) for path in paths]
     if not is_shipped:
@@ -121,7 +126,7 @@ def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> StudyPlan
     used = seeds or max(study.seeds for study in studies)
     named = {study.published for study in studies if study.published is not None}
     return StudyPlan(
-        name=what if is_shipped else studies[0].title,
+        name=source if is_shipped else studies[0].title,
         studies=tuple((study, tuple(plan.trials(study, used))) for study in studies),
         published=schema.load_published(named.pop()) if named else None,
         seeds=used,
@@ -130,66 +135,69 @@ def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> StudyPlan
 
 def shipped(study: str) -> tuple[str, ...]:
     """The pipelines of a shipped study."""
-    there = {path.stem for path in (schema.SHIPPED / study).glob("*.yaml")}
-    return tuple(name for name in ORDER if name in there)
+    names = {path.stem for path in (schema.SHIPPED / study).glob("*.yaml")}
+    return tuple(name for name in ORDER if name in names)
 
 
-def conduct(wanted: StudyPlan, running: Running, late_at_most: float | None = None) -> Study:
+def conduct(study_plan: StudyPlan, running: Running, late_at_most: float | None = None) -> Study:
     """Make the runs of a plan that the folder lacks, then write the findings and the recommended system.
 
     Finished runs survive an interrupt. Failed runs are kept with their errors and tried again the next time; see
-    `Found.failures`. Raises ScenarioError if the folder holds anything but a study or cannot be written, and as `begun`
-    and `Session.executor`.
+    `StudyFindings.failures`. Raises ScenarioError if the folder holds anything but a study or cannot be written, and as
+    `begun` and `RunsSession.executor`.
     """
     assert running.folder is not None, "a study has a folder"
-    trials, folder = wanted.trials, running.folder
-    with begun(running, _manifest(wanted), "course", (trial.scenario for trial in trials)) as session:
+    trials, folder = study_plan.trials, running.folder
+    with begun(running, _manifest(study_plan), "course", (trial.scenario for trial in trials)) as session:
         with session.executor(trial.scenario for trial in trials) as run:
             run((trial.planned for trial in trials), len(trials))
         session.store.say_left_out((trial.key for trial in trials), "the tables")
-        session.store.keep_plan(plan.to_text(wanted))
-        timings = tuple(decision_times.measure(_published_sizes(wanted)))
-        found = replace(_study(wanted, session.store, timings, folder), late_at_most=late_at_most)
-    if found.findings:
-        _write(found, folder)
+        session.store.keep_plan(plan.to_text(study_plan))
+        timings = tuple(decision_times.measure(_published_sizes(study_plan)))
+        study = replace(_study(study_plan, session.store, timings, folder), late_at_most=late_at_most)
+    if study.findings:
+        _write(study, folder)
     else:  # remove the files of an earlier version of the study
         for path in (*folder.glob("*.parquet"), *(folder / name for name in (TABLES, TIMES, REPORT))):
             path.unlink(missing_ok=True)
     session.finish(
-        failed_runs=[each.as_dict() for each in found.failures],
-        decision_times=[vars(timing) for timing in found.timings],
+        failed_runs=[failure.as_dict() for failure in study.failures],
+        decision_times=[vars(timing) for timing in study.timings],
     )
-    return found
+    return study
 
 
-def _write(found: Study, folder: Path) -> None:
+def _write(study: Study, folder: Path) -> None:
     """Write the tables and the report."""
-    for name, table in found.tables.items():
+    for name, table in study.tables.items():
         path = folder / f"{name}.parquet"
         if table.empty:
             path.unlink(missing_ok=True)  # left by an earlier version of the study
         else:
             results.write_table(table, path)
-    results.write_text(summary.render(found), folder / TABLES)
-    published = found.plan.published
+    results.write_text(summary.render(study), folder / TABLES)
+    published = study.plan.published
     if published and published.decision_times:
-        results.write_text(summary.render_times(found), folder / TIMES)
+        results.write_text(summary.render_times(study), folder / TIMES)
     else:
         (folder / TIMES).unlink(missing_ok=True)
-    found.write_report(folder / REPORT)
+    study.write_report(folder / REPORT)
 
 
-def _study(wanted: StudyPlan, store: Store, timings: tuple[decision_times.Timing, ...], folder: Path) -> Study:
+def _study(study_plan: StudyPlan, store: Store, timings: tuple[decision_times.Timing, ...], folder: Path) -> Study:
     """The study from the runs in the store, without the systems that have failed."""
-    failed = [failures(trials, store) for _, trials in wanted.studies]
-    there = [finished(*part, of_part) for part, of_part in zip(wanted.studies, failed, strict=True)]
-    findings = tuple(gather(study, trials, store) for study, trials in there if trials)
+    failed = [failures(trials, store) for _, trials in study_plan.studies]
+    remaining = [finished(*part, of_part) for part, of_part in zip(study_plan.studies, failed, strict=True)]
+    findings = tuple(gather(study, trials, store) for study, trials in remaining if trials)
     return Study(
-        plan=wanted,
+        plan=study_plan,
         findings=findings,
-        matches=tuple(match for each in findings for match in headline.matches(each)),
+        matches=tuple(match for of_pipeline in findings for match in headline.matches(of_pipeline)),
         compared=tuple(
-            cell for each in findings if wanted.published for cell in published.compared(each, wanted.published)
+            cell
+            for of_pipeline in findings
+            if study_plan.published
+            for cell in published.compared(of_pipeline, study_plan.published)
         ),
         timings=timings,
         failures=tuple(chain.from_iterable(failed)),
@@ -197,20 +205,20 @@ def _study(wanted: StudyPlan, store: Store, timings: tuple[decision_times.Timing
     )
 
 
-def _published_sizes(wanted: StudyPlan) -> list[tuple[tuple[int, ...], int]]:
+def _published_sizes(study_plan: StudyPlan) -> list[tuple[tuple[int, ...], int]]:
     """The sizes of the problems with published decision times."""
-    given = wanted.published.decision_times if wanted.published else []
-    return [(tuple(each.variants), each.batches or decision_times.BATCHES) for each in given]
+    published_times = study_plan.published.decision_times if study_plan.published else []
+    return [(tuple(timing.variants), timing.batches or decision_times.BATCHES) for timing in published_times]
 
 
-def _manifest(wanted: StudyPlan) -> dict[str, Any]:
+def _manifest(study_plan: StudyPlan) -> dict[str, Any]:
     return {
         "schema_version": results.SCHEMA_VERSION,
         "kind": "study",
-        "study": wanted.name,
-        "seeds": list(range(1, wanted.seeds + 1)),
-        "runs": len(wanted.trials),
-        "real_trace": wanted.has_real_trace,
+        "study": study_plan.name,
+        "seeds": list(range(1, study_plan.seeds + 1)),
+        "runs": len(study_plan.trials),
+        "real_trace": study_plan.has_real_trace,
         "pipelines": {
             study.pipeline: {
                 "file_sha256": {path.name: sha256(path.read_bytes()).hexdigest() for path in study.files},
@@ -218,7 +226,7 @@ def _manifest(wanted: StudyPlan) -> dict[str, Any]:
                 "settings": list(study.settings),
                 "systems": {name: {"title": system.title or name} for name, system in study.systems.items()},
             }
-            for study, trials in wanted.studies
+            for study, trials in study_plan.studies
         },
         "cores": os.cpu_count(),
         **results.versions(),

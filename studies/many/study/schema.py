@@ -171,16 +171,16 @@ def load(path: Path) -> Study:
     def scalar(key: str) -> Any:
         return next((value for _, layer in reversed(layers) if (value := getattr(layer, key)) is not None), None)
 
-    for key, what in (("pipeline", "the pipeline to run"), ("workloads", "the loads to run it on")):
+    for key, meaning in (("pipeline", "the pipeline to run"), ("workloads", "the loads to run it on")):
         if scalar(key) is None:
-            raise ScenarioError(document.error_at((), f"the key {key!r} is missing: {what}"))
+            raise ScenarioError(document.error_at((), f"the key {key!r} is missing: {meaning}"))
     sections: dict[str, dict[str, Any]] = {"settings": {}, "systems": {}, "sweeps": {}}
     places: dict[tuple[str, str | int], Place] = {}
     parameters: list[Parameters] = []
     for layer_document, layer in layers:
-        for section, found in sections.items():
+        for section, entries in sections.items():
             for name, value in getattr(layer, section).items():
-                found[name] = value
+                entries[name] = value
                 places[section, name] = Place(layer_document, (section, name))
         for number, entry in enumerate(layer.parameters):
             places["parameters", len(parameters)] = Place(layer_document, ("parameters", number))
@@ -206,7 +206,7 @@ def load(path: Path) -> Study:
         headline=scalar("headline"),
         bound=scalar("bound"),
         published=_published(layers),
-        files=tuple(Path(each.path) for each, _ in layers),
+        files=tuple(Path(layer_file.path) for layer_file, _ in layers),
         places=places,
     )
     # A study may use only some of its base's workloads, and keep the parameters for the others.
@@ -218,19 +218,19 @@ def load(path: Path) -> Study:
 def _layers(path: Path) -> list[tuple[Document, StudyFile]]:
     """The file and its bases, the deepest base first."""
     layers: list[tuple[Document, StudyFile]] = []
-    seen: list[Path] = []
+    files: list[Path] = []
     while True:
         document = read_yaml(path, kind="study", error=ScenarioError)
         file = validate_document(StudyFile, document, error=ScenarioError)
         layers.insert(0, (document, file))
-        seen.append(path.resolve())
+        files.append(path.resolve())
         if file.base is None:
             return layers
         beside, shipped = path.parent / file.base, SHIPPED / file.base
         path = beside if beside.is_file() else shipped
         if not path.is_file():
             raise ScenarioError(document.error_at(("base",), f"{beside}: no such file"))
-        if path.resolve() in seen:
+        if path.resolve() in files:
             raise ScenarioError(document.error_at(("base",), f"{file.base}: a study cannot be its own base"))
 
 
@@ -247,45 +247,45 @@ def _published(layers: list[tuple[Document, StudyFile]]) -> Path | None:
 
 def _check_references(study: Study, workloads: tuple[str, ...]) -> None:
     """Raise ScenarioError for an unknown name; `workloads` are those of the file and its bases."""
-    known = {
+    allowed = {
         "systems": (*study.systems,),
         "workloads": workloads,
         "settings": (*study.settings,),
         "sweeps": (*study.sweeps,),
     }
 
-    def check(place: Place, what: str, given: list[str] | None, among: tuple[str, ...]) -> None:
-        for name in given or ():
+    def check(place: Place, key: str, names: list[str] | None, among: tuple[str, ...]) -> None:
+        for name in names or ():
             if name not in among:
                 hint = did_you_mean(name, among)
-                raise place.error(f"{what}: unknown name {name!r}{hint}; allowed: {listed(among) or 'none'}")
+                raise place.error(f"{key}: unknown name {name!r}{hint}; allowed: {listed(among) or 'none'}")
 
     earlier: list[str] = []
     for name, setting in study.settings.items():
         if ("settings", name) in study.places:
             place = study.places["settings", name]
-            check(place, "systems", setting.systems, known["systems"])
+            check(place, "systems", setting.systems, allowed["systems"])
             check(place, "like", [setting.like] if setting.like else None, (*earlier,))
         earlier.append(name)
     for number, entry in enumerate(study.parameters):
-        for what in ("systems", "workloads", "settings"):
-            check(study.places["parameters", number], what, getattr(entry, what), known[what])
+        for key in ("systems", "workloads", "settings"):
+            check(study.places["parameters", number], key, getattr(entry, key), allowed[key])
     for name, sweep in study.sweeps.items():
         place = study.places["sweeps", name]
-        check(place, "of", [sweep.of], known["systems"])
-        check(place, "settings", sweep.settings, known["settings"])
+        check(place, "of", [sweep.of], allowed["systems"])
+        check(place, "settings", sweep.settings, allowed["settings"])
         if name in study.systems:
             raise place.error("is a system's name too; give the sweep another")
         for key, values in sweep.vary.items():
             if values == ALL_VARIANTS and key != "policy.variants":
                 raise place.error(f"vary {key}: `all` is for policy.variants; list the values, as [1, 2]")
     if study.bound is not None:
-        check(study.places["keys", "bound"], "system", [study.bound], known["systems"])
+        check(study.places["keys", "bound"], "system", [study.bound], allowed["systems"])
     if study.headline is not None:
         place = study.places["keys", "headline"]
-        check(place, "curve", [study.headline.curve], known["sweeps"])
-        for what in ("gain_over", "saving_over"):
-            check(place, what, getattr(study.headline, what), (*known["systems"], *known["sweeps"]))
+        check(place, "curve", [study.headline.curve], allowed["sweeps"])
+        for key in ("gain_over", "saving_over"):
+            check(place, key, getattr(study.headline, key), (*allowed["systems"], *allowed["sweeps"]))
 
 
 class PublishedFigures(FileModel):

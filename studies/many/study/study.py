@@ -63,16 +63,16 @@ class Study(Displayed, StudyFindings):
         for findings in self.findings:
             if findings.pipeline == pipeline:
                 where = setting or next(iter(findings.study.settings))
-                given = (
+                of_systems_or_sweep = (
                     dict(of_sweeps(findings, where, self.late_at_most)).get(sweep)
                     if sweep
                     else of_systems(findings, where, self.late_at_most)
                 )
-                if given is not None:
-                    return given
-        what = f"the sweep {sweep!r}" if sweep else "systems"
+                if of_systems_or_sweep is not None:
+                    return of_systems_or_sweep
+        whose = f"the sweep {sweep!r}" if sweep else "systems"
         raise ScenarioError(
-            f"no two runs to compare: {what} of {pipeline or 'any pipeline'}, setting {setting or 'first'}"
+            f"no two runs to compare: {whose} of {pipeline or 'any pipeline'}, setting {setting or 'first'}"
         )
 
     def __repr__(self) -> str:

@@ -45,17 +45,17 @@ class PointCondition:
         return all(self._holds(data, names, *term) for term in self.terms)
 
     def _holds(self, data: Mapping[str, Any], names: Mapping[str, Any], key: str, sign: str, text: str) -> bool:
-        one = value_of(names if key in names else data, key)
+        value = value_of(names if key in names else data, key)
         is_key = _is_key(text, self.keys)
-        other = value_of(data, text) if is_key else in_own_unit(parse_value(text), key.rpartition(".")[2])
-        if one is None or (other is None and is_key):
-            return sign == "!=" and one is not other
-        if isinstance(one, str) and not isinstance(other, str) and sign in ("==", "!="):
-            other = text  # a name that looks like a number or a list
+        bound = value_of(data, text) if is_key else in_own_unit(parse_value(text), key.rpartition(".")[2])
+        if value is None or (bound is None and is_key):
+            return sign == "!=" and value is not bound
+        if isinstance(value, str) and not isinstance(bound, str) and sign in ("==", "!="):
+            bound = text  # a name that looks like a number or a list
         try:
-            return bool(OPERATORS[sign](one, other))
+            return bool(OPERATORS[sign](value, bound))
         except TypeError:
-            raise ScenarioError(f"{self.text}: {one!r} and {other!r} cannot be compared with {sign}") from None
+            raise ScenarioError(f"{self.text}: {value!r} and {bound!r} cannot be compared with {sign}") from None
 
 
 def parse(text: str, option: str = "--where", names: Collection[str] = ()) -> PointCondition:
@@ -66,16 +66,16 @@ def parse(text: str, option: str = "--where", names: Collection[str] = ()) -> Po
     keys = (*names, *Scenario.model_fields)
     terms = []
     for part in re.split(r"\band\b", text):
-        found = _TERM.fullmatch(part)
-        if found is None:
+        term = _TERM.fullmatch(part)
+        if term is None:
             raise ScenarioError(
                 f"{option} {text}: should be KEY==VALUE, with ==, !=, <, <=, > or >=, several joined by `and`"
             )
-        key, sign, other = found.groups()
+        key, sign, text_of_bound = term.groups()
         if not _is_key(key, keys):
             hint = did_you_mean(key.partition(".")[0], keys)
             raise ScenarioError(f"{option} {text}: no key of a scenario is called {key!r}{hint}")
-        terms.append((key, sign, other))
+        terms.append((key, sign, text_of_bound))
     return PointCondition(text, tuple(terms), keys)
 
 

@@ -192,8 +192,12 @@ def prepare(what: str | Path | Scenario, options: SweepOptions) -> SweepPlan:
 def space_of(options: SweepOptions) -> Space:
     """What is varied. Raises ScenarioError if nothing is, or for what cannot be read."""
     vary = options.vary
-    given = (axis_of(*each) for each in vary.items()) if isinstance(vary, Mapping) else map(parse_axis, vary)
-    branches = [*map(Branch, given), *(_branch(text) for text in _several(options.when))]
+    axes = (
+        (axis_of(*key_and_values) for key_and_values in vary.items())
+        if isinstance(vary, Mapping)
+        else map(parse_axis, vary)
+    )
+    branches = [*map(Branch, axes), *(_branch(text) for text in _several(options.when))]
     if not branches:
         raise ScenarioError(f"nothing is varied: {SHAPE}")
     where = tuple(map(conditions.parse, _several(options.where)))
@@ -254,7 +258,7 @@ def conduct(plan: SweepPlan, running: Running) -> Swept:
     """Make the runs of a plan that the folder lacks, then write the table.
 
     Finished runs survive an interrupt. Raises ScenarioError if the folder holds anything but a sweep or cannot be
-    written, and as `begun` and `Session.executor`.
+    written, and as `begun` and `RunsSession.executor`.
     """
     assert running.folder is not None, "a sweep has a folder"
     keys = Keys()
@@ -271,8 +275,8 @@ def conduct(plan: SweepPlan, running: Running) -> Swept:
         session.store.say_left_out((planned.key for _, _, planned in rows()), f"{path}")
         summary = table.first_summary(rows(), session.store)
         errors = table.write(rows(), session.store, _axes(plan), summary, path)
-    told = dict(errors.most_common(ERRORS_TOLD))
-    swept = Swept(running.folder, plan.size, seeds, session.ran, errors.total(), told, tuple(looks))
+    errors_by_text = dict(errors.most_common(ERRORS_TOLD))
+    swept = Swept(running.folder, plan.size, seeds, session.ran, errors.total(), errors_by_text, tuple(looks))
     session.finish(
         seeds=list(range(plan.base.seed, plan.base.seed + seeds)),
         runs=swept.runs,
@@ -296,8 +300,8 @@ def _looks(plan: SweepPlan, keys: Keys, session: RunsSession, run: Callable[...,
     ran = run([planned for _, _, planned in rows], 0)
     if summary := table.first_summary(rows, session.store):
         stopping.check_outcomes(plan.aims, summary)
-    made = ran.fresh - ran.failed
-    session.ran = Ran(fresh=made, found=-made)  # the first look finds it in the store, or repeats it if it failed
+    fresh = ran.fresh - ran.failed
+    session.ran = Ran(fresh=fresh, found=-fresh)  # the first look finds it in the store, or repeats it if it failed
     done = 0
     for seeds, error in stopping.looks(plan.seeds):
         run_seeds(range(done, seeds))
@@ -313,8 +317,8 @@ def _look(plan: SweepPlan, keys: Keys, session: RunsSession, seeds: int, error: 
     missed, widest = 0, 0.0
     rows = plan.rows(keys, range(seeds))
     while some := list(islice(rows, seeds)):
-        found = session.store.summaries([planned.key for _, _, planned in some])
-        summaries = [each for _, _, planned in some if isinstance(each := found.get(planned.key), dict)]
+        by_key = session.store.summaries([planned.key for _, _, planned in some])
+        summaries = [summary for _, _, planned in some if isinstance(summary := by_key.get(planned.key), dict)]
         if not summaries:
             continue
         excess = max(aim.excess(summaries, error) for aim in plan.aims)
@@ -325,10 +329,10 @@ def _look(plan: SweepPlan, keys: Keys, session: RunsSession, seeds: int, error: 
 
 def _axes(plan: SweepPlan) -> dict[str, list[Any]]:
     """Values of each varied key, which determine its column's type."""
-    found: dict[str, list[Any]] = {key: [] for key in plan.space.keys}
+    values_by_key: dict[str, list[Any]] = {key: [] for key in plan.space.keys}
     for branch in plan.space.branches:
-        found[branch.axis.key] += branch.axis.values or branch.axis.ends or ()
-    return found
+        values_by_key[branch.axis.key] += branch.axis.values or branch.axis.ends or ()
+    return values_by_key
 
 
 def _manifest(plan: SweepPlan) -> dict[str, Any]:
@@ -384,12 +388,12 @@ def read_sweep(folder: str | Path) -> list[tuple[Values, Scenario, Mapping[str, 
         raise ScenarioError(f"{folder}: holds no sweep")
     if not manifest.get("finished"):
         raise ScenarioError(f"{folder}: the sweep is not finished; run the same command again to resume it")
-    base, kept = Scenario.model_validate(manifest["scenario"]), results.KeptInputs.of(manifest, folder)
+    base, inputs = Scenario.model_validate(manifest["scenario"]), results.KeptInputs.of(manifest, folder)
     listed: dict[str, list[Any]] = {}
-    for each in manifest["vary"]:
-        listed.setdefault(each["key"], []).extend(each.get("values", ()))
+    for axis in manifest["vary"]:
+        listed.setdefault(axis["key"], []).extend(axis.get("values", ()))
     return [
-        (values, kept.scenario(base.with_values({**values, "seed": seed})), row)
+        (values, inputs.scenario(base.with_values({**values, "seed": seed})), row)
         for values, seed, row in table.read(folder / TABLE, listed)
     ]
 
@@ -425,22 +429,22 @@ class SweepTrial:
 
 def trial(plan: SweepPlan, jobs: int, folder: Path | None) -> SweepTrial:
     """Try a few runs of a sweep: its size, and how long it would take in `jobs` processes."""
-    wanted = {0, plan.size // 2, plan.size - 1}
-    chosen = [point for place, point in enumerate(plan.points()) if place in wanted]
+    places = {0, plan.size // 2, plan.size - 1}
+    chosen = [point for place, point in enumerate(plan.points()) if place in places]
     keys = Keys()
     planned = [run for point in chosen for _, _, run in rows_of(point, keys, range(1))]
     mark = uuid4().hex
     make("summary", mark, planned[:1])
     took_s = make("summary", mark, planned).took_s
-    there = 0
+    finished = 0
     if folder is not None and (folder / FINISHED).is_file():
         with opened(folder / FINISHED) as store:
-            there = store.count(run.key for _, _, run in plan.rows(keys, range(plan.seeds)))
+            finished = store.count(run.key for _, _, run in plan.rows(keys, range(plan.seeds)))
     return SweepTrial(
         points=plan.size,
         seeds=plan.seeds,
         is_open=bool(plan.aims),
-        missing=plan.size * plan.seeds - there,
+        missing=plan.size * plan.seeds - finished,
         run_s=took_s / len(planned),
         tried=len(planned),
         jobs=jobs,

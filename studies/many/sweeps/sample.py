@@ -167,15 +167,15 @@ class Space:
 
     def values(self, base: Mapping[str, Any]) -> Iterator[Values]:
         """The points for a base scenario as plain data, none twice. Raises ScenarioError for unusable conditions."""
-        seen: set[int] = set()
+        before: set[int] = set()
         for values in self._all(base):
             if self.where and not _hold(self.where, base, values):
                 continue
             if self.method in DRAWN:
                 mark = hash(repr(values))
-                if mark in seen:
+                if mark in before:
                     continue
-                seen.add(mark)
+                before.add(mark)
             yield values
 
     def _all(self, base: Mapping[str, Any]) -> Iterator[Values]:

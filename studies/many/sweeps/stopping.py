@@ -108,8 +108,8 @@ def looks(most: int) -> Iterator[tuple[int, float]]:
 
 def check_outcomes(aims: Sequence[WidthAim], summary: Mapping[str, Any]) -> None:
     """Raise ScenarioError for an aim whose outcome is not a number in a summary."""
-    known = [key for key, value in summary.items() if not isinstance(value, str | bool | dict)]
+    allowed = [key for key, value in summary.items() if not isinstance(value, str | bool | dict)]
     for aim in aims:
-        if aim.outcome not in known:
-            hint = did_you_mean(aim.outcome, known)
-            raise ScenarioError(f"--until {aim.text}: no such outcome{hint}; allowed: {', '.join(known)}")
+        if aim.outcome not in allowed:
+            hint = did_you_mean(aim.outcome, allowed)
+            raise ScenarioError(f"--until {aim.text}: no such outcome{hint}; allowed: {', '.join(allowed)}")

@@ -54,7 +54,7 @@ def write(
         for some in _parts(rows, PART):
             written = _table(some, store, keys, outcomes, schema)
             writer.write_table(written, row_group_size=PART)
-            errors.update(each for each in written["error"].to_pylist() if each is not None)
+            errors.update(error for error in written["error"].to_pylist() if error is not None)
     return errors
 
 
@@ -75,19 +75,19 @@ def read(path: Path, axes: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Values
             yield varied, row["seed"], row
 
 
-def _listed(found: Any, values: Sequence[Any]) -> Any:
+def _listed(cell: Any, values: Sequence[Any]) -> Any:
     """The listed value that a column holds as `found`; `found` itself if there is none."""
-    return next((value for value in values if found in (value, _plain(value), *_as([value], pa.string()))), found)
+    return next((value for value in values if cell in (value, _plain(value), *_as([value], pa.string()))), cell)
 
 
 def first_summary(rows: Iterable[Row], store: Store) -> Summary:
     """The summary of the first finished run; empty if none has finished."""
     for some in _parts(rows, 100):
-        there = store.summaries([planned.key for _, _, planned in some])
+        by_key = store.summaries([planned.key for _, _, planned in some])
         for _, _, planned in some:
-            found = there.get(planned.key)
-            if isinstance(found, dict):
-                return found
+            summary = by_key.get(planned.key)
+            if isinstance(summary, dict):
+                return summary
     return {}
 
 
@@ -98,24 +98,24 @@ def _parts(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
 
 
 def _table(some: Sequence[Row], store: Store, keys: Iterable[str], outcomes: Iterable[str], schema: Any) -> Any:
-    there = store.summaries([planned.key for _, _, planned in some])
-    found = [there.get(planned.key, "not run") for _, _, planned in some]
-    summaries = [each if isinstance(each, dict) else {} for each in found]
+    by_key = store.summaries([planned.key for _, _, planned in some])
+    outcomes_of_rows = [by_key.get(planned.key, "not run") for _, _, planned in some]
+    summaries = [outcome if isinstance(outcome, dict) else {} for outcome in outcomes_of_rows]
     columns: dict[str, list[Any]] = {"seed": [seed for _, seed, _ in some]}
     columns |= {key: [_plain(values.get(key)) for values, _, _ in some] for key in keys}
-    columns |= {name: [each.get(name) for each in summaries] for name in outcomes}
-    columns["error"] = [each if isinstance(each, str) else None for each in found]
+    columns |= {name: [outcome.get(name) for outcome in summaries] for name in outcomes}
+    columns["error"] = [outcome if isinstance(outcome, str) else None for outcome in outcomes_of_rows]
     return pa.table([pa.array(_as(columns[f.name], f.type), type=f.type) for f in schema], schema=schema)
 
 
 def _type_of(values: Sequence[Any]) -> Any:
     """The type of a column: numbers and booleans as such, anything else as text."""
-    known = [value for value in values if value is not None]
-    if known and all(isinstance(value, bool) for value in known):
+    present = [value for value in values if value is not None]
+    if present and all(isinstance(value, bool) for value in present):
         return pa.bool_()
-    if any(isinstance(value, bool | str | list | dict) for value in known):
+    if any(isinstance(value, bool | str | list | dict) for value in present):
         return pa.string()
-    return pa.int64() if known and all(isinstance(value, int) for value in known) else pa.float64()
+    return pa.int64() if present and all(isinstance(value, int) for value in present) else pa.float64()
 
 
 def _plain(value: Any) -> Any:

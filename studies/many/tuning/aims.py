@@ -102,21 +102,21 @@ class Wishes:
         aims, limits = (aim.outcome for aim in self.aims), (limit.outcome for limit in self.limits)
         return list(dict.fromkeys([*aims, *limits, *JUDGED]))
 
-    def are_kept(self, found: Outcomes, defaults: Outcomes) -> bool:
+    def are_kept(self, outcomes: Outcomes, defaults: Outcomes) -> bool:
         """Whether all limits are kept."""
-        return all(each.excess(found[each.outcome], defaults[each.outcome]) <= 0.0 for each in self.limits)
+        return all(limit.excess(outcomes[limit.outcome], defaults[limit.outcome]) <= 0.0 for limit in self.limits)
 
-    def breach(self, found: Outcomes, defaults: Outcomes) -> float:
+    def breach(self, outcomes: Outcomes, defaults: Outcomes) -> float:
         """The sum of the excesses over all limits, each relative to its bound; 0 if all are kept."""
         total = 0.0
-        for each in self.limits:
-            excess = each.excess(found[each.outcome], defaults[each.outcome])
-            total += max(0.0, excess) / (abs(each.bound(defaults[each.outcome])) or 1.0)
+        for limit in self.limits:
+            excess = limit.excess(outcomes[limit.outcome], defaults[limit.outcome])
+            total += max(0.0, excess) / (abs(limit.bound(defaults[limit.outcome])) or 1.0)
         return total
 
-    def losses(self, found: Outcomes) -> tuple[float, ...]:
+    def losses(self, outcomes: Outcomes) -> tuple[float, ...]:
         """The losses to minimise, one for each aim."""
-        return tuple(aim.loss(found[aim.outcome]) for aim in self.aims)
+        return tuple(aim.loss(outcomes[aim.outcome]) for aim in self.aims)
 
 
 def wishes_of(
@@ -130,7 +130,7 @@ def wishes_of(
 
     `scenario`: what its goal asks counts beside them, its aim unless there is another; None: none.
     """
-    aim, asked = (None, ()) if scenario is None else demand_of_goal(scenario)
+    aim, demanded = (None, ()) if scenario is None else demand_of_goal(scenario)
     if minimise is None and maximise is None and aim is not None:
         minimise, maximise = ("cost_mean_cores", None) if aim == "cost" else (None, "pas_mean")
     if (minimise is None) == (maximise is None):
@@ -142,7 +142,7 @@ def wishes_of(
     names = [aim.outcome for aim in aims]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ScenarioError(f"--also: {twice[0]} is already an aim; each outcome may be one once")
-    of_goal = (Limit(each.outcome.column, each.is_most, each.bound) for each in asked)
+    of_goal = (Limit(limit.outcome.column, limit.is_most, limit.bound) for limit in demanded)
     return Wishes(tuple(aims), (*map(parse_limit, limits), *of_goal))
 
 
@@ -151,17 +151,17 @@ def parse_limit(text: str) -> Limit:
 
     Raises ScenarioError, with the allowed forms, for any other text.
     """
-    found = _LIMIT.fullmatch(text)
-    if found is None:
+    parts = _LIMIT.fullmatch(text)
+    if parts is None:
         raise _no_limit(text)
-    is_relative = found["value"] == DEFAULTS
-    value = number_of(found["factor"] or "1") if is_relative else quantity_of(found["value"], found[1])
-    if value is None or not isfinite(value) or (found["factor"] and not is_relative):
+    is_relative = parts["value"] == DEFAULTS
+    value = number_of(parts["factor"] or "1") if is_relative else quantity_of(parts["value"], parts[1])
+    if value is None or not isfinite(value) or (parts["factor"] and not is_relative):
         raise _no_limit(text)
-    outcome = _known(found[1], f"--slo {text}")
+    outcome = _known(parts[1], f"--slo {text}")
     if not is_relative and (problem := bound_problem(outcome, value)):
         raise ScenarioError(f"--slo {text}: {problem}")
-    return Limit(outcome, found[2] == "<=", value, is_relative)
+    return Limit(outcome, parts[2] == "<=", value, is_relative)
 
 
 def _no_limit(text: str) -> ScenarioError:
@@ -172,10 +172,10 @@ def _no_limit(text: str) -> ScenarioError:
 
 
 def _also(text: str) -> Aim:
-    found = _ALSO.fullmatch(text)
-    if found is None:
+    parts = _ALSO.fullmatch(text)
+    if parts is None:
         raise ScenarioError(f"--also {text}: should be 'minimise OUTCOME' or 'maximise OUTCOME'")
-    return Aim(_known(found[2], f"--also {text}"), found[1] == "maximise")
+    return Aim(_known(parts[2], f"--also {text}"), parts[1] == "maximise")
 
 
 def _known(outcome: str, option: str) -> str:

@@ -83,28 +83,28 @@ def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = la
     train, test = _parts(whole, how, is_real, scenario.history_s)
     like = _figures(Load(scenario.trace, None, 1.0).trace()) if is_real and how.draw != "any" else None
     rng = stream(scenario.seed, "windows")
-    names, found = ("--train", "--test"), []
-    for name, part, wanted in zip(names, (train, test), (how.windows, 2 * how.windows), strict=True):
+    names, windows_of_parts = ("--train", "--test"), []
+    for name, part, count in zip(names, (train, test), (how.windows, 2 * how.windows), strict=True):
         candidates = _windows(load, whole, part, length_s, like)
         if not candidates:
             raise ScenarioError(
                 f"{name} {part[0]:g}:{part[1]:g}: holds no window of {length_s:g} s"
                 f"{' that is like the load' if like else ''}; give a larger part, or a shorter --length"
             )
-        if len(candidates) < wanted:
-            log(f"{name}: holds {len(candidates)} windows of {length_s:g} s, fewer than {wanted}")
-        chosen = rng.permutation(len(candidates))[:wanted]
-        found.append([candidates[place] for place in chosen.tolist()])
+        if len(candidates) < count:
+            log(f"{name}: holds {len(candidates)} windows of {length_s:g} s, fewer than {count}")
+        chosen = rng.permutation(len(candidates))[:count]
+        windows_of_parts.append([candidates[place] for place in chosen.tolist()])
     first = scenario.seed
-    last = first + how.seeds * len(found[0])
+    last = first + how.seeds * len(windows_of_parts[0])
     return TuningCases(
         base.model_copy(update={"window": None}),
-        _cases(found[0], first, how.seeds),
-        _cases(found[1], last, how.seeds),
+        _cases(windows_of_parts[0], first, how.seeds),
+        _cases(windows_of_parts[1], last, how.seeds),
         how.seeds,
-        f"windows of {length_s:g} s{f' like {scenario.trace}' if like else ''}: {len(found[0])} of seconds "
+        f"windows of {length_s:g} s{f' like {scenario.trace}' if like else ''}: {len(windows_of_parts[0])} of seconds "
         f"{train[0]:,.12g} to {train[1]:,.12g} for training, "
-        f"{len(found[1])} of {test[0]:,.12g} to {test[1]:,.12g} for the test",
+        f"{len(windows_of_parts[1])} of {test[0]:,.12g} to {test[1]:,.12g} for the test",
     )
 
 
@@ -201,8 +201,8 @@ def _figures(trace: Trace) -> tuple[float, float]:
     return trace.requests / trace.duration_s, max(0.0, float(rises.max(initial=0))) / STRETCH_S
 
 
-def _are_alike(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    return all(a <= ALIKE * b and b <= ALIKE * a for a, b in zip(one, other, strict=True))
+def _are_alike(figures: tuple[float, float], like: tuple[float, float]) -> bool:
+    return all(a <= ALIKE * b and b <= ALIKE * a for a, b in zip(figures, like, strict=True))
 
 
 def _cases(windows: Sequence[Span], first_seed: int, seeds: int) -> tuple[Case, ...]:

@@ -44,28 +44,28 @@ def gains(outcomes: Sequence[str], tuned: Columns, defaults: Columns, seeds: int
     """The gains in outcomes; both columns are of the same cases, `seeds` of them for each window of `window_s`."""
     # With few violations in many requests, the completed ones approximate the arrivals.
     completed = window_s * by_window(defaults.get("throughput_rps", np.full(len(defaults[outcomes[0]]), np.nan)), seeds)
-    found = []
+    of_outcomes = []
     for name in outcomes:
-        of = {"requests": completed, "duration_s": np.full(len(completed), window_s)}.get(kind_of(name).of or "")
-        one, other = (by_window(columns[name], seeds) for columns in (tuned, defaults))
-        found.append(_gain(name, one, other, of, window_s * seeds))
-    return found
+        size = {"requests": completed, "duration_s": np.full(len(completed), window_s)}.get(kind_of(name).of or "")
+        of_tuned, of_defaults = (by_window(columns[name], seeds) for columns in (tuned, defaults))
+        of_outcomes.append(_gain(name, of_tuned, of_defaults, size, window_s * seeds))
+    return of_outcomes
 
 
-def _gain(outcome: str, tuned: Floats, defaults: Floats, of: Floats | None, span_s: float) -> Gain:
-    known = ~(np.isnan(tuned) | np.isnan(defaults))
-    one, other = tuned[known][None], defaults[known][None]
-    if not one.size:
+def _gain(outcome: str, tuned: Floats, defaults: Floats, size: Floats | None, span_s: float) -> Gain:
+    is_paired = ~(np.isnan(tuned) | np.isnan(defaults))
+    of_tuned, of_defaults = tuned[is_paired][None], defaults[is_paired][None]
+    if not of_tuned.size:
         return Gain(outcome, np.nan, np.nan, Estimate(np.nan, np.nan, np.nan), None)
     kind = kind_of(outcome)
-    sizes = None if of is None else (of[known][None], np.full(one.shape, span_s))
-    change = differences(kind, one, other, CONFIDENCE, *(sizes or ()))
-    before, after = float(other.mean()), float(one.mean())
+    sizes = None if size is None else (size[is_paired][None], np.full(of_tuned.shape, span_s))
+    change = differences(kind, of_tuned, of_defaults, CONFIDENCE, *(sizes or ()))
+    before, after = float(of_defaults.mean()), float(of_tuned.mean())
     percent = None
     if before and change.events[0] >= FEW_EVENTS:
         # Each window's deviation from the common ratio; their mean is the error of the ratio of the means.
         ratio = after / before
-        off = differences(replace(kind, of=None), one / before, ratio * other / before, CONFIDENCE)
+        off = differences(replace(kind, of=None), of_tuned / before, ratio * of_defaults / before, CONFIDENCE)
         ends = (max(100.0 * (ratio - 1.0 + float(end[0])), -100.0) for end in (off.low, off.high))
         percent = Estimate(100.0 * (ratio - 1.0), *ends)
     return Gain(outcome, before, after, Estimate(*(float(end[0]) for end in change[:3])), percent)
@@ -80,9 +80,12 @@ def by_window(values: Floats, seeds: int) -> Floats:
 def columns_of(rows: Rows) -> Columns:
     """The outcomes of runs, by name."""
     values = {name: [row[name] for row in rows] for name in rows[0]}
-    return {name: np.array([nan if each is None else each for each in of], np.float64) for name, of in values.items()}
+    return {
+        name: np.array([nan if value is None else value for value in of_name], np.float64)
+        for name, of_name in values.items()
+    }
 
 
-def means_of(found: Columns) -> dict[str, float]:
+def means_of(columns: Columns) -> dict[str, float]:
     """The mean of each outcome over the runs; NaN, for unknown, if a run does not have it."""
-    return {name: float(values.mean()) for name, values in found.items()}
+    return {name: float(values.mean()) for name, values in columns.items()}

@@ -56,11 +56,11 @@ def tune(
     Raises ScenarioError for a goal, a policy that knows the load to come, keys, parts of the load or a folder that
     cannot be used; Error if no setting could be run; as `prepare` for the scenario itself; and as `Executor.make`.
     """
-    asked = TuningOptions(**options)
-    space = space_of(scenario, asked.vary)
+    goal_options = TuningOptions(**options)
+    space = space_of(scenario, goal_options.vary)
     is_goal_varied = any(key in OF_GOAL or key.startswith("policy.goal") for key in space)
     goal_of = None if is_goal_varied else scenario
-    wishes = wishes_of(asked.minimise, asked.maximise, asked.also, asked.limits, goal_of)
+    wishes = wishes_of(goal_options.minimise, goal_options.maximise, goal_options.also, goal_options.limits, goal_of)
     cases = cases_of(scenario, drawing or Drawing(), log)
     if knows_future(prepare(of_case(cases.base, cases.train[0])).policy):
         raise ScenarioError(f"policy {scenario.policy.name!r}: {A_BOUND}")
@@ -75,7 +75,7 @@ def tune(
     ):
         names = tuple(dict.fromkeys((*OUTCOMES, *wishes.outcomes)))
         training = _Training(search, cases, names, session.store, make_runs)
-        for batch in search.batches(asked.trials):
+        for batch in search.batches(goal_options.trials):
             training.run(batch)
             for setting in batch:
                 search.tell(setting, training.default_means)
@@ -119,33 +119,35 @@ class _Training:
 
     def run_on(self, values: Mapping[int | None, Values], cases: Sequence[Case]) -> dict[int | None, Columns]:
         """Run each setting on all cases. Raises Error, with its text, if a run fails."""
-        found = {}
+        columns = {}
         for number, rows in self._outcomes(values, cases).items():
             if isinstance(rows, str):
                 raise Error(f"{in_words(values[number]) or 'the defaults'}: {rows}")
-            found[number] = columns_of(rows)
-        return found
+            columns[number] = columns_of(rows)
+        return columns
 
     def _outcomes(self, values: Mapping[int | None, Values], cases: Sequence[Case]) -> dict[int | None, Rows | str]:
         """For each setting, the outcomes of its runs on the cases, or the error of the first that failed."""
-        found: dict[int | None, Rows | str] = {}
+        outcomes: dict[int | None, Rows | str] = {}
         planned: dict[int | None, list[PlannedRun]] = {}
         for number, chosen in values.items():
             try:
                 scenario = self._cases.base.with_values(chosen)
             except Error as error:
-                found[number] = str(error)
+                outcomes[number] = str(error)
             else:
                 planned[number] = [self._planned(of_case(scenario, case)) for case in cases]
         self._make_runs(chain.from_iterable(planned.values()), 0)
         for number, runs in planned.items():
-            there = self._store.summaries([each.key for each in runs])
-            summaries = [there[each.key] for each in runs]
-            failed = next((each for each in summaries if isinstance(each, str)), None)
-            found[number] = failed or [
-                {name: figure_of(each, name) for name in self._names} for each in summaries if isinstance(each, dict)
+            by_key = self._store.summaries([run.key for run in runs])
+            summaries = [by_key[run.key] for run in runs]
+            failed = next((summary for summary in summaries if isinstance(summary, str)), None)
+            outcomes[number] = failed or [
+                {name: figure_of(summary, name) for name in self._names}
+                for summary in summaries
+                if isinstance(summary, dict)
             ]
-        return found
+        return outcomes
 
     def _planned(self, scenario: Scenario) -> PlannedRun:
         return PlannedRun(key_of(self._keys.shared(scenario), scenario.seed), scenario.as_dict())
@@ -154,10 +156,10 @@ class _Training:
         """Run a batch until each setting is complete, dropped or failed."""
         train, seeds = self._cases.train, self._cases.seeds
         for look in looks(len(train) // seeds, seeds):
-            alive = {each.number: each for each in batch if not each.is_dropped and each.error is None}
-            found = self._outcomes({number: each.values for number, each in alive.items()}, train[:look])
+            alive = {tried.number: tried for tried in batch if not tried.is_dropped and tried.error is None}
+            outcomes = self._outcomes({number: tried.values for number, tried in alive.items()}, train[:look])
             for number, setting in alive.items():
-                rows = found[number]
+                rows = outcomes[number]
                 if isinstance(rows, str):
                     setting.error = rows
                     continue
@@ -177,22 +179,22 @@ def best_of(
         (wishes.losses(defaults), None)
     ] * wishes.are_kept(defaults, defaults)
     for setting in complete:
-        found = setting.means
-        if wishes.are_kept(found, defaults):
-            candidates.append((wishes.losses(found), setting))
+        means = setting.means
+        if wishes.are_kept(means, defaults):
+            candidates.append((wishes.losses(means), setting))
     front = [
         (losses, setting)
         for place, (losses, setting) in enumerate(candidates)
         if not any(
-            _dominates(other, losses) or (other == losses and before < place)
-            for before, (other, _) in enumerate(candidates)
+            _dominates(rival, losses) or (rival == losses and before < place)
+            for before, (rival, _) in enumerate(candidates)
         )
     ]
-    return [setting for _, setting in sorted(front, key=lambda each: each[0])]
+    return [setting for _, setting in sorted(front, key=lambda candidate: candidate[0])]
 
 
-def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+def _dominates(losses: tuple[float, ...], rival: tuple[float, ...]) -> bool:
+    return losses != rival and all(a <= b for a, b in zip(losses, rival, strict=True))
 
 
 def _tuned(
@@ -203,16 +205,21 @@ def _tuned(
     settings: Sequence[TriedSetting],
     training: _Training,
 ) -> Tuned:
-    complete = [each for each in settings if not each.is_dropped and each.error is None]
+    complete = [setting for setting in settings if not setting.is_dropped and setting.error is None]
     front = best_of(complete, wishes, training.default_means)[:MOST_BEST]
     if not front and complete:
-        front = [min(complete, key=lambda each: (wishes.breach(each.means, training.default_means), each.number))]
+        front = [
+            min(complete, key=lambda setting: (wishes.breach(setting.means, training.default_means), setting.number))
+        ]
     if not front:
         front = [None]
-    values: dict[int | None, Values] = {None: {}, **{each.number: each.values for each in front if each is not None}}
+    values: dict[int | None, Values] = {
+        None: {},
+        **{setting.number: setting.values for setting in front if setting is not None},
+    }
     test = training.run_on(values, cases.test)
     train: dict[int | None, Columns] = {None: training.defaults}
-    train |= {each.number: columns_of(each.rows) for each in front if each is not None}
+    train |= {setting.number: columns_of(setting.rows) for setting in front if setting is not None}
     best = tuple(
         Best(
             number,
@@ -225,11 +232,15 @@ def _tuned(
                 wishes.are_kept(means_of(test[number]), means_of(test[None])),
             ),
         )
-        for number in [None if each is None else each.number for each in front]
+        for number in [None if setting is None else setting.number for setting in front]
     )
     runs = [
         (None, "train", cases.train, training.defaults),
-        *((each.number, "train", cases.train, columns_of(each.rows)) for each in settings if each.error is None),
+        *(
+            (setting.number, "train", cases.train, columns_of(setting.rows))
+            for setting in settings
+            if setting.error is None
+        ),
         *((number, "test", cases.test, columns) for number, columns in test.items()),
     ]
     return Tuned(scenario, wishes, space, cases, tuple(settings), best, tuple(runs))
@@ -240,11 +251,11 @@ def failed(settings: Sequence[TriedSetting]) -> Error:
     having: dict[str, list[str]] = {}
     for setting in settings:
         having.setdefault(str(setting.error), []).append(in_words(setting.values))
-    found = [f"none of {len(settings)} settings could be run; give other ranges with --vary, or mend the reason:"]
-    for why, names in sorted(having.items(), key=lambda each: -len(each[1]))[:ERRORS_TOLD]:
+    lines = [f"none of {len(settings)} settings could be run; give other ranges with --vary, or mend the reason:"]
+    for why, names in sorted(having.items(), key=lambda reason: -len(reason[1]))[:ERRORS_TOLD]:
         different = list(dict.fromkeys(names))
-        more = f" and {len(different) - MOST_NAMED} more" if len(different) > MOST_NAMED else ""
-        found.append(f"  {len(names)} of them, {'; '.join(different[:MOST_NAMED])}{more}: {why}")
+        further = f" and {len(different) - MOST_NAMED} more" if len(different) > MOST_NAMED else ""
+        lines.append(f"  {len(names)} of them, {'; '.join(different[:MOST_NAMED])}{further}: {why}")
     if len(having) > ERRORS_TOLD:
-        found.append(f"  and {len(having) - ERRORS_TOLD} more reasons")
-    return Error("\n".join(found))
+        lines.append(f"  and {len(having) - ERRORS_TOLD} more reasons")
+    return Error("\n".join(lines))

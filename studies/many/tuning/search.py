@@ -72,13 +72,13 @@ class Search:
         """The settings to try, up to `trials` in all, batch by batch; each batch must be told completely."""
         from optuna.trial import TrialState
 
-        known = self._study.get_trials(deepcopy=False)
-        waiting = [self._again(trial) for trial in known if trial.state == TrialState.RUNNING]
-        asked = len(known)
-        while waiting or asked < trials:
-            while asked < trials and (asked % BATCH or not waiting):
-                waiting.append(self._ask(asked))
-                asked += 1
+        before = self._study.get_trials(deepcopy=False)
+        waiting = [self._again(trial) for trial in before if trial.state == TrialState.RUNNING]
+        count = len(before)
+        while waiting or count < trials:
+            while count < trials and (count % BATCH or not waiting):
+                waiting.append(self._ask(count))
+                count += 1
             yield waiting
             waiting = []
 
@@ -106,14 +106,14 @@ class Search:
             trial.set_user_attr(_ERROR, setting.error)
             self._study.tell(trial, state=TrialState.FAIL)
             return
-        found = setting.means
+        means = setting.means
         with _quietly():
             # A command that was killed between this and `tell` has set the same value.
             warnings.filterwarnings("ignore", "The constraint value is ignored", UserWarning)
             for limit in self._wishes.limits:
-                trial.set_constraint(str(limit), limit.excess(found[limit.outcome], defaults[limit.outcome]))
+                trial.set_constraint(str(limit), limit.excess(means[limit.outcome], defaults[limit.outcome]))
             values = [
-                found[aim.outcome] if found[aim.outcome] == found[aim.outcome] else _worst(aim.is_most)
+                means[aim.outcome] if means[aim.outcome] == means[aim.outcome] else _worst(aim.is_most)
                 for aim in self._wishes.aims
             ]
             if not setting.is_dropped:
@@ -135,13 +135,13 @@ class Search:
             assert trial.number == number
             return self._suggested(trial)
 
-    def _again(self, known: FrozenTrial) -> TriedSetting:
+    def _again(self, before: FrozenTrial) -> TriedSetting:
         """A setting that was asked for, perhaps incompletely, but not told."""
         from optuna.trial import Trial
 
         with _quietly():
-            self._study.sampler = _sampler(self._seed, known.number)
-            return self._suggested(Trial(self._study, known._trial_id))
+            self._study.sampler = _sampler(self._seed, before.number)
+            return self._suggested(Trial(self._study, before._trial_id))
 
     def _suggested(self, trial: Trial) -> TriedSetting:
         values = suggested(trial, self._space)

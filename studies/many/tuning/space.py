@@ -39,32 +39,34 @@ def space_of(scenario: Scenario, vary: Sequence[str] = ()) -> Space:
     Raises ScenarioError for a key that cannot be varied, or a range that is invalid.
     """
     spec = scenario.policy.name
-    known = {f"{OF_POLICY}{name}": text for name, text in ranges_of(spec).items()}
+    ranges = {f"{OF_POLICY}{name}": text for name, text in ranges_of(spec).items()}
     own = split_spec(spec)[1]
     if not vary:
-        given = {f"{OF_POLICY}{name}" for name in (*own, *scenario.policy.parameters)}
-        known = {key: text for key, text in known.items() if key not in given}
-        if not known:
+        already_set = {f"{OF_POLICY}{name}" for name in (*own, *scenario.policy.parameters)}
+        ranges = {key: text for key, text in ranges.items() if key not in already_set}
+        if not ranges:
             raise ScenarioError(f"policy {spec}: no parameter is left to tune; name keys with --vary KEY=FROM:TO")
-        return {key: _default(key, text, spec) for key, text in known.items()}
-    found: dict[str, Range | Choices] = {}
-    for each in vary:
-        key, equals, text = each.partition("=")
-        if key in found:
-            raise ScenarioError(f"--vary {each}: {key} is given twice")
+        return {key: _default(key, text, spec) for key, text in ranges.items()}
+    space: dict[str, Range | Choices] = {}
+    for argument in vary:
+        key, equals, text = argument.partition("=")
+        if key in space:
+            raise ScenarioError(f"--vary {argument}: {key} is given twice")
         if not all(key.split(".")):
-            raise ScenarioError(f"--vary {each}: should be KEY=FROM:TO with a key such as policy.alpha or interval_s")
+            raise ScenarioError(
+                f"--vary {argument}: should be KEY=FROM:TO with a key such as policy.alpha or interval_s"
+            )
         if key.partition(".")[0] in OWN_KEYS:
-            raise ScenarioError(f"--vary {each}: {key} says what is run, and is the same for all settings")
+            raise ScenarioError(f"--vary {argument}: {key} says what is run, and is the same for all settings")
         if key.removeprefix(OF_POLICY) in own and key.startswith(OF_POLICY):
-            raise ScenarioError(f"--vary {each}: --policy {spec} gives it a value already")
-        if not equals and key not in known:
-            raise ScenarioError(f"--vary {each}: has no range of its own; give one: {each}=FROM:TO")
+            raise ScenarioError(f"--vary {argument}: --policy {spec} gives it a value already")
+        if not equals and key not in ranges:
+            raise ScenarioError(f"--vary {argument}: has no range of its own; give one: {argument}=FROM:TO")
         try:
-            found[key] = parse_range(text, key.rpartition(".")[2]) if equals else _default(key, known[key], spec)
+            space[key] = parse_range(text, key.rpartition(".")[2]) if equals else _default(key, ranges[key], spec)
         except PolicyError as error:
-            raise ScenarioError(f"--vary {each}: {error}") from None
-    return found
+            raise ScenarioError(f"--vary {argument}: {error}") from None
+    return space
 
 
 def _default(key: str, text: str, spec: str) -> Range | Choices:
@@ -82,9 +84,12 @@ def check_values(scenario: Scenario, space: Space) -> None:
 
     Of the other keys, only the scenario's values and their first and last values are tried.
     """
-    ends = {key: each.values if isinstance(each, Choices) else (each.low, each.high) for key, each in space.items()}
+    ends = {
+        key: of_key.values if isinstance(of_key, Choices) else (of_key.low, of_key.high)
+        for key, of_key in space.items()
+    }
     for key, values in ends.items():
-        others = [{}, *({name: each[end] for name, each in ends.items() if name != key} for end in (0, -1))]
+        others = [{}, *({name: of_key[end] for name, of_key in ends.items() if name != key} for end in (0, -1))]
         wrong = [why for value in values if (why := _wrong(scenario, key, value, others))]
         if wrong and (isinstance(space[key], Choices) or len(wrong) == len(values)):
             raise ScenarioError(f"--vary {key}: {wrong[0]}")
@@ -92,32 +97,32 @@ def check_values(scenario: Scenario, space: Space) -> None:
 
 def _wrong(scenario: Scenario, key: str, value: Any, others: Sequence[Values]) -> str:
     """Why this value is invalid with all of these other values; empty if it is valid with some."""
-    said = []
-    for each in others:
+    problems = []
+    for values in others:
         try:
-            changed = scenario.with_values({**each, key: value})
+            changed = scenario.with_values({**values, key: value})
             policy = policy_of(changed, pipeline_of(changed))
         except ValueError as error:
-            said.append(str(error))
+            problems.append(str(error))
         else:
             if not knows_future(policy):
                 return ""
-            said.append(f"{value}: {A_BOUND}")
-    return said[0]
+            problems.append(f"{value}: {A_BOUND}")
+    return problems[0]
 
 
 def suggested(trial: Trial, space: Space) -> dict[str, Any]:
     """Optuna's suggestion for a trial; the same as before if it has been asked already."""
-    return {key: _suggested(trial, key, each) for key, each in space.items()}
+    return {key: _suggested(trial, key, of_key) for key, of_key in space.items()}
 
 
-def _suggested(trial: Trial, key: str, each: Range | Choices) -> Any:
-    if isinstance(each, Choices):
-        if all(isinstance(value, str | int | float) for value in each.values):
-            return trial.suggest_categorical(key, each.values)
+def _suggested(trial: Trial, key: str, values: Range | Choices) -> Any:
+    if isinstance(values, Choices):
+        if all(isinstance(value, str | int | float) for value in values.values):
+            return trial.suggest_categorical(key, values.values)
         # Optuna stores only numbers and texts; other values, such as mappings, are given by index.
-        return each.values[trial.suggest_categorical(key, range(len(each.values)))]
-    if each.is_whole:
-        return trial.suggest_int(key, int(each.low), int(each.high), step=int(each.step or 1))
-    value = trial.suggest_float(key, each.low, each.high, step=each.step, log=each.log)
-    return min(max(float(f"{value:.{DIGITS}g}"), each.low), each.high)
+        return values.values[trial.suggest_categorical(key, range(len(values.values)))]
+    if values.is_whole:
+        return trial.suggest_int(key, int(values.low), int(values.high), step=int(values.step or 1))
+    value = trial.suggest_float(key, values.low, values.high, step=values.step, log=values.log)
+    return min(max(float(f"{value:.{DIGITS}g}"), values.low), values.high)

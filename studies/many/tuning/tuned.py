@@ -90,9 +90,9 @@ class Tuned:
                     }
                 )
         rows += [
-            {**self._names(each.number, "train", each.values, None), "error": each.error}
-            for each in self.settings
-            if each.error is not None
+            {**self._names(setting.number, "train", setting.values, None), "error": setting.error}
+            for setting in self.settings
+            if setting.error is not None
         ]
         return pd.DataFrame(rows)
 
@@ -114,18 +114,18 @@ class Tuned:
             "limits": [str(limit) for limit in self.wishes.limits],
             "loads": self.cases.words,
             "settings": len(self.settings),
-            "dropped_early": sum(each.is_dropped for each in self.settings),
-            "failed": sum(each.error is not None for each in self.settings),
+            "dropped_early": sum(setting.is_dropped for setting in self.settings),
+            "failed": sum(setting.error is not None for setting in self.settings),
             "best": [
                 {
-                    "trial": each.number,
-                    "values": dict(each.values),
-                    "keeps_limits": {"train": each.keeps_limits[0], "test": each.keeps_limits[1]},
-                    "train": [_gain_as_dict(gain) for gain in each.train],
-                    "test": [_gain_as_dict(gain) for gain in each.test],
-                    "scenario": each.scenario.as_dict(),
+                    "trial": setting.number,
+                    "values": dict(setting.values),
+                    "keeps_limits": {"train": setting.keeps_limits[0], "test": setting.keeps_limits[1]},
+                    "train": [_gain_as_dict(gain) for gain in setting.train],
+                    "test": [_gain_as_dict(gain) for gain in setting.test],
+                    "scenario": setting.scenario.as_dict(),
                 }
-                for each in self.best
+                for setting in self.best
             ],
         }
 
@@ -136,8 +136,8 @@ def lines(tuned: Tuned) -> Iterator[str]:
     limits = ", ".join(map(str, tuned.wishes.limits))
     yield f"{tuned.defaults.pipeline} on {tuned.defaults.trace}: {aims}{f' with {limits}' if limits else ''}"
     dropped, failed = (
-        sum(each.is_dropped for each in tuned.settings),
-        sum(each.error is not None for each in tuned.settings),
+        sum(setting.is_dropped for setting in tuned.settings),
+        sum(setting.error is not None for setting in tuned.settings),
     )
     tried = f"{len(tuned.settings)} settings tried, {dropped} of them pruned early"
     yield f"{tried}{f', {failed} failed' if failed else ''}; {tuned.cases.words}"
@@ -155,8 +155,8 @@ def _lines_of(tuned: Tuned, best: Best, place: int) -> Iterator[str]:
     else:
         name = f"Setting {best.number}" if len(tuned.best) == 1 else f"{place + 1}. Setting {best.number}"
         yield f"{name}: {in_words(best.values)}"
-    for part, kept in zip(("train", "test"), best.keeps_limits, strict=True):
-        if not kept:
+    for part, keeps in zip(("train", "test"), best.keeps_limits, strict=True):
+        if not keeps:
             yield f"  breaks a limit in {'training' if part == 'train' else 'the test'}"
     widths = (max(len(gain.outcome) for gain in best.test), 9, 9)
     for title, gains in (("training", best.train), ("test", best.test)):
@@ -182,11 +182,11 @@ def change(gain: Gain) -> str:
     if gain.percent is not None:
         mean, low, high = gain.percent.mean, gain.percent.low, gain.percent.high
         return f"{mean:+.1f} %" + ("" if isnan(low) else f" [{low:+.1f}, {high:+.1f}]")
-    found = gain.change
-    if isnan(found.mean):
+    estimate = gain.change
+    if isnan(estimate.mean):
         return ""
     factor, unit = (100.0, " points") if gain.outcome.endswith("_rate") else (1.0, "")
-    mean, low, high = (factor * each for each in (found.mean, found.low, found.high))
+    mean, low, high = (factor * end for end in (estimate.mean, estimate.low, estimate.high))
     return f"{mean:+.3g}{unit}" + ("" if isnan(low) else f" [{low:+.3g}, {high:+.3g}]")
 
 
@@ -195,16 +195,16 @@ def as_file(tuned: Tuned, best: Best) -> str:
     import yaml
 
     head = "".join(f"# {line}".rstrip() + "\n" for line in lines(tuned))
-    given = best.scenario.model_dump(mode="json", exclude_defaults=True)
-    content = {"schema_version": 1, "kind": "scenario", **given}
+    keys = best.scenario.model_dump(mode="json", exclude_defaults=True)
+    content = {"schema_version": 1, "kind": "scenario", **keys}
     return f"{head}{yaml.safe_dump(content, sort_keys=False, width=120)}"
 
 
 def _gain_as_dict(gain: Gain) -> dict[str, Any]:
-    def bounds(found: Estimate | None) -> dict[str, float | None] | None:
-        if found is None:
+    def bounds(estimate: Estimate | None) -> dict[str, float | None] | None:
+        if estimate is None:
             return None
-        return {name: _known(getattr(found, name)) for name in ("mean", "low", "high")}
+        return {name: _known(getattr(estimate, name)) for name in ("mean", "low", "high")}
 
     return {
         "outcome": gain.outcome,

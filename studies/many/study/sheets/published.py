@@ -14,20 +14,20 @@ from ipa.studies.many.study.sheets.systems import Sheet
 from ipa.studies.scenario import whole_trace
 
 
-def score(found: StudyFindings) -> Sheet:
+def score(study: StudyFindings) -> Sheet:
     """The agreement with the published cells."""
     rows = []
-    for setting in found.settings:
-        scores = found.scores(setting)
+    for setting in study.settings:
+        scores = study.scores(setting)
         for part, title in (
             ("all", "all"),
             ("calibrated", "calibrated on"),
             ("test", "test"),
             ("test_unfitted", "test, without fitted ones"),
         ):
-            given = scores[part]
-            if given is not None:
-                rows.append((found.setting_title(setting), title, *_score(given)))
+            of_part = scores[part]
+            if of_part is not None:
+                rows.append((study.setting_title(setting), title, *_score(of_part)))
     return Sheet(
         "Agreement with the published cells",
         "Of planned cost and planned PAS, as the publication plots them. A row is a workload of a pipeline; it is in "
@@ -39,21 +39,21 @@ def score(found: StudyFindings) -> Sheet:
     )
 
 
-def _score(given: PublishedScore) -> tuple[str, ...]:
+def _score(score: PublishedScore) -> tuple[str, ...]:
     return (
-        str(given.cells),
-        f"{number(100.0 * given.cost_error, 1)} %",
-        number(given.pas_error, 2),
-        f"{given.rows_in_order} of {given.rows}",
+        str(score.cells),
+        f"{number(100.0 * score.cost_error, 1)} %",
+        number(score.pas_error, 2),
+        f"{score.rows_in_order} of {score.rows}",
     )
 
 
-def cells(found: StudyFindings, setting: str, pipeline: str | None = None) -> Sheet:
+def cells(study: StudyFindings, setting: str, pipeline: str | None = None) -> Sheet:
     """Every published cell and ours."""
     rows = [
-        (each.pipeline, each.workload, found.system_title(each), *_cell(each))
-        for each in found.compared
-        if each.setting == setting and pipeline in (None, each.pipeline)
+        (cell.pipeline, cell.workload, study.system_title(cell), *_cell(cell))
+        for cell in study.compared
+        if cell.setting == setting and pipeline in (None, cell.pipeline)
     ]
     return Sheet(
         "Published cells beside ours",
@@ -69,16 +69,16 @@ def cells(found: StudyFindings, setting: str, pipeline: str | None = None) -> Sh
     )
 
 
-def _cell(each: ComparedCell) -> tuple[str, ...]:
+def _cell(cell: ComparedCell) -> tuple[str, ...]:
     return (
-        number(each.published.cores, 2),
-        number(each.ours.cores, 2),
-        f"{plus(100.0 * each.cost_error, 1)} %",
-        number(each.published.pas, 2),
-        number(each.ours.pas, 2),
-        plus(each.pas_error, 2),
-        *(_or_none(figures.lost, 0) for figures in (each.published, each.ours)),
-        *(_or_none(figures.violated_seconds_percent, 1) for figures in (each.published, each.ours)),
+        number(cell.published.cores, 2),
+        number(cell.ours.cores, 2),
+        f"{plus(100.0 * cell.cost_error, 1)} %",
+        number(cell.published.pas, 2),
+        number(cell.ours.pas, 2),
+        plus(cell.pas_error, 2),
+        *(_or_none(figures.lost, 0) for figures in (cell.published, cell.ours)),
+        *(_or_none(figures.violated_seconds_percent, 1) for figures in (cell.published, cell.ours)),
     )
 
 
@@ -86,32 +86,35 @@ def _or_none(value: float | None, decimals: int) -> str:
     return NONE if value is None else number(value, decimals)
 
 
-def misplaced(found: StudyFindings, setting: str) -> list[str]:
+def misplaced(study: StudyFindings, setting: str) -> list[str]:
     """The pairs of systems that are not in the published order, one sentence each."""
     rows: dict[tuple[str, str], list[ComparedCell]] = {}
-    for each in found.compared:
-        if each.setting == setting:
-            rows.setdefault((each.pipeline, each.workload), []).append(each)
+    for cell in study.compared:
+        if cell.setting == setting:
+            rows.setdefault((cell.pipeline, cell.workload), []).append(cell)
     return [
-        f"{pipeline} {workload}: {what} of {found.title(pipeline, one)} and {found.title(pipeline, other)}"
+        f"{pipeline} {workload}: {figure} of {study.title(pipeline, system)} and {study.title(pipeline, beside)}"
         for (pipeline, workload), row in rows.items()
-        for what, one, other in out_of_order(row)
+        for figure, system, beside in out_of_order(row)
     ]
 
 
-def seen_most(found: StudyFindings, setting: str, pipeline: str | None = None) -> Sheet:
+def seen_most(study: StudyFindings, setting: str, pipeline: str | None = None) -> Sheet:
     """The most frequent configurations, published and ours."""
     rows: list[tuple[str, ...]] = []
-    given = found.plan.published.seen_most if found.plan.published else {}
-    for findings in found.findings:
+    by_pipeline = study.plan.published.seen_most if study.plan.published else {}
+    for findings in study.findings:
         if pipeline not in (None, findings.pipeline):
             continue
-        for workload, of_workload in given.get(findings.pipeline, {}).items():
+        for workload, of_workload in by_pipeline.get(findings.pipeline, {}).items():
             for system, published in of_workload.items():
                 cell = findings.cell(setting, workload, system)
                 if cell is not None:
-                    theirs, ours = _listed(map(_published, published)), _listed(_ours(cell, len(published)))
-                    rows.append((findings.pipeline, workload, findings.title(system), theirs, ours))
+                    texts_published, own_texts = (
+                        _listed(map(_published, published)),
+                        _listed(_ours(cell, len(published))),
+                    )
+                    rows.append((findings.pipeline, workload, findings.title(system), texts_published, own_texts))
     return Sheet(
         "Configurations seen most",
         "Cores: configuration (share of the decisions; of ours, of the time). Published ones do not all say how many "
@@ -122,56 +125,56 @@ def seen_most(found: StudyFindings, setting: str, pipeline: str | None = None) -
     )
 
 
-def _published(each: SeenMost) -> str:
-    share = "" if each.share is None else f" ({100 * each.share:.0f} %)"
-    return f"{each.cores}{f': {each.configuration}' if each.configuration else ''}{share}"
+def _published(most_seen: SeenMost) -> str:
+    share = "" if most_seen.share is None else f" ({100 * most_seen.share:.0f} %)"
+    return f"{most_seen.cores}{f': {most_seen.configuration}' if most_seen.configuration else ''}{share}"
 
 
 def _ours(cell: StudyCell, count: int) -> Iterator[str]:
     outcome = next(iter(cell.outcomes.values()))
-    for each in outcome.configurations[: max(count, 2)]:
-        yield f"{each.cores:g}: {each.text} ({100 * each.share:.0f} %)"
+    for decided in outcome.configurations[: max(count, 2)]:
+        yield f"{decided.cores:g}: {decided.text} ({100 * decided.share:.0f} %)"
 
 
 def _listed(parts: Iterable[str]) -> str:
     return "; ".join(parts)
 
 
-def queue_term(found: StudyFindings, setting: str, defect: str) -> str:
+def queue_term(study: StudyFindings, setting: str, defect: str) -> str:
     """The effect of the published optimiser's defect, in words."""
-    ours = {(c.pipeline, c.workload, c.system): c for c in found.compared if c.setting == setting}
-    with_defect = {(c.pipeline, c.workload, c.system): c for c in found.compared if c.setting == defect}
-    both = [(ours[name], with_defect[name]) for name in ours if name in with_defect]
+    own = {(c.pipeline, c.workload, c.system): c for c in study.compared if c.setting == setting}
+    with_defect = {(c.pipeline, c.workload, c.system): c for c in study.compared if c.setting == defect}
+    pairs = [(own[name], with_defect[name]) for name in own if name in with_defect]
     changed = [
-        (one, other)
-        for one, other in both
-        if abs(one.ours.cores - other.ours.cores) > 1e-9 or abs(one.ours.pas - other.ours.pas) > 1e-9
+        (without, with_it)
+        for without, with_it in pairs
+        if abs(without.ours.cores - with_it.ours.cores) > 1e-9 or abs(without.ours.pas - with_it.ours.pas) > 1e-9
     ]
     if not changed:
-        return f"With the defect all {len(both)} cells are the same: the SLA never binds there."
+        return f"With the defect all {len(pairs)} cells are the same: the SLA never binds there."
     most = max(changed, key=lambda pair: abs(pair[0].ours.cores / pair[1].ours.cores - 1.0))
     return (
-        f"With the defect {len(changed)} of {len(both)} cells change, {most[0].pipeline} {most[0].workload} "
-        f"{found.system_title(most[0])} the most: {number(most[0].ours.cores, 2)} / {number(most[0].ours.pas, 1)} "
+        f"With the defect {len(changed)} of {len(pairs)} cells change, {most[0].pipeline} {most[0].workload} "
+        f"{study.system_title(most[0])} the most: {number(most[0].ours.cores, 2)} / {number(most[0].ours.pas, 1)} "
         f"becomes {number(most[1].ours.cores, 2)} / {number(most[1].ours.pas, 1)}."
     )
 
 
-def forecasts(found: StudyFindings) -> Sheet:
+def forecasts(study: StudyFindings) -> Sheet:
     """The error of the first system's forecasts in every setting with all systems."""
-    findings = found.findings[0]
+    findings = study.findings[0]
     first = findings.systems[0]
     rows = []
     for workload in findings.study.workloads:
-        cells = [findings.cell(setting, workload, first) for setting in found.full_settings]
+        cells = [findings.cell(setting, workload, first) for setting in study.full_settings]
         errors = [None if cell is None else smape_percent(cell) for cell in cells]
         rows.append((workload, *(NONE if error is None else f"{number(error, 1)} %" for error in errors)))
-    published = found.plan.published.predictor_smape_percent if found.plan.published else None
+    published = study.plan.published.predictor_smape_percent if study.plan.published else None
     return Sheet(
         "Forecast errors",
         f"SMAPE of {findings.title(first)}'s forecasts against the busiest second of the next {HORIZON_S}"
         + ("." if published is None else f"; the publication claims {published:g} % for its LSTM, on other seconds."),
-        ("workload", *(found.setting_title(setting) for setting in found.full_settings)),
+        ("workload", *(study.setting_title(setting) for setting in study.full_settings)),
         tuple(rows),
     )
 
@@ -179,12 +182,12 @@ def forecasts(found: StudyFindings) -> Sheet:
 # The loads, published and ours.
 
 
-def loads(found: StudyFindings) -> Sheet:
+def loads(study: StudyFindings) -> Sheet:
     """One row per published load: its requests, their mean and range per second, and our differences."""
-    findings = found.findings[0]
+    findings = study.findings[0]
     rows = []
-    for workload, theirs in (found.plan.published.loads if found.plan.published else {}).items():
-        cell = next((each for each in findings.cells if each.workload == workload), None)
+    for workload, of_paper in (study.plan.published.loads if study.plan.published else {}).items():
+        cell = next((cell_of_load for cell_of_load in findings.cells if cell_of_load.workload == workload), None)
         if cell is None:
             continue
         counts = whole_trace(cell.scenario, findings.seeds[0]).per_second()
@@ -192,19 +195,19 @@ def loads(found: StudyFindings) -> Sheet:
         rows.append(
             (
                 workload,
-                *(f"{theirs.requests:,}", f"{counts.sum():,}", plus(int(counts.sum()) - theirs.requests, 0)),
-                number(theirs.mean_rps, 1),
+                *(f"{of_paper.requests:,}", f"{counts.sum():,}", plus(int(counts.sum()) - of_paper.requests, 0)),
+                number(of_paper.mean_rps, 1),
                 number(counts.mean(), 1),
-                plus(counts.mean() - theirs.mean_rps, 1),
-                f"{theirs.least_rps} to {theirs.most_rps}",
+                plus(counts.mean() - of_paper.mean_rps, 1),
+                f"{of_paper.least_rps} to {of_paper.most_rps}",
                 f"{least} to {most}",
-                f"{plus(least - theirs.least_rps, 0)}, {plus(most - theirs.most_rps, 0)}",
+                f"{plus(least - of_paper.least_rps, 0)}, {plus(most - of_paper.most_rps, 0)}",
             )
         )
     return Sheet(
         "Load patterns, published and ours",
         "The requests of 20 minutes, and by the second their mean, fewest and most. "
-        + ("Ours are the same windows of the real trace." if found.plan.has_real_trace else "Ours are synthetic."),
+        + ("Ours are the same windows of the real trace." if study.plan.has_real_trace else "Ours are synthetic."),
         (
             "workload",
             *(
@@ -220,21 +223,21 @@ def loads(found: StudyFindings) -> Sheet:
 # Decision times, published and ours.
 
 
-def decision_times(found: StudyFindings) -> Sheet:
+def decision_times(study: StudyFindings) -> Sheet:
     """Times of one decision, published and measured."""
-    ours = {(timing.shape, timing.batches): timing.seconds for timing in found.timings}
+    measured = {(timing.shape, timing.batches): timing.seconds for timing in study.timings}
     rows = []
-    for each in found.plan.published.decision_times if found.plan.published else ():
-        batches = each.batches or BATCHES
-        mine = ours[tuple(each.variants), batches]
+    for timing_published in study.plan.published.decision_times if study.plan.published else ():
+        batches = timing_published.batches or BATCHES
+        mine = measured[tuple(timing_published.variants), batches]
         rows.append(
             (
-                str(len(each.variants)),
-                _shape(each.variants),
-                f"{each.batches or 'not said'}, {batches}",
-                f"{1000 * each.seconds:.0f} ms ({each.how})",
+                str(len(timing_published.variants)),
+                _shape(timing_published.variants),
+                f"{timing_published.batches or 'not said'}, {batches}",
+                f"{1000 * timing_published.seconds:.0f} ms ({timing_published.how})",
                 f"{1000 * mine:.2f} ms",
-                f"{each.seconds / mine:,.0f}",
+                f"{timing_published.seconds / mine:,.0f}",
             )
         )
     return Sheet(

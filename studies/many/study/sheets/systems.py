@@ -65,10 +65,10 @@ def systems(findings: Findings, setting: str) -> Sheet:
     )
 
 
-def overall(found: StudyFindings, setting: str) -> Sheet:
+def overall(study: StudyFindings, setting: str) -> Sheet:
     """One row per pipeline and system: means over its workloads and seeds."""
     rows = []
-    for findings in found.findings:
+    for findings in study.findings:
         for system in findings.systems:
             workloads = findings.study.workloads
             cells = [cell for workload in workloads if (cell := findings.cell(setting, workload, system))]
@@ -79,7 +79,7 @@ def overall(found: StudyFindings, setting: str) -> Sheet:
                 )
                 rows.append((findings.pipeline, findings.title(system), *figures))
     return Sheet(
-        f"Every system, {found.setting_title(setting)}",
+        f"Every system, {study.setting_title(setting)}",
         f"Means over the workloads and the seeds; the report has each of them with its interval. {_INFEASIBLE}",
         ("pipeline", "system", *(title for title, *_ in _FIGURES)),
         tuple(rows),
@@ -95,17 +95,17 @@ def _seeds(findings: Findings) -> str:
 
 
 def _estimate(cell: StudyCell, key: str, factor: float, digits: int) -> str:
-    found = cell.estimate(key, factor)
-    return NONE if found is None else found.text(digits)
+    estimate = cell.estimate(key, factor)
+    return NONE if estimate is None else estimate.text(digits)
 
 
 def sentences(findings: Findings, setting: str) -> list[tuple[str, str]]:
     """For every workload and other system: the workload, and the first system's comparison with it in words."""
     first = findings.title(findings.systems[0])
     return [
-        (each.one.workload, f"{first} against {findings.title(each.other.system)}: {each.shown}")
-        for each in comparisons(findings)
-        if each.one.setting == setting
+        (comparison.one.workload, f"{first} against {findings.title(comparison.other.system)}: {comparison.shown}")
+        for comparison in comparisons(findings)
+        if comparison.one.setting == setting
     ]
 
 
@@ -122,21 +122,30 @@ _OF_POINTS = (
 )
 
 
-def named_points(found: StudyFindings, setting: str, pipeline: str | None = None) -> Iterator[Sheet]:
+def named_points(study: StudyFindings, setting: str, pipeline: str | None = None) -> Iterator[Sheet]:
     """A sheet for each sweep that names its points: one row per pipeline, workload and point."""
-    sweeps = {name: sweep for each in found.findings for name, sweep in each.study.sweeps.items() if sweep.points}
+    sweeps = {
+        name: sweep
+        for of_pipeline in study.findings
+        for name, sweep in of_pipeline.study.sweeps.items()
+        if sweep.points
+    }
     for name, sweep in sweeps.items():
-        of = [each for each in found.findings if name in each.study.sweeps and pipeline in (None, each.pipeline)]
+        with_sweep = [
+            of_pipeline
+            for of_pipeline in study.findings
+            if name in of_pipeline.study.sweeps and pipeline in (None, of_pipeline.pipeline)
+        ]
         rows = [
             (findings.pipeline, workload, cell.point_title, *_figures(cell))
-            for findings in of
+            for findings in with_sweep
             for workload in findings.study.workloads
             for cell in findings.of(setting, workload, name)
         ]
         if rows:
             yield Sheet(
-                of[0].title(name),
-                f"{of[0].title(sweep.of)} with each of these; means over the seeds.",
+                with_sweep[0].title(name),
+                f"{with_sweep[0].title(sweep.of)} with each of these; means over the seeds.",
                 ("pipeline", "workload", "with", *(title for title, *_ in _OF_POINTS)),
                 tuple(rows),
                 names=3,
@@ -147,16 +156,16 @@ def _figures(cell: StudyCell) -> list[str]:
     return [number(cell.mean(key, factor), digits) for _, key, factor, digits in _OF_POINTS]
 
 
-def lost(found: StudyFindings, setting: str, pipeline: str | None = None) -> Sheet:
+def lost(study: StudyFindings, setting: str, pipeline: str | None = None) -> Sheet:
     """The lost requests at named points with published figures, on the loads that have them, and whether they are in
     the published order, that of the points. Sweeps that include these points are listed too; the columns of points that
     a sweep lacks are empty."""
-    published = found.plan.published.points if found.plan.published else {}
+    published = study.plan.published.points if study.plan.published else {}
     known = {workload for of in published.values() for each in of.values() for workload in each}
     names = {point for of in published.values() for each in of.values() for at in each.values() for point in at}
     sweeps = [
         (findings, name, list(sweep.points))
-        for findings in found.findings
+        for findings in study.findings
         for name, sweep in findings.study.sweeps.items()
         if pipeline in (None, findings.pipeline) and names and names <= set(sweep.points)
     ]
@@ -198,14 +207,14 @@ MORE, LESS = "*", "†"
 """Marks of a distance: the system violates the SLA more often than the bound, or less often."""
 
 
-def bounds(found: StudyFindings, setting: str) -> Sheet:
+def bounds(study: StudyFindings, setting: str) -> Sheet:
     """One row per pipeline and workload: the figures of the bound, and the distance of every other system."""
-    names = {findings.study.bound for findings in found.findings if findings.study.bound}
-    others = [system for system in found.systems if system not in names]
+    names = {findings.study.bound for findings in study.findings if findings.study.bound}
+    others = [system for system in study.systems if system not in names]
     rows = []
-    for findings in found.findings:
-        for each in bounded(findings, setting):
-            distances = {distance.system: distance for distance in each.others}
+    for findings in study.findings:
+        for of_workload in bounded(findings, setting):
+            distances = {distance.system: distance for distance in of_workload.others}
             texts = (
                 NONE
                 if (distance := distances.get(system)) is None or distance.objective is None
@@ -213,18 +222,20 @@ def bounds(found: StudyFindings, setting: str) -> Sheet:
                 for system in others
             )
             figures = (("cost_mean_cores", 1.0), ("pas_mean", 1.0), ("sla_violation_rate", 100.0))
-            of_bound = (number(each.bound.mean(key, factor), 2) for key, factor in figures)
-            rows.append((findings.pipeline, each.bound.workload, *of_bound, number(each.objective, 2), *texts))
-    title = " and ".join(dict.fromkeys(f.title(f.study.bound) for f in found.findings if f.study.bound))
+            of_bound = (number(of_workload.bound.mean(key, factor), 2) for key, factor in figures)
+            rows.append(
+                (findings.pipeline, of_workload.bound.workload, *of_bound, number(of_workload.objective, 2), *texts)
+            )
+    title = " and ".join(dict.fromkeys(f.title(f.study.bound) for f in study.findings if f.study.bound))
     return Sheet(
-        f"What bounds them, {found.setting_title(setting)}",
+        f"What bounds them, {study.setting_title(setting)}",
         f"First {title}: cost, PAS, SLA violations and the objective of its programme as it came out, alpha x accuracy "
         f"- beta x cost. Then how much more or less every other system's is. {MORE}: with SLA violations more than "
         f"{AS_RARELY_POINTS:g} points above its; {LESS}: more than {AS_RARELY_POINTS:g} points below its. Neither are "
         f"comparable: the system that violates more has not done the same work, with {LESS} {title} itself.",
         (
             *("pipeline", "workload", "cost, cores", "PAS", "SLA violations, %", "objective"),
-            *(next(f.title(system) for f in found.findings if system in f.systems) for system in others),
+            *(next(f.title(system) for f in study.findings if system in f.systems) for system in others),
         ),
         tuple(rows),
         names=2,
@@ -254,28 +265,28 @@ _REST = (
 )
 
 
-def headline(found: StudyFindings, setting: str, measure: str, *, brief: bool = False) -> Sheet:
+def headline(study: StudyFindings, setting: str, measure: str, *, brief: bool = False) -> Sheet:
     """The accuracy gained at equal cost and the cost saved at equal accuracy, one row per pipeline and workload.
 
     `brief`: over systems only, without the part in round brackets.
     """
     grouped: dict[tuple[str, str], dict[tuple[str, str], list[Match]]] = {}
-    asked: dict[tuple[str, str], str] = {}
-    for match in found.matches:
+    column_titles: dict[tuple[str, str], str] = {}
+    for match in study.matches:
         if (match.other.setting, match.measure) == (setting, measure) and not (brief and match.other.point):
             name = match.at, match.over
             grouped.setdefault((match.other.pipeline, match.other.workload), {}).setdefault(name, []).append(match)
-            title = found.title(match.other.pipeline, match.over)
-            asked[name] = f"PAS at the cost of {title}" if match.at == "cost" else f"cost at the PAS of {title}"
-    several = {trace for each in found.findings if len(each.seeds) > 1 for trace in each.traces}
+            title = study.title(match.other.pipeline, match.over)
+            column_titles[name] = f"PAS at the cost of {title}" if match.at == "cost" else f"cost at the PAS of {title}"
+    several = {trace for of_pipeline in study.findings if len(of_pipeline.seeds) > 1 for trace in of_pipeline.traces}
     rows = [
-        (pipeline, workload, *(_gains(of.get(name, []), brief) for name in asked))
-        for (pipeline, workload), of in grouped.items()
+        (pipeline, workload, *(_gains(by_name.get(name, []), brief) for name in column_titles))
+        for (pipeline, workload), by_name in grouped.items()
     ]
     return Sheet(
         f"The headline, {measure}",
         " ".join(filter(None, [_CHOICE, "" if brief else _REST, held_fixed(several)])),
-        ("pipeline", "workload", *asked.values()),
+        ("pipeline", "workload", *column_titles.values()),
         tuple(rows),
         names=2,
     )
@@ -291,10 +302,10 @@ def _gains(matches: Sequence[Match], brief: bool) -> str:
     gain = _gain(match)
     if gain is None:
         return "IPA has none"
-    left = match.cost_percent if match.at == "cost" else match.pas_points
+    beside = match.cost_percent if match.at == "cost" else match.pas_points
     parts = []
-    if left is not None:
-        parts.append(f"cost {plus(left.mean, 1)} %" if match.at == "cost" else f"PAS {plus(left.mean, 1)}")
+    if beside is not None:
+        parts.append(f"cost {plus(beside.mean, 1)} %" if match.at == "cost" else f"PAS {plus(beside.mean, 1)}")
     if (violations := _violations(match)) is not None:
         parts.append(f"violations {plus(violations, 1)}")
     text = f"{MIXED if match.is_mixed else ''}{signed(gain, 1, _unit(match))}"
@@ -323,8 +334,8 @@ def _unit(match: Match) -> str:
 
 def _violations(match: Match) -> float | None:
     """IPA's SLA violations less the other's, in percentage points."""
-    found = None if match.comparison is None else match.comparison.violations_points
-    return None if found is None else found.mean
+    estimate = None if match.comparison is None else match.comparison.violations_points
+    return None if estimate is None else estimate.mean
 
 
 def _gain(match: Match) -> Estimate | None:
@@ -335,13 +346,13 @@ def _gain(match: Match) -> Estimate | None:
 # The runs that failed.
 
 
-def failures(found: StudyFindings) -> Sheet:
+def failures(study: StudyFindings) -> Sheet:
     """One row per system or point on a workload in a setting: the seeds that failed, and the first one's error."""
     groups: dict[tuple[str, ...], list[tuple[int, str]]] = {}
-    for each in found.failures:
-        trial = each.trial
+    for failure in study.failures:
+        trial = failure.trial
         name = trial.pipeline, trial.setting, trial.workload, trial.system, trial.point or NONE
-        groups.setdefault(name, []).append((trial.seed, each.error))
+        groups.setdefault(name, []).append((trial.seed, failure.error))
     return Sheet(
         "Runs that failed",
         "A system with a failed run is in no other table, nor is a sweep of it; of a sweep, the point is left out. The "
