@@ -121,7 +121,7 @@ def test_output_that_has_no_room_is_an_error_and_no_traceback(here: Path, comman
 
 
 def test_a_file_without_a_name_that_has_no_room_is_not_the_output(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("ipa.studies.simulate", full)
