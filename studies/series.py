@@ -148,7 +148,7 @@ class StepLine:
 
 
 def existing_cores(replicas: pd.DataFrame, duration_s: float, *, thin: bool = True) -> StepLine:
-    """The cores of all existing replicas: from creation until gone, within the duration; `thin`: as `Steps.thinned`."""
+    """The cores of all replicas from creation until gone, within the duration; `thin`: as `StepLine.thinned`."""
     cores = replicas["cores"].to_numpy(dtype=np.float64)
     created_s = replicas["created_s"].to_numpy(dtype=np.float64)
     gone_s = replicas["gone_s"].to_numpy(dtype=np.float64)
@@ -165,7 +165,7 @@ def existing_cores(replicas: pd.DataFrame, duration_s: float, *, thin: bool = Tr
 def decided(decisions: pd.DataFrame, column: str, duration_s: float, *, thin: bool = True) -> StepLine | None:
     """A figure of the decisions over time, from the first that has it; None if none has.
 
-    `thin`: as `Steps.thinned`.
+    `thin`: as `StepLine.thinned`.
     """
     steps = decisions.drop_duplicates("step")
     steps = steps[np.isfinite(steps[column].to_numpy(dtype=np.float64))]

@@ -512,7 +512,7 @@ def backend_option(where: str) -> Callable[[F], F]:
 
 
 def taken_live(backend: str, options: dict[str, Any]) -> Live:
-    """How a scenario runs live, from the options that `Live` and `Cluster` declare; they are removed from `options`."""
+    """How a scenario runs live, from the options that `Live` and `LiveCluster` declare, which `options` then lacks."""
     cluster = taken(LiveCluster, options)
     limits = taken(GatewayLimits, options)
     return taken(Live, options, cluster=cluster if backend == "kubernetes" else None, limits=limits)

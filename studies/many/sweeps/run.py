@@ -84,7 +84,7 @@ class SweepPlan:
 
 
 def rows_of(point: SweepPoint, keys: Keys, seeds: range) -> Iterator[table.Row]:
-    """The runs of a point; see `Plan.rows`."""
+    """The runs of a point; see `SweepPlan.rows`."""
     shared, data = keys.shared(point.scenario), point.scenario.as_dict()
     for place in seeds:
         seed = point.scenario.seed + place
@@ -165,8 +165,8 @@ def sweep(
 ) -> pd.DataFrame:
     """Run a scenario with other values of its keys, over seeds; a row for each run, as in `runs.parquet`.
 
-    `what` is a scenario, or names a pipeline or a scenario file; `vary` and the other `options` as in `Options`. With a
-    folder, runs that it holds already are not repeated. `jobs` runs at a time (default: one per core), or on the
+    `what` is a scenario, or names a pipeline or a scenario file; `vary` and the other `options`: see `SweepOptions`.
+    With a folder, runs that it holds already are not repeated. `jobs` runs at a time (default: one per core), or on the
     cluster `on`. A failed run has its error in the column `error`.
 
     Raises as `prepare` and `conduct`.

@@ -19,7 +19,7 @@ class Question:
     """What made a folder of the kind `run`, `runs` (a comparison) or `sweep`, with the files that its runs have read.
 
     `scenario`: that of the run, of the sweep, or of the comparison with its first seed and the default policy.
-    `policies` and `seeds`, for a comparison: as for `compare`. `options`, for a sweep: as in `sweeps.Options`.
+    `policies` and `seeds`, for a comparison: as for `compare`. `options`, for a sweep: as in `SweepOptions`.
     """
 
     kind: str
