@@ -51,8 +51,8 @@ _QUESTION = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 class ApiError(Error):
     """The API server refused a request, or did not answer it (`status` 0)."""
 
-    def __init__(self, what: str, status: int, text: str, causes: tuple[str, ...] = ()) -> None:
-        super().__init__(f"{what}: {f'HTTP {status}: ' if status else ''}{text}")
+    def __init__(self, action: str, status: int, text: str, causes: tuple[str, ...] = ()) -> None:
+        super().__init__(f"{action}: {f'HTTP {status}: ' if status else ''}{text}")
         self.status = status
         self.text = text
         self.causes = causes
@@ -112,11 +112,11 @@ class Api:
 
         Raises ApiError: at once if the watch cannot begin, from the iterator if it breaks off.
         """
-        what = f"watch {_plural(kind)}"
+        action = f"watch {_plural(kind)}"
         response = self._send(
             "GET",
             path_of(kind, namespace),
-            what,
+            action,
             within_s=(ANSWERS_WITHIN_S, WATCH_S + ANSWERS_WITHIN_S),
             label_selector=selector or None,
             field_selector=f"metadata.name={name}" if name else None,
@@ -125,7 +125,7 @@ class Api:
             allow_watch_bookmarks=True,
             timeout_seconds=WATCH_S,
         )
-        return _events(response, what)
+        return _events(response, action)
 
     def apply(
         self, manifest: Mapping[str, Any], resource_version: str | None = None, *, dry_run: bool = False
@@ -194,12 +194,12 @@ class Api:
         It asks and changes nothing, so a client that only reads may ask too.
         """
         resource, _, subresource = resource.partition("/")
-        asked = {"namespace": namespace, "verb": verb, "group": group, "resource": resource}
-        asked |= {key: value for key, value in (("subresource", subresource), ("name", name)) if value}
+        attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": resource}
+        attributes |= {key: value for key, value in (("subresource", subresource), ("name", name)) if value}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": asked},
+            "spec": {"resourceAttributes": attributes},
         }
         return bool(self.request("POST", _QUESTION, review)["status"]["allowed"])
 
@@ -213,14 +213,16 @@ class Api:
             node["metadata"]["name"]: {each["type"]: each["status"] for each in node["status"].get("conditions") or ()}
             for node in self.request("GET", "/api/v1/nodes")["items"]
         }
-        return {name for name, each in conditions.items() if each.get("Ready") != "True"}
+        return {name for name, status_by_type in conditions.items() if status_by_type.get("Ready") != "True"}
 
     def groups(self) -> frozenset[str]:
         """The API groups that the server has, as "group/version"."""
         groups = self.request("GET", "/apis")["groups"]
-        found = frozenset(version["groupVersion"] for group in groups for version in group["versions"])
-        self._older = {kind: older for kind, older in OLDER.items() if older in found and VERSIONS[kind] not in found}
-        return found
+        versions = frozenset(version["groupVersion"] for group in groups for version in group["versions"])
+        self._older = {
+            kind: older for kind, older in OLDER.items() if older in versions and VERSIONS[kind] not in versions
+        }
+        return versions
 
     def _path(self, kind: str, namespace: str, name: str = "") -> str:
         return path_of(kind, namespace, name, self._older.get(kind, ""))
@@ -232,16 +234,16 @@ class Api:
         response = self._send(method, path, f"{method} {path}", body=body, within_s=within_s, **options)
         try:
             text = response.data
-            found: Object = json.loads(text) if text else {}
+            content: Object = json.loads(text) if text else {}
         except Exception as error:  # the connection broke off, or something in front of the server answered
             raise ApiError(f"{method} {path}", 0, f"{type(error).__name__}: {error}") from None
-        return found
+        return content
 
     def _send(
         self,
         method: str,
         path: str,
-        what: str,
+        action: str,
         *,
         within_s: object,
         headers: Mapping[str, str] | None = None,
@@ -250,16 +252,16 @@ class Api:
         from kubernetes.client.exceptions import ApiException
 
         if self.read_only and method != "GET" and path != _QUESTION:
-            raise ReadOnlyError(f"{what}: this client only reads")
+            raise ReadOnlyError(f"{action}: this client only reads")
         try:
             response = self._client.request(
                 method.lower(), path, serialize=False, query_params=[], header_params=dict(headers or {}),
                 _request_timeout=within_s, **options,
             )  # fmt: skip
         except ApiException as error:
-            raise _failure(what, error) from None
+            raise _failure(action, error) from None
         except Exception as error:  # whatever the connection raises
-            raise ApiError(what, 0, f"{type(error).__name__}: {error}") from None
+            raise ApiError(action, 0, f"{type(error).__name__}: {error}") from None
         if not _PROXIED.match(path):
             self._read_headers(response.headers)
         return response
@@ -376,20 +378,20 @@ class _NoDiscovery:
     def __init__(self, *_: object) -> None: ...
 
 
-def _failure(what: str, error: Any) -> ApiError:
+def _failure(action: str, error: Any) -> ApiError:
     """The error of a refusal, with the server's message and the fields concerned."""
     body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body
     try:
-        said = json.loads(body or "{}")
+        answer = json.loads(body or "{}")
     except ValueError:
-        said = {}
-    details = said.get("details") or {} if isinstance(said, dict) else {}
-    causes = tuple(f"{each.get('field', '')}: {each.get('message', '')}" for each in details.get("causes") or ())
-    text = said.get("message") if isinstance(said, dict) else None
-    return ApiError(what, int(error.status or 0), str(text or body or error.reason), causes)
+        answer = {}
+    details = answer.get("details") or {} if isinstance(answer, dict) else {}
+    causes = tuple(f"{cause.get('field', '')}: {cause.get('message', '')}" for cause in details.get("causes") or ())
+    text = answer.get("message") if isinstance(answer, dict) else None
+    return ApiError(action, int(error.status or 0), str(text or body or error.reason), causes)
 
 
-def _events(response: Any, what: str) -> Iterator[Object]:
+def _events(response: Any, action: str) -> Iterator[Object]:
     """The events of a watch, to its end. Raises ApiError."""
     try:
         from kubernetes.watch.watch import iter_resp_lines
@@ -397,12 +399,12 @@ def _events(response: Any, what: str) -> Iterator[Object]:
         for line in filter(None, iter_resp_lines(response)):
             event = json.loads(line)
             if event["type"] == "ERROR":
-                said = event["object"]
-                raise ApiError(what, int(said.get("code", 0)), said.get("message", "no reason given"))
+                status = event["object"]
+                raise ApiError(action, int(status.get("code", 0)), status.get("message", "no reason given"))
             yield event
     except ApiError:
         raise
     except Exception as error:  # the connection broke off, or the event with it
-        raise ApiError(what, 0, f"{type(error).__name__}: {error}") from None
+        raise ApiError(action, 0, f"{type(error).__name__}: {error}") from None
     finally:
         response.close()

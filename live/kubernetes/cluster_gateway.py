@@ -162,17 +162,17 @@ class ClusterGateway(GatewayClient):
 
     async def records(self, after: int, limit: int = 10_000) -> dict[str, Any]:
         """Records as the gateway gives them, with the run's times and replica numbers."""
-        said = await super().records(after, limit)
-        await self._align(said["epoch"])
-        said["started"] = True  # the times are the run's, whoever set the gateway's clock
-        for record in said["records"]:
+        answer = await super().records(after, limit)
+        await self._align(answer["epoch"])
+        answer["started"] = True  # the times are the run's, whoever set the gateway's clock
+        for record in answer["records"]:
             self._shift(record, "arrival_s", "end_s")
             for stage, visit in visits_of(record, self._stages):
                 self._shift(visit, "enqueue_s", "start_s", "finish_s", "end_s")
                 if visit.get("replica") is not None:
                     visit["replica"] = self._timeline.number(stage, int(visit["replica"]), visit["start_s"])
                     self._timeline.served(stage, visit["replica"], visit["start_s"])
-        return said
+        return answer
 
     async def clock(self) -> ClockReading:
         """Compare clocks: set the gateway's time 0 to that of its monotonic clock, then read it (Cristian 1989).
@@ -185,16 +185,16 @@ class ClusterGateway(GatewayClient):
 
     async def join(self) -> float:
         """Take the gateway's clock as the run's from here on; returns its time now."""
-        said = await super().observation(0.0, 0)
-        self._epoch, self._shift_s = said["epoch"], 0.0
-        return float(said["time_s"])
+        observation = await super().observation(0.0, 0)
+        self._epoch, self._shift_s = observation["epoch"], 0.0
+        return float(observation["time_s"])
 
     async def observation(self, since_s: float, seconds: int) -> dict[str, Any]:
         """The observation as the gateway gives it, in the run's time."""
-        said = await super().observation(since_s - self._shift_s, seconds)
-        if await self._align(said["epoch"]):
-            said = await super().observation(since_s - self._shift_s, seconds)
-        return self._shift(said, "time_s")
+        observation = await super().observation(since_s - self._shift_s, seconds)
+        if await self._align(observation["epoch"]):
+            observation = await super().observation(since_s - self._shift_s, seconds)
+        return self._shift(observation, "time_s")
 
     async def _align(self, epoch: str) -> bool:
         """Whether another gateway answers than before; if so, its clock is measured."""
@@ -208,27 +208,27 @@ class ClusterGateway(GatewayClient):
         self._epoch, self._shift_s = epoch, -reading.offset_s
         return True
 
-    def _shift(self, said: dict[str, Any], *keys: str) -> dict[str, Any]:
+    def _shift(self, times: dict[str, Any], *keys: str) -> dict[str, Any]:
         """Convert an answer's times, where they are given, to the run's."""
         for key in keys:
-            if said.get(key) is not None:
-                said[key] += self._shift_s
-        return said
+            if times.get(key) is not None:
+                times[key] += self._shift_s
+        return times
 
-    async def keep(self, wanted: Configuration) -> None:
+    async def keep(self, configuration: Configuration) -> None:
         """Reconfigure a gateway that differs from `wanted`. One that does not answer, or refuses, is asked again next
         time."""
         since_s = self._now_s()
         try:
-            if _configuration((await self.observation(since_s, 0))["configuration"]) == wanted:
+            if _configuration((await self.observation(since_s, 0))["configuration"]) == configuration:
                 return
             log.warning("the gateway is being reconfigured")
-            await self.configure(wanted)
+            await self.configure(configuration)
         except (RunError, RefusedError) as error:
             log.warning("the gateway keeps its configuration", extra={"problem": str(error)})
             return
-        for name, each in wanted.items():
-            self._replicas[name].note_batch(each.batch, since_s, self._now_s())
+        for name, stage in configuration.items():
+            self._replicas[name].note_batch(stage.batch, since_s, self._now_s())
 
 
 async def _compared(ours_s: Callable[[], float], theirs_s: Callable[[], Awaitable[float]]) -> ClockReading:
@@ -242,9 +242,9 @@ async def _compared(ours_s: Callable[[], float], theirs_s: Callable[[], Awaitabl
     return min(readings, key=lambda reading: reading.error_s)
 
 
-def _configuration(said: Mapping[str, Mapping[str, Any]]) -> Configuration | None:
+def _configuration(answer: Mapping[str, Mapping[str, Any]]) -> Configuration | None:
     """A configuration as a gateway reports it; None if it cannot be read."""
     try:
-        return {name: from_plain(each) for name, each in said.items()}
+        return {name: from_plain(fields) for name, fields in answer.items()}
     except TypeError:
         return None

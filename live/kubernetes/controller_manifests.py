@@ -43,8 +43,8 @@ NOT_OURS = ("trace", "window", "scale", "scaling", "arrivals", "kubernetes")
 
 def access(deployed: Deployed, name: str, rules: Sequence[Rule] = RULES) -> list[Manifest]:
     """A ServiceAccount with these rules; an account that is given by name is not made."""
-    given = str(deployed.pods_of(CONTROLLER).get("serviceAccountName") or "")
-    return account(deployed, deployed.meta(name, CONTROLLER), role(deployed, name, rules), given)
+    account_name = str(deployed.pods_of(CONTROLLER).get("serviceAccountName") or "")
+    return account(deployed, deployed.meta(name, CONTROLLER), role(deployed, name, rules), account_name)
 
 
 def controller(
@@ -226,14 +226,14 @@ def alert_rules(deployed: Deployed) -> Manifest:
     """An alert for each trouble of the controller in the cluster, and one for its silence, for the Prometheus
     operator."""
     name = names.name(deployed.instance, "controller")
-    about = {"namespace": deployed.namespace, "pipeline": deployed.pipeline}
+    labels = {"namespace": deployed.namespace, "pipeline": deployed.pipeline}
     series = f'ipa_trouble{{namespace="{deployed.namespace}",pod=~"{name}-.*"'
     rules = [
         {
             "alert": "Ipa" + "".join(word.title() for word in kind.split("_")),
             "expr": f'max(max_over_time({series},kind="{kind}"}}[{alert.pauses}])) > 0',
             "for": alert.lasting,
-            "labels": {"severity": alert.severity, **about},
+            "labels": {"severity": alert.severity, **labels},
             "annotations": {
                 "summary": TROUBLES[kind],
                 "description": f"See: ipa live status --name {deployed.instance}",
@@ -245,7 +245,7 @@ def alert_rules(deployed: Deployed) -> Manifest:
         "alert": "IpaNoController",
         "expr": f"absent({series}}})",
         "for": "2m",
-        "labels": {"severity": "critical", **about},
+        "labels": {"severity": "critical", **labels},
         "annotations": {"summary": "no controller is heard of: the configuration stays as it is"},
     }
     return {
@@ -262,27 +262,27 @@ def scenario_files(scenario: Mapping[str, Any]) -> dict[str, str]:
     The pipeline's file is mounted beside them; the load comes from elsewhere. Raises LiveError if two files have one
     name.
     """
-    found: dict[str, Path] = {}
-    kept = {key: value for key, value in scenario.items() if key not in NOT_OURS}
+    files: dict[str, Path] = {}
+    own_keys = {key: value for key, value in scenario.items() if key not in NOT_OURS}
     name, parameters = split_spec(scenario["policy"]["name"])
     policy = {**scenario["policy"], "name": name, **parameters}
-    there = {**kept, "pipeline": PIPELINE_PATH, "policy": _moved(policy, found)}
+    moved = {**own_keys, "pipeline": PIPELINE_PATH, "policy": _moved(policy, files)}
     # A line for each key; JSON is YAML.
-    lines = (f"{key}: {json.dumps(value, separators=(',', ':'), sort_keys=True)}\n" for key, value in there.items())
-    return {SCENARIO: "".join(lines)} | {name: path.read_text(encoding="utf-8") for name, path in found.items()}
+    lines = (f"{key}: {json.dumps(value, separators=(',', ':'), sort_keys=True)}\n" for key, value in moved.items())
+    return {SCENARIO: "".join(lines)} | {name: path.read_text(encoding="utf-8") for name, path in files.items()}
 
 
-def _moved(given: Any, found: dict[str, Path]) -> Any:
-    """A policy's choice, with each class's file moved to the controller's folder; `found`: name there -> file here."""
-    if isinstance(given, Mapping):
-        return {key: _moved(value, found) for key, value in given.items()}
-    if not isinstance(given, str) or not plugins.is_file(given):
-        return given
-    file, _, name = given.rpartition(":")
+def _moved(choice: Any, files: dict[str, Path]) -> Any:
+    """A policy's choice, with each class's file moved to the controller's folder; `files`: name there -> file here."""
+    if isinstance(choice, Mapping):
+        return {key: _moved(value, files) for key, value in choice.items()}
+    if not isinstance(choice, str) or not plugins.is_file(choice):
+        return choice
+    file, _, name = choice.rpartition(":")
     path = Path(file).resolve()
-    if found.setdefault(path.name, path) != path:
+    if files.setdefault(path.name, path) != path:
         raise LiveError(
-            f"{path}: the policy also names {found[path.name]}, and both go to one folder of the controller's pod"
+            f"{path}: the policy also names {files[path.name]}, and both go to one folder of the controller's pod"
         )
     return f"{FOLDER}/{path.name}:{name}"
 
@@ -294,20 +294,22 @@ def as_yaml(objects: Sequence[Manifest]) -> str:
 
 def kustomize_base(objects: Sequence[Manifest]) -> dict[str, str]:
     """The files of a kustomize base, by name: one for each object, and the one that lists them."""
-    files = {f"{each['kind'].lower()}-{each['metadata']['name']}.yaml": _yaml_of(each) for each in objects}
+    files = {
+        f"{manifest['kind'].lower()}-{manifest['metadata']['name']}.yaml": _yaml_of(manifest) for manifest in objects
+    }
     listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": list(files)}
     return {**files, "kustomization.yaml": _dumped(listed)}
 
 
-def _yaml_of(given: Manifest) -> str:
+def _yaml_of(manifest: Manifest) -> str:
     """An object as YAML; of a controller's Role each rule has a comment that says why."""
-    if given["kind"] == "Role" and given["metadata"]["labels"][names.COMPONENT] == CONTROLLER:
-        known = (RULES, READ_ONLY_RULES)
-        return _commented(given, next(each for each in known if len(each) == len(given["rules"])))
-    return _dumped(given)
+    if manifest["kind"] == "Role" and manifest["metadata"]["labels"][names.COMPONENT] == CONTROLLER:
+        roles = (RULES, READ_ONLY_RULES)
+        return _commented(manifest, next(rules for rules in roles if len(rules) == len(manifest["rules"])))
+    return _dumped(manifest)
 
 
-def _dumped(given: Manifest) -> str:
+def _dumped(manifest: Manifest) -> str:
     """As YAML in which a file's text can be read line by line."""
     import yaml
 
@@ -317,15 +319,15 @@ def _dumped(given: Manifest) -> str:
             return self.represent_scalar("tag:yaml.org,2002:str", text, style)
 
     Dumper.add_representer(str, Dumper.represent_str)
-    return str(yaml.dump(given, Dumper=Dumper, sort_keys=False, width=120))
+    return str(yaml.dump(manifest, Dumper=Dumper, sort_keys=False, width=120))
 
 
-def _commented(given: Manifest, rules: Sequence[Rule]) -> str:
+def _commented(role: Manifest, rules: Sequence[Rule]) -> str:
     import yaml
 
-    head = yaml.safe_dump({key: value for key, value in given.items() if key != "rules"}, sort_keys=False)
+    head = yaml.safe_dump({key: value for key, value in role.items() if key != "rules"}, sort_keys=False)
     parts = [
         f"# {why}\n{yaml.safe_dump([rule], sort_keys=False, default_flow_style=None, width=120)}"
-        for (why, _), rule in zip(rules, given["rules"], strict=True)
+        for (why, _), rule in zip(rules, role["rules"], strict=True)
     ]
     return f"{head}rules:\n{''.join(parts)}"

@@ -68,13 +68,13 @@ def _until_ready(
     while True:
         lease.acquire()
         try:
-            wanted, there = wanted_of(deployed, first, read_stages(api, deployed)), read_pods(api, deployed)
+            wanted, pods = wanted_of(deployed, first, read_stages(api, deployed)), read_pods(api, deployed)
         except ApiError as error:
             if not error.is_transient or time.monotonic() > until_s:
                 raise LiveError(refused(error, deployed)) from None
             time.sleep(LOOKED_EVERY_S)
             continue
-        look = reconciler.reconcile(wanted, there, may_write=lambda: lease.is_held)
+        look = reconciler.reconcile(wanted, pods, may_write=lambda: lease.is_held)
         on_look(look)
         if look.is_complete(wanted):
             return
@@ -89,15 +89,15 @@ def _until_ready(
 
 def _delete_leftovers(api: Api, deployed: Deployed, within_s: float) -> None:
     """Delete the objects of former stages, once no terminating gateway can still send requests there."""
-    left = leftovers(api, deployed)
+    former = leftovers(api, deployed)
     selector = names.as_query(names.selector(deployed.instance, GATEWAY))
     until_s = time.monotonic() + within_s
-    while left and time.monotonic() < until_s:
-        found = api.list("Pod", deployed.namespace, selector)["items"]
-        if not any("deletionTimestamp" in each["metadata"] for each in found):
+    while former and time.monotonic() < until_s:
+        gateway_pods = api.list("Pod", deployed.namespace, selector)["items"]
+        if not any("deletionTimestamp" in pod["metadata"] for pod in gateway_pods):
             break
         time.sleep(LOOKED_EVERY_S)
-    for kind, name in left:
+    for kind, name in former:
         api.delete(kind, deployed.namespace, name)
 
 
@@ -124,15 +124,15 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
     """
     steps = []
     try:
-        found = api.get("ConfigMap", deployed.namespace, deployed.instance)
-        owner = None if found is None else owner_of(found)
+        root_object = api.get("ConfigMap", deployed.namespace, deployed.instance)
+        owner = None if root_object is None else owner_of(root_object)
         states = read_stages(api, deployed)
         configuration = wanted_of(deployed, first, states)
         for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups())):
-            given = api.get(manifest["kind"], deployed.namespace, manifest["metadata"]["name"])
-            check_ours(manifest["kind"], given, deployed)
+            existing = api.get(manifest["kind"], deployed.namespace, manifest["metadata"]["name"])
+            check_ours(manifest["kind"], existing, deployed)
             api.apply(manifest, dry_run=True)
-            steps.append(_step(manifest, given))
+            steps.append(_step(manifest, existing))
         steps.insert(1, _step_of_secret(api, deployed))
         steps += [Step(DELETE, kind, name) for kind, name in leftovers(api, deployed)]
     except ApiError as error:
@@ -142,16 +142,16 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
 
 def _step_of_secret(api: Api, deployed: Deployed) -> Step:
     """The token of the control port is made once and then stays: `up` never reads or writes it again."""
-    given = api.get("Secret", deployed.namespace, deployed.control_name)
-    check_ours("Secret", given, deployed)
-    return Step(CREATE if given is None else KEEP, "Secret", deployed.control_name)
+    secret = api.get("Secret", deployed.namespace, deployed.control_name)
+    check_ours("Secret", secret, deployed)
+    return Step(CREATE if secret is None else KEEP, "Secret", deployed.control_name)
 
 
-def _step(manifest: Manifest, given: dict[str, Any] | None) -> Step:
+def _step(manifest: Manifest, existing: dict[str, Any] | None) -> Step:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
-    if given is None:
+    if existing is None:
         return Step(CREATE, kind, name)
-    changed = drift(manifest, {"apiVersion": manifest["apiVersion"], "kind": kind, **given})
+    changed = drift(manifest, {"apiVersion": manifest["apiVersion"], "kind": kind, **existing})
     return Step(CHANGE if changed else KEEP, kind, name, tuple(changed))
 
 
@@ -171,27 +171,30 @@ def down(
     what is waited for, whenever that changes. Raises LiveError for objects that may not be deleted, RunError for
     objects that remain `within_s` after the gateway has ended.
     """
-    said = _once(on_wait)
+    report = _once(on_wait)
     try:
-        there = list(belongings(api, deployed))
-        _drain(api, deployed, set(there), said)
+        objects = list(belongings(api, deployed))
+        _drain(api, deployed, set(objects), report)
         until_s = time.monotonic() + within_s
-        while left := list(belongings(api, deployed)):
+        while remaining := list(belongings(api, deployed)):
             if time.monotonic() > until_s:
-                raise RunError(f"{len(left)} objects remain: {', '.join(f'{kind} {name}' for kind, name in left[:5])}")
+                some = ", ".join(f"{kind} {name}" for kind, name in remaining[:5])
+                raise RunError(f"{len(remaining)} objects remain: {some}")
             # What a controller still creates, such as its Lease, until it sees that the root is gone, is deleted too.
-            for kind, name in left:
+            for kind, name in remaining:
                 if kind != "Pod":
                     api.delete(kind, deployed.namespace, name)
             time.sleep(LOOKED_EVERY_S)
-            if pods_left := [name for kind, name in left if kind == "Pod"]:
-                said(f"waiting for {len(pods_left)} pods to end: {', '.join(pods_left)}")
+            if pods_left := [name for kind, name in remaining if kind == "Pod"]:
+                report(f"waiting for {len(pods_left)} pods to end: {', '.join(pods_left)}")
     except ApiError as error:
         raise LiveError(refused(error, deployed)) from None
-    return len(there)
+    return len(objects)
 
 
-def _drain(api: Api, deployed: Deployed, belonging: Container[tuple[str, str]], said: Callable[[str], object]) -> None:
+def _drain(
+    api: Api, deployed: Deployed, belonging: Container[tuple[str, str]], report: Callable[[str], object]
+) -> None:
     """Delete the gateway before the rest, and wait until its pods have answered the requests inside, at most their
     grace period.
 
@@ -206,12 +209,12 @@ def _drain(api: Api, deployed: Deployed, belonging: Container[tuple[str, str]], 
             api.delete("Deployment", namespace, name)
     selector = names.as_query(names.selector(deployed.instance, GATEWAY))
     asked_s = time.monotonic()
-    while there := api.list("Pod", namespace, selector)["items"]:
-        longest_s = max(each["spec"].get("terminationGracePeriodSeconds", 30) for each in there)
+    while gateway_pods := api.list("Pod", namespace, selector)["items"]:
+        longest_s = max(pod["spec"].get("terminationGracePeriodSeconds", 30) for pod in gateway_pods)
         if time.monotonic() > asked_s + longest_s + LATE_S:
             return  # its node does not answer; the rest need not wait for it
-        pods_there = ", ".join(each["metadata"]["name"] for each in there)
-        said(f"waiting for the gateway to answer the requests inside, at most {longest_s:g} s: {pods_there}")
+        pods_there = ", ".join(pod["metadata"]["name"] for pod in gateway_pods)
+        report(f"waiting for the gateway to answer the requests inside, at most {longest_s:g} s: {pods_there}")
         time.sleep(LOOKED_EVERY_S)
 
 
@@ -257,8 +260,8 @@ def belongings(api: Api, deployed: Deployed) -> Iterator[tuple[str, str]]:
         if kind == "Secret":  # read by its name: listing them needs permission to read all
             yield from _our_secret(api, deployed)
             continue
-        found = api.list(kind, deployed.namespace, names.of_instance(deployed.instance))
-        yield from ((kind, each["metadata"]["name"]) for each in found["items"])
+        listed = api.list(kind, deployed.namespace, names.of_instance(deployed.instance))
+        yield from ((kind, item["metadata"]["name"]) for item in listed["items"])
 
 
 def kinds(api: Api) -> list[str]:
@@ -268,8 +271,8 @@ def kinds(api: Api) -> list[str]:
 
 
 def _our_secret(api: Api, deployed: Deployed) -> Iterator[tuple[str, str]]:
-    found = api.get("Secret", deployed.namespace, deployed.control_name)
-    if found is not None and (found["metadata"].get("labels") or {}).get(names.INSTANCE) == deployed.instance:
+    secret = api.get("Secret", deployed.namespace, deployed.control_name)
+    if secret is not None and (secret["metadata"].get("labels") or {}).get(names.INSTANCE) == deployed.instance:
         yield "Secret", deployed.control_name
 
 
@@ -281,20 +284,20 @@ def leftovers(api: Api, deployed: Deployed) -> list[tuple[str, str]]:
         (kind, name)
         for kind in kinds(api)
         if kind in ("Deployment", "PodDisruptionBudget")
-        for each in api.list(kind, deployed.namespace, selector)["items"]
-        if (name := each["metadata"]["name"]) not in stages
+        for item in api.list(kind, deployed.namespace, selector)["items"]
+        if (name := item["metadata"]["name"]) not in stages
     ]
 
 
-def check_ours(kind: str, given: Mapping[str, Any] | None, deployed: Deployed) -> None:
+def check_ours(kind: str, existing: Mapping[str, Any] | None, deployed: Deployed) -> None:
     """Raise LiveError for an object that exists and is not this pipeline's."""
-    if given is None:
+    if existing is None:
         return
-    meta, wanted = given["metadata"], {names.INSTANCE: deployed.instance, "app.kubernetes.io/part-of": names.PART_OF}
-    if any((meta.get("labels") or {}).get(key) != value for key, value in wanted.items()):
+    meta, labels = existing["metadata"], {names.INSTANCE: deployed.instance, "app.kubernetes.io/part-of": names.PART_OF}
+    if any((meta.get("labels") or {}).get(key) != value for key, value in labels.items()):
         raise LiveError(
             f"{kind} {meta['name']} in namespace {meta['namespace']} is not ours (it lacks "
-            f"{names.as_query(wanted)}); choose another --name"
+            f"{names.as_query(labels)}); choose another --name"
         )
 
 

@@ -33,81 +33,82 @@ class ReplicaSet:
     refused_for_s: float = 0.0
 
 
-def present(given: Mapping[str, Any], replica_sets: Iterable[Mapping[str, Any]], now_s: float) -> ReplicaSet:
+def present(deployment: Mapping[str, Any], replica_sets: Iterable[Mapping[str, Any]], now_s: float) -> ReplicaSet:
     """The ReplicaSet of a Deployment's present template: among all with that template, the latest revision.
 
     `now_s`: the server's Unix time. Several have one template after `kubectl rollout restart`, or if only the
     pipeline's file differs.
     """
-    uid = given["metadata"].get("uid")
+    uid = deployment["metadata"].get("uid")
     of_template = [
-        each
-        for each in replica_sets
-        if controller_of(each).get("uid") == uid and digest_of_template(each) == digest_of_template(given)
+        replica_set
+        for replica_set in replica_sets
+        if controller_of(replica_set).get("uid") == uid
+        and digest_of_template(replica_set) == digest_of_template(deployment)
     ]
     newest = max(of_template, key=_revision, default=None)
-    if newest is None or not is_seen(given):
+    if newest is None or not is_seen(deployment):
         return ReplicaSet()
     refused = conditions(newest).get("ReplicaFailure", {})
     refused_for_s = now_s - seconds(refused["lastTransitionTime"]) if refused else 0.0
     return ReplicaSet(newest["metadata"]["name"], _words(refused), refused_for_s)
 
 
-def refusal(given: Mapping[str, Any]) -> str:
+def refusal(deployment: Mapping[str, Any]) -> str:
     """Why the server refuses a pod of a Deployment, of any of its templates; empty if it does not."""
-    return _words(conditions(given).get("ReplicaFailure", {}))
+    return _words(conditions(deployment).get("ReplicaFailure", {}))
 
 
-def uncreated(given: Mapping[str, Any]) -> str:
+def uncreated(deployment: Mapping[str, Any]) -> str:
     """Why the server refuses the ReplicaSet of a Deployment's latest template; empty if it does not.
 
     The condition appears before the change counts as seen, which needs a ReplicaSet. For a moment it may still concern
     the previous template.
     """
-    if is_seen(given):
+    if is_seen(deployment):
         return ""
-    for each in (given.get("status") or {}).get("conditions") or ():
-        if (each["type"], each.get("reason")) == ("Progressing", "ReplicaSetCreateError"):
-            return str(each.get("message", each["reason"]))
+    for condition in (deployment.get("status") or {}).get("conditions") or ():
+        if (condition["type"], condition.get("reason")) == ("Progressing", "ReplicaSetCreateError"):
+            return str(condition.get("message", condition["reason"]))
     return ""
 
 
-def conditions(given: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def conditions(resource: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The conditions of an object by type; none while they are older than its latest change."""
-    found = (given.get("status") or {}).get("conditions") or ()
-    return {each["type"]: each for each in found} if is_seen(given) else {}
+    listed = (resource.get("status") or {}).get("conditions") or ()
+    return {condition["type"]: condition for condition in listed} if is_seen(resource) else {}
 
 
-def is_seen(given: Mapping[str, Any]) -> bool:
+def is_seen(resource: Mapping[str, Any]) -> bool:
     """Whether an object's status reflects its latest change."""
-    seen = (given.get("status") or {}).get("observedGeneration", 0)
-    return bool(seen >= given["metadata"].get("generation", 1))
+    seen_generation = (resource.get("status") or {}).get("observedGeneration", 0)
+    return bool(seen_generation >= resource["metadata"].get("generation", 1))
 
 
-def is_rolled_out(given: Mapping[str, Any]) -> bool:
+def is_rolled_out(deployment: Mapping[str, Any]) -> bool:
     """Whether a Deployment has all its replicas, of the present template and ready, and no others."""
-    status = given.get("status") or {}
+    status = deployment.get("status") or {}
     counts = {status.get(key, 0) for key in ("updatedReplicas", "availableReplicas", "replicas")}
-    return is_seen(given) and counts == {given["spec"].get("replicas", 1)}
+    return is_seen(deployment) and counts == {deployment["spec"].get("replicas", 1)}
 
 
-def has_available(given: Mapping[str, Any] | None) -> bool:
+def has_available(deployment: Mapping[str, Any] | None) -> bool:
     """Whether a Deployment exists and has a pod that is ready."""
-    return given is not None and bool((given.get("status") or {}).get("availableReplicas", 0))
+    return deployment is not None and bool((deployment.get("status") or {}).get("availableReplicas", 0))
 
 
-def digest_of_template(given: Mapping[str, Any]) -> str:
+def digest_of_template(resource: Mapping[str, Any]) -> str:
     """The digest of the pod template of a Deployment or a ReplicaSet."""
-    return _annotation_of_template(given, names.TEMPLATE)
+    return _annotation_of_template(resource, names.TEMPLATE)
 
 
-def variant_of_template(given: Mapping[str, Any]) -> str:
+def variant_of_template(deployment: Mapping[str, Any]) -> str:
     """The variant of the pods of a Deployment; empty for the gateway's."""
-    return _annotation_of_template(given, names.VARIANT)
+    return _annotation_of_template(deployment, names.VARIANT)
 
 
-def _annotation_of_template(given: Mapping[str, Any], key: str) -> str:
-    return str((given["spec"]["template"]["metadata"].get("annotations") or {}).get(key, ""))
+def _annotation_of_template(resource: Mapping[str, Any], key: str) -> str:
+    return str((resource["spec"]["template"]["metadata"].get("annotations") or {}).get(key, ""))
 
 
 def _revision(replica_set: Mapping[str, Any]) -> int:
@@ -160,30 +161,31 @@ NOTHING = Obstacle()
 
 
 def obstacle(
-    given: Mapping[str, Any],
+    deployment: Mapping[str, Any],
     pods: Sequence[Pod],
-    made: ReplicaSet | None,
+    replica_set: ReplicaSet | None,
     now_s: float = 0.0,
     lost: Collection[str] = (),
     nodes_within_s: float = 0.0,
 ) -> Obstacle:
     """What hinders the pods of a Deployment; nothing once all are ready.
 
-    `pods`: those of all its templates. `made`: the ReplicaSet of the present one; None if it may not be read. Then a
+    `pods`: those of all its templates. `replica_set`: that of the present one; None if it may not be read. Then a
     refusal, of whichever template, is only a delay, unless it is of a quota or the deadline has passed. `now_s`: the
     server's Unix time; without it, no pod counts as late. `lost`: the nodes that are not ready; their pods count
     against nothing, and while there are any, no deadline counts. `nodes_within_s`: how long a node may take to come.
     """
     away = [pod for pod in pods if pod.node in lost and not pod.is_over]
     limits = _Limits(
-        now_s, int(given["spec"].get("progressDeadlineSeconds", 600)) - ceil(nodes_within_s), nodes_within_s
+        now_s, int(deployment["spec"].get("progressDeadlineSeconds", 600)) - ceil(nodes_within_s), nodes_within_s
     )
-    found = _obstacle(given, [pod for pod in pods if pod not in away], made, limits, any(pod.is_lost for pod in away))
-    if not away or is_rolled_out(given):
-        return found
+    here, has_lost = [pod for pod in pods if pod not in away], any(pod.is_lost for pod in away)
+    hindrance = _obstacle(deployment, here, replica_set, limits, has_lost)
+    if not away or is_rolled_out(deployment):
+        return hindrance
     nodes = sorted({pod.node for pod in away})
-    said = f"node{'s' if nodes[1:] else ''} {', '.join(nodes)} not ready, with {len(away)} of {len(pods)} pods"
-    return replace(NOTHING if found.is_late else found, lost=said, delay=found.delay or said)
+    lost_text = f"node{'s' if nodes[1:] else ''} {', '.join(nodes)} not ready, with {len(away)} of {len(pods)} pods"
+    return replace(NOTHING if hindrance.is_late else hindrance, lost=lost_text, delay=hindrance.delay or lost_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,17 +218,21 @@ class _Limits:
 
 
 def _obstacle(
-    given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None, limits: _Limits, has_served: bool
+    deployment: Mapping[str, Any],
+    pods: Sequence[Pod],
+    replica_set: ReplicaSet | None,
+    limits: _Limits,
+    has_served: bool,
 ) -> Obstacle:
     """The same for pods on nodes that are ready; `has_served`: other pods of the Deployment have served."""
-    if is_rolled_out(given):
+    if is_rolled_out(deployment):
         return NOTHING
-    here = _present([pod for pod in pods if pod.removed_s is None and not pod.is_over], given, made)
+    here = _present([pod for pod in pods if pod.removed_s is None and not pod.is_over], deployment, replica_set)
     homeless = [pod for pod in here if _WANT_OF_ROOM.search(pod.unschedulable)]
     if homeless:
         text = f"{len(homeless)} of {len(here)} pods find no node with room: {homeless[0].unschedulable}"
         return Obstacle(text, is_out_of_room=True, wants_node=True)
-    refused = refusal(given) if made is None else made.refusal
+    refused = refusal(deployment) if replica_set is None else replica_set.refusal
     has_served = has_served or any(pod.ready_s is not None for pod in here)
     stuck = next((pod for pod in here if _will_not_start(pod, has_served)), None)
     late = ""
@@ -234,25 +240,25 @@ def _obstacle(
         why = f"{stuck.waiting} after {stuck.restarts} restarts{_last_words(here)}"
     elif _OVER_QUOTA in refused:
         return Obstacle(refused, is_out_of_room=True)
-    elif _REFUSED.search(refused) and made is not None and not has_served:
+    elif _REFUSED.search(refused) and replica_set is not None and not has_served:
         why = refused
     else:
-        why = late = _too_late(given, here, made, limits, refused, has_served)
+        why = late = _too_late(deployment, here, replica_set, limits, refused, has_served)
     if why:
-        return Obstacle(_of_variant(given, why), is_late=bool(late))
-    return Obstacle(delay=uncreated(given) or _delay(given, here, refused, limits))
+        return Obstacle(_of_variant(deployment, why), is_late=bool(late))
+    return Obstacle(delay=uncreated(deployment) or _delay(deployment, here, refused, limits))
 
 
-def _present(pods: Sequence[Pod], given: Mapping[str, Any], made: ReplicaSet | None) -> list[Pod]:
-    if made is None:
-        return [pod for pod in pods if pod.template == digest_of_template(given)]
-    return [pod for pod in pods if pod.replica_set == made.name]
+def _present(pods: Sequence[Pod], deployment: Mapping[str, Any], replica_set: ReplicaSet | None) -> list[Pod]:
+    if replica_set is None:
+        return [pod for pod in pods if pod.template == digest_of_template(deployment)]
+    return [pod for pod in pods if pod.replica_set == replica_set.name]
 
 
 def _too_late(
-    given: Mapping[str, Any],
+    deployment: Mapping[str, Any],
     pods: Sequence[Pod],
-    made: ReplicaSet | None,
+    replica_set: ReplicaSet | None,
     limits: _Limits,
     refused: str,
     has_served: bool,
@@ -262,39 +268,39 @@ def _too_late(
     Kubernetes sets no deadline for a single pod once the rollout has ended, nor for a template that has had pods before
     and gets none now.
     """
-    progress = conditions(given).get("Progressing", {})
+    progress = conditions(deployment).get("Progressing", {})
     reason, text = progress.get("reason"), progress.get("message", "not ready in time")
-    is_of_present = made is None or f'"{made.name}"' in text
+    is_of_present = replica_set is None or f'"{replica_set.name}"' in text
     if any(pod.ready_s is None for pod in pods):
         has_ended = reason == "NewReplicaSetAvailable" and is_of_present
-        return "" if has_ended or not is_seen(given) else limits.overdue(pods)
+        return "" if has_ended or not is_seen(deployment) else limits.overdue(pods)
     if reason == "ProgressDeadlineExceeded" and is_of_present:
         return f"{text}{f': {refused}' if refused else ''}"
-    if made is not None and refused and not has_served and made.refused_for_s > limits.ready_within_s:
+    if replica_set is not None and refused and not has_served and replica_set.refused_for_s > limits.ready_within_s:
         return f"refused for {limits.ready_within_s} s: {refused}"
     return ""
 
 
-def _delay(given: Mapping[str, Any], pods: Sequence[Pod], refused: str, limits: _Limits) -> str:
+def _delay(deployment: Mapping[str, Any], pods: Sequence[Pod], refused: str, limits: _Limits) -> str:
     """What keeps one of the pods from starting, or the next from being made, and may pass."""
     late = next((pod for pod in pods if pod.ready_s is None and (pod.waiting in FAILING or pod.unschedulable)), None)
     if late is not None:
-        return _of_variant(given, f"{late.waiting or 'no node takes it'}{_last_words([late])}")
+        return _of_variant(deployment, f"{late.waiting or 'no node takes it'}{_last_words([late])}")
     text = limits.overdue(pods)
-    return refused or (_of_variant(given, text) if text else "")
+    return refused or (_of_variant(deployment, text) if text else "")
 
 
-def _of_variant(given: Mapping[str, Any], text: str) -> str:
+def _of_variant(deployment: Mapping[str, Any], text: str) -> str:
     """A text about pods, with their variant before it if they have one."""
-    variant = variant_of_template(given)
+    variant = variant_of_template(deployment)
     return f"variant {variant}: {text}" if variant else text
 
 
 def _last_words(pods: Sequence[Pod]) -> str:
     """What one of them, or the scheduler, says about the failure; else how one ended."""
-    said = next((text for pod in pods if (text := pod.said or pod.unschedulable)), "")
+    reason = next((text for pod in pods if (text := pod.said or pod.unschedulable)), "")
     crash = next((pod.crash for pod in pods if pod.crash), "")
-    return f": {said}" if said else f" ({crash})" if crash else ""
+    return f": {reason}" if reason else f" ({crash})" if crash else ""
 
 
 def _waits(pod: Pod) -> str:

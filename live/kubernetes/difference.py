@@ -51,7 +51,7 @@ class ForeignOwnerError(Error):
     """Another field manager owns a field that has to change."""
 
 
-class Kept:
+class ServerChanges:
     """Fields that a server keeps different from what was applied, as admission webhooks may: applying again is no
     use."""
 
@@ -62,20 +62,20 @@ class Kept:
         """Remember where the answer to an apply differs from its manifest."""
         self._of[_key(manifest)] = manifest, frozenset(drift(manifest, _of_kind(manifest, answer)))
 
-    def drift(self, manifest: Manifest, given: Mapping[str, Any]) -> list[str]:
+    def drift(self, manifest: Manifest, existing: Mapping[str, Any]) -> list[str]:
         """Where an object differs from a manifest, except where the server kept this very manifest different."""
-        asked, kept = self._of.get(_key(manifest), (None, frozenset[str]()))
-        found = drift(manifest, _of_kind(manifest, given))
-        return [path for path in found if path not in kept] if asked == manifest else found
+        applied, known_changes = self._of.get(_key(manifest), (None, frozenset[str]()))
+        changes = drift(manifest, _of_kind(manifest, existing))
+        return [path for path in changes if path not in known_changes] if applied == manifest else changes
 
 
 def _key(manifest: Manifest) -> tuple[str, str]:
     return manifest["kind"], manifest["metadata"]["name"]
 
 
-def _of_kind(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, Any]:
+def _of_kind(manifest: Manifest, existing: Mapping[str, Any]) -> dict[str, Any]:
     """An object with its kind, which is missing in lists."""
-    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], **given}
+    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], **existing}
 
 
 def difference(
@@ -85,40 +85,40 @@ def difference(
     state: StageState | None,
     owner: Manifest | None,
     failed: Mapping[str, float] | None = None,
-    kept: Kept | None = None,
+    server_changes: ServerChanges | None = None,
     allowed: Allowed | None = None,
 ) -> list[Action]:
     """The actions, in order, that bring a stage to its wanted state; none if it is there.
 
     `state`: that of its Deployment; None: there is none. `failed`: the variants to record as failed, with the times
-    [Unix time], beside those recorded already. `kept`: what the server is known to keep different. `allowed`: what is
-    allowed within a limit of cores; None: there is none. Raises ForeignOwnerError if somebody else has paused the
-    Deployment.
+    [Unix time], beside those recorded already. `server_changes`: what the server is known to keep different.
+    `allowed`: what is allowed within a limit of cores; None: there is none. Raises ForeignOwnerError if somebody else
+    has paused the Deployment.
 
     Scaling up waits until the Deployment controller has seen a new template, so that new replicas are of the new
     variant; scaling down comes before a new template, so that old replicas make room for new ones.
     """
     if state is None:
         return [Apply(stage_deployment(deployed, stage, wanted, owner), f"{stage} does not exist")]
-    if state.given["spec"].get("paused"):
+    if state.deployment["spec"].get("paused"):
         name = deployed.stage_name(stage)
         raise ForeignOwnerError(f"{name} is paused: kubectl rollout resume deployment/{name}")
     sound = wanted if state.has_reached(wanted) else state.sound
-    manifest = stage_deployment(deployed, stage, wanted, owner_for(state.given, owner))
+    manifest = stage_deployment(deployed, stage, wanted, owner_for(state.deployment, owner))
     manifest["metadata"]["annotations"] |= _notes(sound, {**state.failed, **(failed or {})})
     allowed = allowed or Allowed(wanted.replicas)
     if allowed.one_by_one:
         manifest["spec"]["strategy"] = manifest_parts.ONE_BY_ONE
-    changed = [] if allowed.keeps_template else (kept or Kept()).drift(manifest, state.given)
+    changed = [] if allowed.keeps_template else (server_changes or ServerChanges()).drift(manifest, state.deployment)
     why = f"{stage}: {_change(state, wanted, changed)}"
-    apply: list[Action] = [Apply(manifest, why, version_of(state.given))] if changed else []
+    apply: list[Action] = [Apply(manifest, why, version_of(state.deployment))] if changed else []
     return _scaled(stage, allowed.replicas, state, changed, apply)
 
 
-def owner_for(given: Mapping[str, Any] | None, owner: Manifest | None) -> Manifest | None:
+def owner_for(existing: Mapping[str, Any] | None, owner: Manifest | None) -> Manifest | None:
     """The owner in an object's manifest: none if it was applied without one, as from Git, where it is to stay as it
     is."""
-    return owner if given is None or given["metadata"].get("ownerReferences") else None
+    return owner if existing is None or existing["metadata"].get("ownerReferences") else None
 
 
 def _change(state: StageState, wanted: StageConfiguration, changed: Sequence[str]) -> str:
@@ -141,11 +141,11 @@ def _change(state: StageState, wanted: StageConfiguration, changed: Sequence[str
 
 def _scaled(stage: str, replicas: int, state: StageState, changed: Sequence[str], apply: list[Action]) -> list[Action]:
     """The apply, if any, and the scaling before or after it."""
-    if state.asked == state.replicas == replicas:
+    if state.requested_replicas == state.replicas == replicas:
         return apply
     is_set = state.replicas == replicas
     change = f"{state.replicas}{' stays the number of' if is_set else f' -> {replicas}'} replicas"
-    version, is_rolling = version_of(state.given), not (is_set or state.is_uniform)
+    version, is_rolling = version_of(state.deployment), not (is_set or state.is_uniform)
     scale = Scale(stage, replicas, version, is_rolling, f"{stage}: {change}")
     if replicas < state.replicas:
         return [scale, *apply]
@@ -153,12 +153,12 @@ def _scaled(stage: str, replicas: int, state: StageState, changed: Sequence[str]
     return apply if has_new_template or not state.is_seen else [*apply, scale]
 
 
-def version_of(given: Mapping[str, Any]) -> str | None:
+def version_of(resource: Mapping[str, Any]) -> str | None:
     """The resource version of an object as read: a write that names it is refused once the object has changed.
 
     So a controller that has lost its Lease cannot overwrite what the next one has written.
     """
-    version: str | None = given["metadata"].get("resourceVersion")
+    version: str | None = resource["metadata"].get("resourceVersion")
     return version
 
 
@@ -174,34 +174,34 @@ def drift(ours: Any, theirs: Any, path: str = "") -> list[str]:
     """
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         return [
-            found
+            place
             for key, value in ours.items()
-            for found in drift(value, theirs.get(key), f"{path}.{key}" if path else str(key))
+            for place in drift(value, theirs.get(key), f"{path}.{key}" if path else str(key))
         ]
     if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         return [
-            found
+            place
             for position, (one, other) in enumerate(zip(ours, theirs, strict=True))
-            for found in drift(one, other, f"{path}[{position}]")
+            for place in drift(one, other, f"{path}[{position}]")
         ]
     # The server leaves out what is empty or false, and has its own way of writing quantities.
     is_same = ours == theirs or (not ours and theirs is None) or (_QUANTITY.search(path) and _is_as_much(ours, theirs))
     return [] if is_same else [path]
 
 
-def _is_as_much(one: Any, other: Any) -> bool:
+def _is_as_much(quantity: Any, other_quantity: Any) -> bool:
     """Whether two quantities are equal, such as 1024Mi and 1Gi."""
     from kubernetes.utils.quantity import parse_quantity
 
     try:
-        return bool(parse_quantity(one) == parse_quantity(other))
+        return bool(parse_quantity(quantity) == parse_quantity(other_quantity))
     except (ValueError, TypeError):
         return False
 
 
-def foreign_owner(given: Mapping[str, Any], path: Sequence[str]) -> str:
+def foreign_owner(resource: Mapping[str, Any], path: Sequence[str]) -> str:
     """The manager other than us that owns a field of an object; empty if there is none."""
-    for entry in given["metadata"].get("managedFields") or ():
+    for entry in resource["metadata"].get("managedFields") or ():
         fields: Any = entry.get("fieldsV1") or {}
         for key in path:
             fields = fields.get(f"f:{key}") if isinstance(fields, Mapping) else None

@@ -67,10 +67,10 @@ def _found(before: Look, look: Look) -> Iterator[tuple[Kind, str, str]]:
 
 def news(before: Look, look: Look) -> Iterator[Event]:
     """The actions of a look at stages, and its findings there that the look before did not have."""
-    for what in look.done:
-        stage = what.partition(":")[0].partition(",")[0].partition(" does not exist")[0]
+    for action in look.done:
+        stage = action.partition(":")[0].partition(",")[0].partition(" does not exist")[0]
         if stage in look.stages:
-            yield Event(stage, "Changed", what, is_warning=False)
+            yield Event(stage, "Changed", action, is_warning=False)
     for kind, stage, why in _found(before, look):
         if kind.reason and stage in look.stages:
             yield Event(stage, kind.reason, why)
@@ -78,8 +78,8 @@ def news(before: Look, look: Look) -> Iterator[Event]:
 
 def log_news(before: Look, look: Look) -> None:
     """Log the actions, and each beginning, change and end of what hinders the controller."""
-    for what in look.done:
-        log.info("changed", extra={"what": what})
+    for action in look.done:
+        log.info("changed", extra={"what": action})
     for name in (*look.stopped, *(before.stopped.keys() - look.stopped)):
         why = look.stopped.get(name, "")
         if why and name in look.foreign:
@@ -113,7 +113,9 @@ class Events:
     def tell(self, event: Event, look: Look) -> None:
         """Write an Event on the Deployment of its stage, unless it was written lately."""
         now_s = self._clock()
-        self._told_s = {each: at_s for each, at_s in self._told_s.items() if now_s - at_s < REPEATED_AFTER_S}
+        self._told_s = {
+            told_event: at_s for told_event, at_s in self._told_s.items() if now_s - at_s < REPEATED_AFTER_S
+        }
         if event in self._told_s:
             return
         self._told_s[event] = now_s
@@ -126,7 +128,7 @@ class Events:
 
     def _write(self, event: Event, look: Look) -> None:
         namespace = self._deployed.namespace
-        meta = look.stages[event.stage].given["metadata"]
+        meta = look.stages[event.stage].deployment["metadata"]
         at = datetime.fromtimestamp(self._api.time_s(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         manifest = {
             "apiVersion": "v1",

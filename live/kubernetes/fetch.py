@@ -67,7 +67,7 @@ def _files(store: S3FileSystem, url: str, endpoint: str) -> dict[str, str]:
     without = "/".join((*parts[:-3], *parts[-2:])) if len(parts) > 3 else folder
     for place in (folder, without):
         if files := files_below(store, place):
-            return {path: about["name"] for path, about in files.items()}
+            return {path: details["name"] for path, details in files.items()}
     also = f", and nothing at {S3}{without}" if without != folder else ""
     raise StoreError(f"{url}: there is nothing at {endpoint}{also}")
 

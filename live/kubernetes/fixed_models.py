@@ -54,18 +54,18 @@ class FixedModels:
         if not new:
             return False
         namespace, name = self._deployed.namespace, self._deployed.models_name
-        there = self._api.get("ConfigMap", namespace, name)
-        if there is None:
+        config_map = self._api.get("ConfigMap", namespace, name)
+        if config_map is None:
             if not self._lacks_map:
                 log.warning("models are not fixed", extra={"problem": f"no ConfigMap {name}; run ipa live up"})
             self._lacks_map = True
             return False
-        fixed = {key: digest for key, digest in (there.get("data") or {}).items() if key in new}
+        fixed = {key: digest for key, digest in (config_map.get("data") or {}).items() if key in new}
         self.digests = self.digests | fixed
         unfixed = {key: digest for key, digest in new.items() if key not in fixed}
         if not unfixed or not may_write():
             return False
-        version = {"resourceVersion": there["metadata"]["resourceVersion"]}
+        version = {"resourceVersion": config_map["metadata"]["resourceVersion"]}
         self._api.patch("ConfigMap", namespace, name, {"metadata": version, "data": unfixed})
         self.digests = self.digests | unfixed
         return True

@@ -50,38 +50,38 @@ class Dispute:
         """Whether the replicas are left to the other."""
         return self.aside_s is not None
 
-    def said(self, wanted: int) -> str:
-        """A message for people; empty if nobody else has lately scaled. `wanted`: the replicas that we want."""
+    def said(self, desired: int) -> str:
+        """A message for people; empty if nobody else has lately scaled. `desired`: the replicas that we want."""
         if self.stands_aside:
             sooner = f", or at once when {self.by} is deleted" if self.autoscaler else ""
             return (
-                f"{self.by} keeps setting its replicas, now {self.seen} (wanted: {wanted}); they are left to it, and "
+                f"{self.by} keeps setting its replicas, now {self.seen} (wanted: {desired}); they are left to it, and "
                 f"set back when they have not changed for {WITHIN_S / 60:g} minutes{sooner}"
             )
         return f"{self.by} had set {self.seen} replicas, which were set back" if self.set_back_s else ""
 
 
 def judged(
-    before: Dispute, seen: int, is_ours: bool, by: str, autoscaler: str, now_s: float, has_gone: bool = False
+    before: Dispute, replicas: int, is_ours: bool, by: str, autoscaler: str, now_s: float, has_gone: bool = False
 ) -> Dispute:
     """The dispute after one look, assuming that a number that may be set back is set back.
 
-    `seen`: the replicas of the Deployment; `is_ours`: we asked for that number; otherwise `by` and `autoscaler` name
+    `replicas`: those of the Deployment; `is_ours`: we asked for that number; otherwise `by` and `autoscaler` name
     who set it. `has_gone`: the autoscaler of the dispute no longer exists.
     """
     lately = tuple(at_s for at_s in before.set_back_s if now_s - at_s < WITHIN_S)
     if before.aside_s is not None:
-        if has_gone or (seen == before.seen and now_s - before.aside_s >= WITHIN_S):
+        if has_gone or (replicas == before.seen and now_s - before.aside_s >= WITHIN_S):
             return Dispute((now_s,) * SET_BACK_TIMES, before.by, before.autoscaler, before.seen)
-        if seen == before.seen:
+        if replicas == before.seen:
             return before
-        known = before if is_ours else replace(before, by=by, autoscaler=autoscaler)
-        return replace(known, seen=seen, aside_s=now_s)
+        dispute = before if is_ours else replace(before, by=by, autoscaler=autoscaler)
+        return replace(dispute, seen=replicas, aside_s=now_s)
     if is_ours:
         return replace(before, set_back_s=lately)
     if len(lately) >= SET_BACK_TIMES:
-        return Dispute(lately, by, autoscaler, seen, aside_s=now_s)
-    return Dispute((*lately, now_s), by, autoscaler, seen)
+        return Dispute(lately, by, autoscaler, replicas, aside_s=now_s)
+    return Dispute((*lately, now_s), by, autoscaler, replicas)
 
 
 class Autoscalers:
@@ -102,20 +102,20 @@ class Autoscalers:
 
     def _listed(self) -> dict[str, Mapping[str, Any]]:
         try:
-            found = self._api.list("HorizontalPodAutoscaler", self._deployed.namespace)["items"]
+            autoscalers = self._api.list("HorizontalPodAutoscaler", self._deployed.namespace)["items"]
         except ApiError:  # it only helps to name who acts
             return {}
         self.are_known = True
-        targets = ((each["spec"].get("scaleTargetRef") or {}, each) for each in found)
-        return {str(to.get("name")): each for to, each in targets if to.get("kind") == "Deployment"}
+        targets = ((autoscaler["spec"].get("scaleTargetRef") or {}, autoscaler) for autoscaler in autoscalers)
+        return {str(to.get("name")): autoscaler for to, autoscaler in targets if to.get("kind") == "Deployment"}
 
 
-def actor(given: Mapping[str, Any], autoscalers: Autoscalers) -> tuple[str, str]:
+def actor(deployment: Mapping[str, Any], autoscalers: Autoscalers) -> tuple[str, str]:
     """Who has set a Deployment's replicas, in words, and the name of the autoscaler if it is one."""
-    manager = foreign_owner(given, ("spec", "replicas"))
-    found = autoscalers.of(given["metadata"]["name"]) if manager in _OF_AUTOSCALERS else None
-    if found is None:
+    manager = foreign_owner(deployment, ("spec", "replicas"))
+    autoscaler = autoscalers.of(deployment["metadata"]["name"]) if manager in _OF_AUTOSCALERS else None
+    if autoscaler is None:
         return (repr(manager) if manager else UNKNOWN), ""
-    meta = found["metadata"]
-    owner = next((f"{each['kind']} {each['name']}" for each in meta.get("ownerReferences") or ()), "")
+    meta = autoscaler["metadata"]
+    owner = next((f"{of['kind']} {of['name']}" for of in meta.get("ownerReferences") or ()), "")
     return owner or f"HorizontalPodAutoscaler {meta['name']}", str(meta["name"])

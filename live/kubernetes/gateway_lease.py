@@ -104,27 +104,27 @@ class GatewayLease(Lease):
         super().release()
         self.look()
 
-    def _free_after_s(self, found: Mapping[str, Any] | None) -> float:
-        named = _notes(found).get(names.SUCCESSOR, "")
+    def _free_after_s(self, lease: Mapping[str, Any] | None) -> float:
+        named = _notes(lease).get(names.SUCCESSOR, "")
         if named in ("", self.identity):
-            return super()._free_after_s(found)
+            return super()._free_after_s(lease)
         if not self.holder:
             return RETRY_S  # the successor comes first
         return inf if {named, self.holder} & {*self._pods()} else DURATION_S
 
     def _read(self) -> dict[str, Any] | None:
-        found = super()._read()
-        spec, notes = spec_of(found), _notes(found)
+        lease = super()._read()
+        spec, notes = spec_of(lease), _notes(lease)
         self.term, self.fence = int(spec.get("leaseTransitions") or 0) + 1, int(notes.get(names.FENCE, 0))
         ip, is_anothers = notes.get(names.ADDRESS), spec.get("holderIdentity") not in (None, "", self.identity)
         self.server = self._address_of(ip) if ip and is_anothers else None
-        return found
+        return lease
 
-    def _ours(self, found: dict[str, Any] | None) -> dict[str, Any]:
-        lease = super()._ours(found)
+    def _ours(self, current: dict[str, Any] | None) -> dict[str, Any]:
+        lease = super()._ours(current)
         term = int(lease["spec"]["leaseTransitions"]) + 1
-        is_taken = spec_of(found).get("holderIdentity") not in (None, "", self.identity)
-        fence = term if is_taken else int(_notes(found).get(names.FENCE, 0))
+        is_taken = spec_of(current).get("holderIdentity") not in (None, "", self.identity)
+        fence = term if is_taken else int(_notes(current).get(names.FENCE, 0))
         lease["metadata"]["annotations"] |= {
             names.ADDRESS: self._ip,
             names.SUCCESSOR: self.successor,
@@ -142,8 +142,8 @@ class GatewayLease(Lease):
             self.named, self.server = successor, None
 
 
-def _notes(found: Mapping[str, Any] | None) -> Mapping[str, str]:
-    return {} if found is None else found["metadata"].get("annotations") or {}
+def _notes(lease: Mapping[str, Any] | None) -> Mapping[str, str]:
+    return {} if lease is None else lease["metadata"].get("annotations") or {}
 
 
 # ---- the gateways' control ports ----
@@ -165,8 +165,8 @@ class ControlPorts:
             headers = {"Content-Type": "application/json", **self._tokens.headers()}
             request = urllib.request.Request(url + path, json.dumps(body).encode(), headers, method="PUT")
             with urllib.request.urlopen(request, timeout=ANSWERS_WITHIN_S) as response:
-                found: dict[str, Any] = json.load(response)
-            return found
+                answer: dict[str, Any] = json.load(response)
+            return answer
         except urllib.error.URLError as error:
             if isinstance(error.reason, ConnectionRefusedError):
                 raise GoneError from None
@@ -412,9 +412,9 @@ def start(
     """
     own, pods = Address("", here.control_url), dict[str, Pod]()
 
-    def changed(found: Mapping[str, Pod], _: bool) -> None:
+    def changed(pods_by_uid: Mapping[str, Pod], _: bool) -> None:
         nonlocal pods
-        pods = {pod.name: pod for pod in found.values()}
+        pods = {pod.name: pod for pod in pods_by_uid.values()}
 
     def peers() -> dict[str, Address]:
         others = (pod for name, pod in pods.items() if name != here.pod and not pod.is_over)
@@ -450,9 +450,9 @@ def watch_lease(api: Api, deployed: Deployed, on_change: Callable[[], object]) -
     namespace, name, holder = deployed.namespace, deployed.gateway_name, ""
     while True:
         try:
-            if (found := api.get("Lease", namespace, name)) is not None:
-                events = api.watch("Lease", namespace, "", found["metadata"]["resourceVersion"], name)
-                for lease in chain((found,), (event["object"] for event in events)):
+            if (current := api.get("Lease", namespace, name)) is not None:
+                events = api.watch("Lease", namespace, "", current["metadata"]["resourceVersion"], name)
+                for lease in chain((current,), (event["object"] for event in events)):
                     if (now := str(spec_of(lease).get("holderIdentity") or "")) != holder:
                         holder = now
                         on_change()

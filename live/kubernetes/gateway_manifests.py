@@ -58,7 +58,7 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
     is_pair = deployed.layout.gateways > 1
     if is_pair:
         pod["topologySpreadConstraints"] = [_on_different_nodes(deployed)]
-    made = manifest_parts.deployment(
+    deployment = manifest_parts.deployment(
         deployed,
         deployed.meta(deployed.gateway_name, GATEWAY, owner),
         names.selector(deployed.instance, GATEWAY),
@@ -69,8 +69,8 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
         added=deployed.pods_of(GATEWAY),
     )
     if is_pair:
-        made["spec"]["replicas"] = deployed.layout.gateways
-    return made
+        deployment["spec"]["replicas"] = deployed.layout.gateways
+    return deployment
 
 
 def _on_different_nodes(deployed: Deployed) -> Manifest:
@@ -198,8 +198,8 @@ def gateway_access(deployed: Deployed, owner: Manifest | None = None) -> list[Ma
         of_lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
         rules += [{**of_lease, "resourceNames": [deployed.gateway_name], "verbs": ["get", "watch", "update"]}]
     sees_pods = manifest_parts.role(meta, rules)
-    given = str(deployed.pods_of(GATEWAY).get("serviceAccountName") or "")
-    return manifest_parts.account(deployed, meta, sees_pods, given, token=False)
+    account_name = str(deployed.pods_of(GATEWAY).get("serviceAccountName") or "")
+    return manifest_parts.account(deployed, meta, sees_pods, account_name, token=False)
 
 
 def control_secret(deployed: Deployed, owner: Manifest | None = None) -> Manifest:

@@ -93,25 +93,25 @@ class Lease:
         """Give it up, so that the next controller can take it at once."""
         self._renewed_at_s = None
         try:
-            found = self._read()
-            if found is not None and spec_of(found).get("holderIdentity") == self.identity:
-                self._write({**found, "spec": {**found["spec"], "holderIdentity": ""}})
+            lease = self._read()
+            if lease is not None and spec_of(lease).get("holderIdentity") == self.identity:
+                self._write({**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
         except ApiError:
             return  # it expires by itself
 
     def _acquire(self) -> bool:
         asked_at_s = self._clock()
-        found = self._read()
+        lease = self._read()
         read_at_s = self._clock()  # its holder counts from before its write, so that no slow answer lets two hold it
-        spec = spec_of(found)
+        spec = spec_of(lease)
         self.holder = spec.get("holderIdentity") or ""
-        seen = (self.holder, spec.get("renewTime") or "")
-        if seen != self._seen:
-            self._seen, self._seen_at_s = seen, read_at_s
-        if self.holder != self.identity and read_at_s - self._seen_at_s < self._free_after_s(found):
+        renewal = (self.holder, spec.get("renewTime") or "")
+        if renewal != self._seen:
+            self._seen, self._seen_at_s = renewal, read_at_s
+        if self.holder != self.identity and read_at_s - self._seen_at_s < self._free_after_s(lease):
             return False
         try:
-            self._write(self._ours(found))
+            self._write(self._ours(lease))
         except ApiError as error:
             if error.status == 409:  # another was faster
                 return False
@@ -119,12 +119,12 @@ class Lease:
         self.holder, self._renewed_at_s = self.identity, asked_at_s
         return True
 
-    def _free_after_s(self, found: Mapping[str, Any] | None) -> float:
+    def _free_after_s(self, lease: Mapping[str, Any] | None) -> float:
         """How long a Lease that is not ours must have stood still before we may take it."""
         return DURATION_S if self.holder else 0.0
 
-    def _ours(self, found: dict[str, Any] | None) -> dict[str, Any]:
-        before = spec_of(found)
+    def _ours(self, current: dict[str, Any] | None) -> dict[str, Any]:
+        before = spec_of(current)
         now = datetime.fromtimestamp(self._api.time_s(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         is_new = before.get("holderIdentity") != self.identity
         spec = {
@@ -134,13 +134,13 @@ class Lease:
             "renewTime": now,
             "leaseTransitions": int(before.get("leaseTransitions") or 0) + (is_new and bool(before)),
         }
-        given = found or {
+        lease = current or {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": self._deployed.meta(self._name, self.component, self._owner()),
         }
-        annotations = (given["metadata"].get("annotations") or {}) | {names.REPORT: self.report}
-        return {**given, "metadata": {**given["metadata"], "annotations": annotations}, "spec": spec}
+        annotations = (lease["metadata"].get("annotations") or {}) | {names.REPORT: self.report}
+        return {**lease, "metadata": {**lease["metadata"], "annotations": annotations}, "spec": spec}
 
     def _owner(self) -> dict[str, Any] | None:
         root = self._api.get("ConfigMap", self._deployed.namespace, self._deployed.instance)
@@ -169,36 +169,37 @@ class Lease:
 
     async def take(self, threads: Executor, report: Callable[[], str]) -> None:
         """Wait until no other controller writes."""
-        said = ""
+        reported = ""
         while not await self._acquire_in(threads, report):
-            if (why := self.problem or f"held by {self.holder}") != said:
+            if (why := self.problem or f"held by {self.holder}") != reported:
                 log.warning("waiting for the Lease", extra={"problem": why})
-                said = why
+                reported = why
             await asyncio.sleep(self.retry_s)
-        if said:
+        if reported:
             log.warning("the Lease is ours")
 
     async def keep(self, threads: Executor, report: Callable[[], str], on_lost: Callable[[str], object]) -> None:
         """Renew it until another controller has taken it; `on_lost` is then called with a message."""
-        said = ""
+        reported = ""
         while True:
             await asyncio.sleep(self.retry_s)
             if not await self._acquire_in(threads, report) and self.is_lost:
                 on_lost(f"another controller has taken over: {self.holder}")
                 return
-            if self.problem != said:
-                said = self.problem
-                log.warning("the Lease is not renewed" if said else "the Lease is renewed again", extra=_problem(said))
+            if self.problem != reported:
+                reported = self.problem
+                text = "the Lease is not renewed" if reported else "the Lease is renewed again"
+                log.warning(text, extra=_problem(reported))
 
     async def _acquire_in(self, threads: Executor, report: Callable[[], str]) -> bool:
         self.report = report()
         return await asyncio.get_running_loop().run_in_executor(threads, self.acquire)
 
 
-def spec_of(found: Mapping[str, Any] | None) -> dict[str, Any]:
+def spec_of(lease: Mapping[str, Any] | None) -> dict[str, Any]:
     """The specification of a Lease; empty for one that nobody has held yet."""
-    return {} if found is None else found.get("spec") or {}
+    return {} if lease is None else lease.get("spec") or {}
 
 
-def _problem(said: str) -> dict[str, str]:
-    return {"problem": said} if said else {}
+def _problem(text: str) -> dict[str, str]:
+    return {"problem": text} if text else {}

@@ -84,8 +84,8 @@ def rolling(max_surge: int, max_unavailable: int, deadline_s: int) -> Manifest:
     }
 
 
-def _digest(given: object) -> str:
-    return sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:16]
+def _digest(content: object) -> str:
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def pod(
@@ -96,7 +96,7 @@ def pod(
     init_containers: Sequence[Manifest] = (),
 ) -> Manifest:
     """A pod without a token, with the pipeline's file and a small /tmp; killed `grace_s` after being asked to end."""
-    made: Manifest = {
+    spec: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_s,
@@ -112,7 +112,7 @@ def pod(
             *volumes,
         ],
     }
-    return made | ({"initContainers": list(init_containers)} if init_containers else {})
+    return spec | ({"initContainers": list(init_containers)} if init_containers else {})
 
 
 def container(
@@ -152,10 +152,10 @@ def account(deployed: Deployed, meta: Manifest, role: Manifest, given: str, toke
     """A ServiceAccount bound to a role; one that is `given` by name is bound, and not made. Without `token`, pods do
     not mount its token automatically."""
     group = "rbac.authorization.k8s.io"
-    made: Manifest = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
+    service_account: Manifest = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
     subject = {"kind": "ServiceAccount", "name": given or meta["name"], "namespace": deployed.namespace}
     return [
-        *(() if given else (made if token else {**made, "automountServiceAccountToken": False},)),
+        *(() if given else (service_account if token else {**service_account, "automountServiceAccountToken": False},)),
         role,
         {
             "apiVersion": f"{group}/v1",

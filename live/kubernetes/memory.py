@@ -47,8 +47,8 @@ class Memory:
         self._api = api
         self._may_write = may_write
         self._deployed = deployed
-        told = json.dumps([deployed.content, scenario, version("ipa-pipelines")], sort_keys=True, default=str)
-        self._of = sha256(told.encode()).hexdigest()[:16]
+        content = json.dumps([deployed.content, scenario, version("ipa-pipelines")], sort_keys=True, default=str)
+        self._of = sha256(content.encode()).hexdigest()[:16]
         self._latest: str | None = None
         self._changed = threading.Condition()
         self._is_closing = False
@@ -67,8 +67,8 @@ class Memory:
 
     def _read(self) -> Entry | None:
         try:
-            found = self._api.get("ConfigMap", self._deployed.namespace, self._deployed.memory_name)
-            data: dict[str, Any] = (found or {}).get("data") or {}
+            config_map = self._api.get("ConfigMap", self._deployed.namespace, self._deployed.memory_name)
+            data: dict[str, Any] = (config_map or {}).get("data") or {}
             return from_line(data[ENTRY], self._deployed.memory_name) if data.get(OF) == self._of else None
         except (ApiError, PolicyError, KeyError) as error:
             log.warning("the cluster's memory is not read", extra={"problem": str(error)})
@@ -108,11 +108,11 @@ class Memory:
             return f"an entry has more than {MOST_BYTES // 2**10} KiB: see --state-claim"
         namespace, name = self._deployed.namespace, self._deployed.memory_name
         try:
-            found = self._api.get("ConfigMap", namespace, name, WRITTEN_WITHIN_S)
-            if found is None:
+            config_map = self._api.get("ConfigMap", namespace, name, WRITTEN_WITHIN_S)
+            if config_map is None:
                 return f"ConfigMap {name} does not exist; run ipa live up"
             if self._may_write():
-                version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+                version = {"resourceVersion": config_map["metadata"]["resourceVersion"]}
                 patch = {"metadata": version, "data": {ENTRY: line, OF: self._of}}
                 self._api.patch("ConfigMap", namespace, name, patch, WRITTEN_WITHIN_S)
         except ApiError as error:

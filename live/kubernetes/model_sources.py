@@ -108,7 +108,7 @@ def _preparing(
     most_disk: str = manifest_parts.MOST_DISK,
 ) -> Manifest:
     """The init container. It requests no more than the replica after it, so that it needs no additional room."""
-    made = manifest_parts.container(
+    container = manifest_parts.container(
         deployed,
         manifest_parts.PREPARE_CONTAINER,
         "ipa.live.kubernetes.pod_model",
@@ -116,9 +116,9 @@ def _preparing(
         deployed.replica_resources(cores),
         most_disk=most_disk,
     )
-    made["terminationMessagePolicy"] = manifest_parts.SAYS_ITS_LAST_LINES
-    made["volumeMounts"] += [{"name": "fixed", "mountPath": FIXED_AT, "readOnly": True}, *mounts]
-    return made
+    container["terminationMessagePolicy"] = manifest_parts.SAYS_ITS_LAST_LINES
+    container["volumeMounts"] += [{"name": "fixed", "mountPath": FIXED_AT, "readOnly": True}, *mounts]
+    return container
 
 
 def _fetching(deployed: Deployed, cores: int, folder: str, key: str, url: str) -> Manifest:

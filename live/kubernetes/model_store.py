@@ -56,12 +56,12 @@ def in_folder(folder: Path) -> list[Shelved]:
 
     Raises LiveError if there are none, or one has no model.
     """
-    found = []
+    shelved = []
     for variant in _variants(folder):
         sums = sums_of(variant.path)
         here, wrong = _here(variant, sums), wrong_files(variant.path, sums)
-        found.append(replace(here, digest="", wrong=wrong) if wrong else here)
-    return found
+        shelved.append(replace(here, digest="", wrong=wrong) if wrong else here)
+    return shelved
 
 
 def in_store(url: str, endpoint: str, environment: Mapping[str, str]) -> list[Shelved]:
@@ -90,9 +90,9 @@ def push(
     shelved = [_here(*each) for each in variants]
     with explained(url, endpoint):
         store = opened(endpoint, environment)
-        there = {each.name: each.digest for each in _in_store(store, root)}
+        digests_there = {each.name: each.digest for each in _in_store(store, root)}
         for (variant, sums), here in zip(variants, shelved, strict=True):
-            is_new = there.get(here.name) != here.digest
+            is_new = digests_there.get(here.name) != here.digest
             if is_new:
                 _send(store, variant, sums, f"{root}/{here.name}")
             on_variant(here, is_new)
@@ -106,7 +106,7 @@ def _send(store: S3FileSystem, variant: ModelFolder, sums: Mapping[str, str], ta
         store.rm_file(f"{target}/{file}")
     for file in sums:
         store.put_file(str(variant.path / file), f"{target}/{file}", chunksize=PART_BYTES)
-    tags = {file: about["ETag"] for file, about in files_below(store, target).items() if about.get("ETag")}
+    tags = {file: details["ETag"] for file, details in files_below(store, target).items() if details.get("ETag")}
     store.pipe_file(f"{target}/{SUMS}", sums_text(sums, tags).encode())
 
 
@@ -119,23 +119,23 @@ def fetch_all(
     variant in the place of one.
     """
     shelved = in_store(url, endpoint, environment)
-    for each in shelved:
-        target = folder / each.name
+    for variant in shelved:
+        target = folder / variant.name
         is_there = target.exists()
-        if is_there and (not each.digest or digest_of(sums_of(target)) != each.digest):
-            raise LiveError(f"{target}: is there already and is not {url}/{each.name}; remove it first")
-        fetch(f"{S3}{_root(url)}/{each.name}", target, endpoint, environment)
-        on_variant(each, not is_there)
+        if is_there and (not variant.digest or digest_of(sums_of(target)) != variant.digest):
+            raise LiveError(f"{target}: is there already and is not {url}/{variant.name}; remove it first")
+        fetch(f"{S3}{_root(url)}/{variant.name}", target, endpoint, environment)
+        on_variant(variant, not is_there)
     return shelved
 
 
 def _variants(folder: Path) -> list[ModelFolder]:
     from ipa.live.profiling import LAYOUT, model_folders
 
-    found = model_folders(folder)
-    if folder.absolute() in (found[0].path, found[0].path.parent):
+    folders = model_folders(folder)
+    if folder.absolute() in (folders[0].path, folders[0].path.parent):
         raise LiveError(f"{folder}: should hold {LAYOUT}")
-    return found
+    return folders
 
 
 def _here(variant: ModelFolder, sums: Mapping[str, str]) -> Shelved:
@@ -153,7 +153,7 @@ def _in_store(store: S3FileSystem, root: str) -> list[Shelved]:
 def _there(store: S3FileSystem, root: str, name: str, everything: Mapping[str, Mapping[str, Any]]) -> Shelved:
     """The variant of that name below `root`, where `everything` is."""
     place, below = f"{root}/{name}", f"{name}/"
-    files = {path.removeprefix(below): about for path, about in everything.items() if path.startswith(below)}
+    files = {path.removeprefix(below): details for path, details in everything.items() if path.startswith(below)}
     text = store.cat_file(f"{place}/{SUMS}").decode() if files.pop(SUMS, None) else ""
     sums, tags = parse_sums(text), parse_sums(text, tags=True)
 
@@ -166,7 +166,7 @@ def _there(store: S3FileSystem, root: str, name: str, everything: Mapping[str, M
             return file_digest(content, "sha256").hexdigest() == sums[file]
 
     wrong = tuple(file for file in sorted({*files, *sums}) if text and not is_right(file))
-    size_bytes = sum(about["size"] for about in files.values())
+    size_bytes = sum(details["size"] for details in files.values())
     return Shelved(name, len(files), size_bytes, "" if wrong else digest_of(sums), wrong)
 
 

@@ -70,19 +70,19 @@ def name(*parts: str) -> str:
     return _with_digest(plain, "\0".join(parts), LONGEST_LABEL - 10)
 
 
-def labels(instance: str, pipeline: str, component: str, **more: str) -> dict[str, str]:
+def labels(instance: str, pipeline: str, component: str, **own: str) -> dict[str, str]:
     """The labels of an object; `more` are stage, variant and cores."""
-    named = {f"ipa/{key}": label(value) for key, value in more.items()}
+    named = {f"ipa/{key}": label(value) for key, value in own.items()}
     return {**selector(instance, component), PIPELINE: label(pipeline), **_ours(), **named}
 
 
-def selector(instance: str, component: str, **more: str) -> dict[str, str]:
+def selector(instance: str, component: str, **own: str) -> dict[str, str]:
     """The labels that select a component's pods; they never change."""
     return {
         NAME: f"ipa-{component}",
         INSTANCE: instance,
         COMPONENT: component,
-        **{f"ipa/{key}": label(value) for key, value in more.items()},
+        **{f"ipa/{key}": label(value) for key, value in own.items()},
     }
 
 
@@ -96,8 +96,8 @@ def url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def as_query(wanted: Mapping[str, str]) -> str:
-    return ",".join(f"{key}={value}" for key, value in wanted.items())
+def as_query(labels: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
 def _ours() -> dict[str, str]:

@@ -93,11 +93,11 @@ def _pods(deployed: Deployed, part: str) -> Manifest:
     return {"podSelector": {"matchLabels": names.selector(deployed.instance, part)}}
 
 
-def _peer(given: str) -> Manifest:
+def _peer(origin: str) -> Manifest:
     """A namespace, or a network, as a policy's peer."""
-    if "/" in given:
-        return {"ipBlock": {"cidr": given}}
-    return {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: given}}}
+    if "/" in origin:
+        return {"ipBlock": {"cidr": origin}}
+    return {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: origin}}}
 
 
 def _ports(*ports: int) -> list[Manifest]:

@@ -22,14 +22,14 @@ from ipa.policies import to_plain
 def status(api: Api, deployed: Deployed) -> dict[str, Any]:
     """The state of a deployed pipeline, ready for JSON. Raises LiveError if it does not exist or cannot be read."""
     try:
-        found = api.get("ConfigMap", deployed.namespace, deployed.instance)
-        if found is None:
+        root_object = api.get("ConfigMap", deployed.namespace, deployed.instance)
+        if root_object is None:
             raise LiveError(f"{deployed.instance} is not deployed in namespace {deployed.namespace}; run ipa live up")
         lease = api.get("Lease", deployed.namespace, deployed.instance)
         gateway = api.get("Deployment", deployed.namespace, deployed.gateway_name)
-        there = read_pods(api, deployed)
-        stages, at_gateway = read_stages(api, deployed, there), read_gateway(api, deployed, gateway)
-        left = leftovers(api, deployed)
+        pods = read_pods(api, deployed)
+        stages, at_gateway = read_stages(api, deployed, pods), read_gateway(api, deployed, gateway)
+        former = leftovers(api, deployed)
     except ApiError as error:
         raise LiveError(refused(error, deployed)) from None
     return {
@@ -39,7 +39,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
         "gateway_ready": has_available(gateway),
         "gateway_problem": "" if at_gateway is None else at_gateway.obstacle.problem or at_gateway.obstacle.delay,
         **_of_controller(lease, api.time_s()),
-        "held": (found["metadata"].get("annotations") or {}).get(names.HOLD) == "true",
+        "held": (root_object["metadata"].get("annotations") or {}).get(names.HOLD) == "true",
         "stages": {
             stage: {
                 "wanted": None if state.wanted is None else to_plain(state.wanted),
@@ -62,7 +62,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
             }
             for stage, state in stages.items()
         },
-        "leftovers": sorted(name for kind, name in left if kind == "Deployment"),
+        "leftovers": sorted(name for kind, name in former if kind == "Deployment"),
     }
 
 
@@ -72,10 +72,10 @@ def _of_controller(lease: Mapping[str, Any] | None, now_s: float) -> dict[str, A
     holder = spec.get("holderIdentity") or None
     if lease is None or holder is None:
         return {"controller": None, "step": None, "troubles": {"no_controller": "no controller holds the Lease"}}
-    said = json.loads((lease["metadata"].get("annotations") or {}).get(names.REPORT) or "{}")
+    report = json.loads((lease["metadata"].get("annotations") or {}).get(names.REPORT) or "{}")
     age_s = now_s - seconds(spec["renewTime"])
     silent = {"no_controller": f"{holder} has not renewed the Lease for {age_s:.0f} s"} if age_s > DURATION_S else {}
-    return {"controller": holder, "step": said.get("step"), "troubles": silent or said.get("troubles", {})}
+    return {"controller": holder, "step": report.get("step"), "troubles": silent or report.get("troubles", {})}
 
 
 def _state(pod: Pod) -> str:

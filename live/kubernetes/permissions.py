@@ -149,14 +149,14 @@ def needed(deployed: Deployed, read_only: bool, is_inside: bool) -> Iterator[Per
 
 def missing(api: Api, deployed: Deployed, is_inside: bool) -> list[Permission]:
     """The needed permissions that this client's account lacks. Raises ApiError if the server does not say."""
-    wanted = list(needed(deployed, api.read_only, is_inside))
+    permissions = list(needed(deployed, api.read_only, is_inside))
 
-    def is_allowed(each: Permission) -> bool:
-        return api.may(deployed.namespace, each.verb, each.group, each.resource, each.name)
+    def is_allowed(permission: Permission) -> bool:
+        return api.may(deployed.namespace, permission.verb, permission.group, permission.resource, permission.name)
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        allowed = list(threads.map(is_allowed, wanted))
-    return [each for each, is_there in zip(wanted, allowed, strict=True) if not is_there]
+        allowed = list(threads.map(is_allowed, permissions))
+    return [permission for permission, is_there in zip(permissions, allowed, strict=True) if not is_there]
 
 
 def check(api: Api, deployed: Deployed, is_inside: bool) -> None:
@@ -166,10 +166,10 @@ def check(api: Api, deployed: Deployed, is_inside: bool) -> None:
     except ApiError as error:
         log.warning("what this account may do is not known", extra={"problem": str(error)})
         return
-    for each in lacking:
-        if each.is_optional:
-            log.warning("not allowed, and can be done without", extra={"permission": str(each)})
-    if vital := [str(each) for each in lacking if not each.is_optional]:
+    for permission in lacking:
+        if permission.is_optional:
+            log.warning("not allowed, and can be done without", extra={"permission": str(permission)})
+    if vital := [str(permission) for permission in lacking if not permission.is_optional]:
         raise RunError(
             f"this account may not, in namespace {deployed.namespace}: {'; '.join(vital)}. "
             "ipa live manifests --controller prints a Role that allows all that a controller needs"

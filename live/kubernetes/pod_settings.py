@@ -78,65 +78,65 @@ Plain = Mapping[str, Any]
 # ---- the section ----
 
 
-def _section(given: dict[str, Any], *at: str) -> dict[str, Any]:
+def _section(section: dict[str, Any], *at: str) -> dict[str, Any]:
     """A section, `at` a place in the validated one, with quantities as text. Keys that are ours are refused."""
-    for key in given:
+    for key in section:
         if key in _OURS:
             raise refusal(f"cannot be given: {_OURS[key]}", *at, key)
     for kind in ("labels", "annotations"):
-        for key, text in _mapping(given, kind, *at).items():
+        for key, text in _mapping(section, kind, *at).items():
             if key.startswith(names.RESERVED):
                 raise refusal("is ours: pods are found again by it", *at, kind, key)
             if not isinstance(text, str):
                 raise refusal(f"should be text; given {_yaml(text)}", *at, kind, key)
     for kind in ("env", "tolerations", "topologySpreadConstraints"):
-        each = given.get(kind) or []
-        if not isinstance(each, list) or not all(isinstance(one, dict) for one in each):
+        items = section.get(kind) or []
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise refusal("should be a list of mappings", *at, kind)
-    if ours := {one.get("name") for one in given.get("env") or ()} & {*SET_BY_US}:
-        text = f"{', '.join(sorted(ours))} cannot be given: it follows from the cores and the image"
+    if reserved := {item.get("name") for item in section.get("env") or ()} & {*SET_BY_US}:
+        text = f"{', '.join(sorted(reserved))} cannot be given: it follows from the cores and the image"
         raise refusal(text, *at, "env")
     resources: dict[str, dict[str, str]] = {}
-    for kind in _mapping(given, "resources", *at):
-        of_kind = _mapping(given["resources"], kind, *at, "resources")
+    for kind in _mapping(section, "resources", *at):
+        of_kind = _mapping(section["resources"], kind, *at, "resources")
         resources[kind] = {key: _quantity(value, *at, "resources", kind, key) for key, value in of_kind.items()}
-    return {**given, "resources": resources} if "resources" in given else given
+    return {**section, "resources": resources} if "resources" in section else section
 
 
-def _of_options(given: dict[str, Any]) -> dict[str, Any]:
+def _of_options(section: dict[str, Any]) -> dict[str, Any]:
     """A section of several stages or the gateway. Resources that options of `up` set are refused."""
-    if VARIANTS in given:
+    if VARIANTS in section:
         raise refusal("cannot be given here: it is a key of a stage's section", VARIANTS)
-    return _without(given, _OPTIONS)
+    return _without(section, _OPTIONS)
 
 
-def _without(given: dict[str, Any], options: Mapping[str, str], *at: str) -> dict[str, Any]:
-    for kind, of_kind in (given.get("resources") or {}).items():
+def _without(section: dict[str, Any], options: Mapping[str, str], *at: str) -> dict[str, Any]:
+    for kind, of_kind in (section.get("resources") or {}).items():
         for key in of_kind:
             if key in options and (key, kind) != ("cpu", "limits"):
                 raise refusal(f"cannot be given here: it is {options[key]}", *at, "resources", kind, key)
-    return given
+    return section
 
 
-def _of_stage(given: dict[str, Any]) -> dict[str, Any]:
+def _of_stage(section: dict[str, Any]) -> dict[str, Any]:
     """A stage's section, with those of its `variants`. Memory may be other than the option's, which is for all."""
 
     def of_replicas(section: dict[str, Any], *at: str) -> dict[str, Any]:
         return _without(_section(section, *at), {"cpu": _OPTIONS["cpu"]}, *at)
 
-    own = of_replicas({key: value for key, value in given.items() if key != VARIANTS})
-    if VARIANTS not in given:
+    own = of_replicas({key: value for key, value in section.items() if key != VARIANTS})
+    if VARIANTS not in section:
         return own
-    of_variants = _mapping(given, VARIANTS)
+    of_variants = _mapping(section, VARIANTS)
     variants = {name: of_replicas(_mapping(of_variants, name, VARIANTS), VARIANTS, name) for name in of_variants}
     return {**own, VARIANTS: variants}
 
 
-def _mapping(given: Plain, key: str, *below: str) -> dict[str, Any]:
-    found = given.get(key)
-    if found is not None and not isinstance(found, dict):
+def _mapping(section: Plain, key: str, *below: str) -> dict[str, Any]:
+    value = section.get(key)
+    if value is not None and not isinstance(value, dict):
         raise refusal("should be a mapping of keys to values", *below, key)
-    return found or {}
+    return value or {}
 
 
 def _quantity(value: Any, *at: str) -> str:
@@ -172,11 +172,14 @@ class PodSections(FileModel):
 def check(sections: Plain, has_profile_cpu: bool) -> None:
     """Raise LiveError for a CPU limit of replicas that have their profile's cores as their limit."""
     named = {key: sections.get(key) for key in ("pods", "models")}
-    for stage, given in (sections.get("stages") or {}).items():
-        named[f"stages.{stage}"] = given
-        named |= {f"stages.{stage}.{VARIANTS}.{name}": each for name, each in (given.get(VARIANTS) or {}).items()}
-    for key, given in named.items():
-        limit = ((given or {}).get("resources") or {}).get("limits", {}).get("cpu")
+    for stage, section in (sections.get("stages") or {}).items():
+        named[f"stages.{stage}"] = section
+        named |= {
+            f"stages.{stage}.{VARIANTS}.{name}": of_variant
+            for name, of_variant in (section.get(VARIANTS) or {}).items()
+        }
+    for key, section in named.items():
+        limit = ((section or {}).get("resources") or {}).get("limits", {}).get("cpu")
         if limit is not None and has_profile_cpu:
             raise LiveError(
                 f"kubernetes.{key}.resources.limits.cpu: {limit}: replicas have their profile's cores as their limit; "
@@ -197,45 +200,45 @@ def of_part(sections: Plain, component: str, stage: str = "", variant: str = "")
     return _merged(_merged(of_models, of_stage), of_variant)
 
 
-def put_into(template: dict[str, Any], given: Plain, selector: Mapping[str, str]) -> None:
+def put_into(template: dict[str, Any], additions: Plain, selector: Mapping[str, str]) -> None:
     """Merge a part's additions into its pod template, whose first container is the main one.
 
     `selector`: the labels of the part's own pods, for spread constraints without a selector.
     """
-    of_pod = dict(given)
+    of_pod = dict(additions)
     meta, spec = template["metadata"], template["spec"]
     meta["labels"] = {**(of_pod.pop("labels", None) or {}), **meta["labels"]}
     meta["annotations"] = {**(of_pod.pop("annotations", None) or {}), **meta["annotations"]}
     spreads = of_pod.pop("topologySpreadConstraints", None) or (OVER_NODES,)
-    spec["topologySpreadConstraints"] = [{"labelSelector": {"matchLabels": dict(selector)}, **each} for each in spreads]
+    spec["topologySpreadConstraints"] = [{"labelSelector": {"matchLabels": dict(selector)}, **item} for item in spreads]
     if added := of_pod.pop("tolerations", None):
-        taken = {_taint(each) for each in added}
-        spec["tolerations"] = [*(each for each in spec.get("tolerations", ()) if _taint(each) not in taken), *added]
+        taints = {_taint(item) for item in added}
+        spec["tolerations"] = [*(item for item in spec.get("tolerations", ()) if _taint(item) not in taints), *added]
     main, *others = spec["containers"]
     main["env"] = [*main["env"], *(of_pod.pop("env", None) or ())]
     resources = of_pod.pop("resources", None) or {}
     if memory := (resources.get("limits") or {}).get("memory"):  # a request is its limit, unless said otherwise
         resources = {**resources, "requests": {"memory": memory, **(resources.get("requests") or {})}}
-    for kind, found in resources.items():
-        _add(main, kind, found)
-        for each in others:
-            _add(each, kind, _beside(found))
-        for each in spec.get("initContainers", ()):
+    for kind, quantities in resources.items():
+        _add(main, kind, quantities)
+        for item in others:
+            _add(item, kind, _beside(quantities))
+        for item in spec.get("initContainers", ()):
             # They run before the main one, and need no room beyond its own.
-            _add(each, kind, {key: value for key, value in found.items() if "/" not in key})
+            _add(item, kind, {key: value for key, value in quantities.items() if "/" not in key})
     spec |= {key: value for key, value in of_pod.items() if value}
 
 
-def _add(container: dict[str, Any], kind: str, given: Plain) -> None:
-    if given:
+def _add(container: dict[str, Any], kind: str, additions: Plain) -> None:
+    if additions:
         resources = container["resources"]
-        container["resources"] = {**resources, kind: {**resources.get(kind, {}), **given}}
+        container["resources"] = {**resources, kind: {**resources.get(kind, {}), **additions}}
 
 
-def _beside(given: Plain) -> dict[str, Any]:
+def _beside(additions: Plain) -> dict[str, Any]:
     """The resources of a sidecar: quotas demand them of every container of a pod."""
-    limits = {key: value for key, value in given.items() if key == "ephemeral-storage"}
-    return limits | ({"cpu": HELPER_CPU_LIMIT} if "cpu" in given else {})
+    limits = {key: value for key, value in additions.items() if key == "ephemeral-storage"}
+    return limits | ({"cpu": HELPER_CPU_LIMIT} if "cpu" in additions else {})
 
 
 def _taint(toleration: Plain) -> tuple[Any, Any]:

@@ -100,20 +100,20 @@ class Pod:
         return (int(self.created_s) << _DIGEST_BITS) | digest
 
 
-def ours(given: Iterable[Mapping[str, Any]]) -> list[Pod]:
+def ours(resources: Iterable[Mapping[str, Any]]) -> list[Pod]:
     """The pods in objects of the API server, without those that have our labels but were made by others."""
-    found = []
-    for each in given:
+    pods = []
+    for resource in resources:
         try:
-            found.append(read(each))
+            pods.append(read(resource))
         except ValueError as error:
-            log.warning("a pod is not one of ours", extra={"pod": each["metadata"]["name"], "problem": str(error)})
-    return found
+            log.warning("a pod is not one of ours", extra={"pod": resource["metadata"]["name"], "problem": str(error)})
+    return pods
 
 
-def read(given: Mapping[str, Any]) -> Pod:
+def read(resource: Mapping[str, Any]) -> Pod:
     """The pod in an object of the API server. Raises ValueError for labels that we would not give it."""
-    meta, status = given["metadata"], given.get("status") or {}
+    meta, status = resource["metadata"], resource.get("status") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     ready, scheduled = conditions.get("Ready", {}), conditions.get("PodScheduled", {})
     containers = status.get("containerStatuses") or ()
@@ -127,7 +127,7 @@ def read(given: Mapping[str, Any]) -> Pod:
         variant=annotations.get(names.VARIANT, labels.get(names.VARIANT, "")),
         cores=int(labels.get(names.CORES, 1)),
         template=annotations.get(names.TEMPLATE, ""),
-        replica_set=controller_of(given).get("name", ""),
+        replica_set=controller_of(resource).get("name", ""),
         address=status.get("podIP") or None,
         created_s=seconds(meta["creationTimestamp"]),
         scheduled_s=_scheduled_s(scheduled, meta),
@@ -142,7 +142,7 @@ def read(given: Mapping[str, Any]) -> Pod:
         crash=next((how for each in all_containers if (how := _crash(each, "deletionTimestamp" in meta))), ""),
         unschedulable=_unschedulable(scheduled),
         is_over=status.get("phase") in ("Failed", "Succeeded") or _has_ended(meta, containers),
-        node=str((given.get("spec") or {}).get("nodeName") or ""),
+        node=str((resource.get("spec") or {}).get("nodeName") or ""),
         # A kubelet sets both together; the control plane marks pods of a silent node by the one alone.
         is_lost=ready.get("status") == "False" and conditions.get("ContainersReady", {}).get("status") == "True",
         model_key=_model(all_containers)[0],
@@ -156,14 +156,14 @@ def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[s
     If pods have the same number (some 1 in 10,000 lists of 50 created within one second), the later ones count up.
     """
     listed: dict[str, list[dict[str, Any]]] = {stage: [] for stage in stages}
-    taken: set[tuple[str, int]] = set()
+    numbers: set[tuple[str, int]] = set()
     for pod in sorted(pods, key=lambda pod: (pod.number, pod.uid)):
         if pod.address is None or not pod.is_serving or pod.stage not in listed:
             continue
         number = pod.number
-        while (pod.stage, number) in taken:
+        while (pod.stage, number) in numbers:
             number += 1
-        taken.add((pod.stage, number))
+        numbers.add((pod.stage, number))
         listed[pod.stage].append(
             {
                 "number": number,
@@ -176,9 +176,9 @@ def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[s
     return listed
 
 
-def controller_of(given: Mapping[str, Any]) -> Mapping[str, Any]:
+def controller_of(resource: Mapping[str, Any]) -> Mapping[str, Any]:
     """The owner reference to the controller of an object; empty if it has none."""
-    return next((each for each in given["metadata"].get("ownerReferences") or () if each.get("controller")), {})
+    return next((owner for owner in resource["metadata"].get("ownerReferences") or () if owner.get("controller")), {})
 
 
 def seconds(timestamp: str) -> float:
@@ -208,16 +208,20 @@ def _has_ended(meta: Mapping[str, Any], containers: Sequence[Mapping[str, Any]])
     The kubelet reports an ended container that has been cleared away as waiting, without the time of its end.
     """
     is_to_go = meta.get("deletionTimestamp") is not None
-    return is_to_go and bool(containers) and not any("running" in (each.get("state") or {}) for each in containers)
+    return (
+        is_to_go
+        and bool(containers)
+        and not any("running" in (container.get("state") or {}) for container in containers)
+    )
 
 
 def _started_s(containers: Iterable[Mapping[str, Any]]) -> float | None:
     """When the first container of ours ran, of those runs that are still reported; others may have another image."""
     runs = [
         run
-        for each in containers
-        if each.get("name") in OUR_CONTAINERS
-        for state in (each.get("state") or {}, each.get("lastState") or {})
+        for container in containers
+        if container.get("name") in OUR_CONTAINERS
+        for state in (container.get("state") or {}, container.get("lastState") or {})
         for run in (state.get("running"), state.get("terminated"))
     ]
     return min((seconds(run["startedAt"]) for run in runs if run and run.get("startedAt")), default=None)
@@ -225,7 +229,7 @@ def _started_s(containers: Iterable[Mapping[str, Any]]) -> float | None:
 
 def _ended_s(containers: Sequence[Mapping[str, Any]]) -> float | None:
     """When all containers had ended: the middle of the second that the API's timestamp names."""
-    ends = [((each.get("state") or {}).get("terminated") or {}).get("finishedAt") for each in containers]
+    ends = [((container.get("state") or {}).get("terminated") or {}).get("finishedAt") for container in containers]
     return max(map(seconds, filter(None, ends))) + 0.5 if ends and all(ends) else None
 
 

@@ -91,8 +91,8 @@ def longest_s(deployed: Deployed, initial: Configuration) -> float:
         READY_WITHIN_S
         + deployed.layout.nodes_within_s
         + max(
-            deployed.plane.pipeline.stage(name).variant(wanted.variant).start_up_s * wanted.replicas
-            for name, wanted in initial.items()
+            deployed.plane.pipeline.stage(name).variant(desired.variant).start_up_s * desired.replicas
+            for name, desired in initial.items()
         )
     )
 
@@ -100,7 +100,7 @@ def longest_s(deployed: Deployed, initial: Configuration) -> float:
 def is_alone(pods: Iterable[Pod], wanted: Configuration) -> bool:
     """Whether the pods are the wanted ones and no others, not even some that are ending."""
     there = [pod for pod in pods if not pod.is_over]
-    replicas = sum(each.replicas for each in wanted.values())
+    replicas = sum(stage.replicas for stage in wanted.values())
     return len(there) == replicas and all(pod.is_serving for pod in there)
 
 

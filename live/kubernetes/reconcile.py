@@ -22,8 +22,8 @@ from ipa.live.kubernetes.difference import (
     Action,
     Apply,
     ForeignOwnerError,
-    Kept,
     Scale,
+    ServerChanges,
     difference,
     owner_for,
     version_of,
@@ -147,7 +147,7 @@ class Reconciler:
         self.pause_s = 0.0
         """How long to wait after a pass that failed; 0 after one that succeeded."""
         self._has_matched = has_matched
-        self._kept = Kept()
+        self._server_changes = ServerChanges()
         self._disputes: dict[str, Dispute] = {}  # by stage
         self.models = FixedModels(api, deployed)
         self._lost_s: dict[str, float] = {}  # stage -> when a node with pods of it was last seen not to be ready
@@ -169,13 +169,13 @@ class Reconciler:
         """
         done: tuple[str, ...] = ()
         for _ in range(STALE_READS):
-            found = self._observe(pods)
-            if isinstance(found, Look):
-                look, is_stale = found, False
+            observed = self._observe(pods)
+            if isinstance(observed, Look):
+                look, is_stale = observed, False
             else:
-                aim = Aim(wanted, failed or {}, budgets(found.stages))
-                work = Work() if found.is_held or self._api.read_only else self._work(found, aim, may_write)
-                look, is_stale = self._judged(found, aim, work), work.is_stale
+                aim = Aim(wanted, failed or {}, budgets(observed.stages))
+                work = Work() if observed.is_held or self._api.read_only else self._work(observed, aim, may_write)
+                look, is_stale = self._judged(observed, aim, work), work.is_stale
             done += look.done
             if not is_stale:
                 break
@@ -189,16 +189,16 @@ class Reconciler:
         """The whole state on the server, or a look that says why it cannot be read."""
         api, deployed = self._api, self._deployed
         try:
-            there = api.get("ConfigMap", deployed.namespace, deployed.instance)
-            if there is None:
+            root_object = api.get("ConfigMap", deployed.namespace, deployed.instance)
+            if root_object is None:
                 return Look(is_down=True)
-            is_as_said = self._is_as_said(there.get("data") or {})
+            is_as_said = self._is_as_said(root_object.get("data") or {})
             if self._has_matched and not is_as_said:
                 return Look(is_changed=True)
             self._has_matched = is_as_said
             stages = read_stages(api, deployed, pods)
             gateway = api.get("Deployment", deployed.namespace, deployed.gateway_name)
-            return Observed(there, stages, gateway, read_gateway(api, deployed, gateway))
+            return Observed(root_object, stages, gateway, read_gateway(api, deployed, gateway))
         except ApiError as error:
             if error.is_transient or error.status in (404, 409):
                 return Look(error=str(error), has_read=False)
@@ -214,26 +214,31 @@ class Reconciler:
 
     # ---- decide, guard, apply ----
 
-    def _work(self, found: Observed, aim: Aim, may_write: Callable[[], bool]) -> Work:
+    def _work(self, observed: Observed, aim: Aim, may_write: Callable[[], bool]) -> Work:
         """Apply the difference: to the root, to the gateway, then stage by stage."""
         work = Work(may_write, frozenset({self._deployed.gateway_name, *aim.wanted}))
-        owner = owner_of(found.root)
+        owner = owner_of(observed.root)
         autoscalers = Autoscalers(self._api, self._deployed)
         try:
-            for manifest, there in (
-                (root(self._deployed), found.root),
-                (gateway_deployment(self._deployed, owner_for(found.gateway, owner)), found.gateway),
+            for manifest, existing in (
+                (root(self._deployed), observed.root),
+                (gateway_deployment(self._deployed, owner_for(observed.gateway, owner)), observed.gateway),
             ):
                 name = manifest["metadata"]["name"]
                 with work.part(name):
-                    changed = ["it does not exist"] if there is None else self._kept.drift(manifest, there)
-                    why, version = f"{name}: {', '.join(changed[:3])}", None if there is None else version_of(there)
+                    changed = (
+                        ["it does not exist"] if existing is None else self._server_changes.drift(manifest, existing)
+                    )
+                    why, version = (
+                        f"{name}: {', '.join(changed[:3])}",
+                        None if existing is None else version_of(existing),
+                    )
                     self._act(work, name, [Apply(manifest, why, version)] if changed else [])
             for stage in aim.wanted:
                 with work.part(stage):
-                    self._stage(work, stage, aim, found.stages.get(stage), owner, autoscalers)
+                    self._stage(work, stage, aim, observed.stages.get(stage), owner, autoscalers)
             with work.part(self._deployed.models_name):
-                if self.models.note(found.pods, work.may_write):
+                if self.models.note(observed.pods, work.may_write):
                     work.done.append(f"{self._deployed.models_name}: fixed the models of the run")
         except _MayNotWriteError:
             work.error = "the Lease is not held"
@@ -256,12 +261,12 @@ class Reconciler:
         within = None if budget is None or state is None else allowed(wanted, state, budget)
         if within is not None and within.lacks_room:
             work.lacking.add(stage)
-        actions = difference(self._deployed, stage, wanted, state, owner, failed, self._kept, within)
+        actions = difference(self._deployed, stage, wanted, state, owner, failed, self._server_changes, within)
         dispute = None if state is None else self._dispute(stage, state, wanted, autoscalers)
         if dispute is not None and dispute.stands_aside:
             self._disputes[stage] = dispute
             work.stopped[stage] = dispute.said(wanted.replicas)
-            actions = [each for each in actions if not isinstance(each, Scale)]
+            actions = [action for action in actions if not isinstance(action, Scale)]
         has_scaled = self._act(work, stage, actions, state)
         # What was not set back, say because the write was refused, is judged anew.
         if dispute is not None and state is not None and (has_scaled or state.is_ours):
@@ -270,7 +275,7 @@ class Reconciler:
     def _dispute(self, stage: str, state: StageState, wanted: StageConfiguration, autoscalers: Autoscalers) -> Dispute:
         before = self._disputes.get(stage, Dispute())
         is_ours = state.is_ours or state.replicas == wanted.replicas
-        by, autoscaler = ("", "") if is_ours else actor(state.given, autoscalers)
+        by, autoscaler = ("", "") if is_ours else actor(state.deployment, autoscalers)
         has_gone = False
         if before.stands_aside and before.autoscaler:
             has_gone = autoscalers.of(self._deployed.stage_name(stage)) is None and autoscalers.are_known
@@ -290,7 +295,7 @@ class Reconciler:
                 raise _MayNotWriteError
             if isinstance(action, Apply):
                 answer = self._api.apply(action.manifest, _version(action, answer))
-                self._kept.note(action.manifest, answer)
+                self._server_changes.note(action.manifest, answer)
             else:
                 if answer is not None and state is not None and _is_scaled(answer, state):
                     break  # by another, since it was read: the next pass judges that
@@ -311,40 +316,40 @@ class Reconciler:
         namespace = self._deployed.namespace
         selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER, stage=stage))
         try:
-            for each in self._api.list("ReplicaSet", namespace, selector)["items"]:
-                if each["spec"]["replicas"] and names.DESIRED in each["metadata"].get("annotations", {}):
-                    self._api.forget("ReplicaSet", namespace, each["metadata"]["name"], names.DESIRED)
+            for replica_set in self._api.list("ReplicaSet", namespace, selector)["items"]:
+                if replica_set["spec"]["replicas"] and names.DESIRED in replica_set["metadata"].get("annotations", {}):
+                    self._api.forget("ReplicaSet", namespace, replica_set["metadata"]["name"], names.DESIRED)
         except ApiError as error:
             if error.status != 403:
                 raise
 
     # ---- the result of a pass ----
 
-    def _judged(self, found: Observed, aim: Aim, work: Work) -> Look:
+    def _judged(self, observed: Observed, aim: Aim, work: Work) -> Look:
         """What a pass found and did. Parts that needed an action are judged by the next pass."""
-        settled = {stage: each for stage, each in found.stages.items() if work.is_settled(stage)}
-        lost = {stage: each.obstacle.lost for stage, each in found.stages.items() if each.obstacle.lost}
+        settled = {stage: each for stage, each in observed.stages.items() if work.is_settled(stage)}
+        lost = {stage: each.obstacle.lost for stage, each in observed.stages.items() if each.obstacle.lost}
         self._lost_s |= dict.fromkeys(lost, self._clock())
         troubled = {stage: each.obstacle for stage, each in settled.items() if each.obstacle.problem}
         problems = {stage: each for stage, each in troubled.items() if not (each.is_late and self._has_lost(stage))}
         delays = {stage: each.obstacle.delay for stage, each in settled.items() if each.obstacle.delay}
-        state = found.at_gateway
+        state = observed.at_gateway
         at_gateway = state.obstacle if state is not None and work.is_settled(self._deployed.gateway_name) else NOTHING
-        is_there = has_available(found.gateway)
+        is_there = has_available(observed.gateway)
         return Look(
-            found.stages,
+            observed.stages,
             is_gateway_there=is_there,
             is_gateway_ready=is_there and state is not None and state.is_complete,
             done=tuple(work.done),
             failed={stage: each.problem for stage, each in problems.items() if not each.is_out_of_room}
-            | self.models.problems(pod for pod in found.pods if pod.variant == aim.wanted[pod.stage].variant),
+            | self.models.problems(pod for pod in observed.pods if pod.variant == aim.wanted[pod.stage].variant),
             out_of_room={stage: each.problem for stage, each in problems.items() if each.is_out_of_room},
             delays={stage: each.problem for stage, each in troubled.items() if stage not in problems} | delays,
             lost=lost | ({"the gateway": at_gateway.lost} if at_gateway.lost else {}),
             # For the gateway, lack of room is a delay: it has no other variant.
             gateway_problem="" if at_gateway.is_out_of_room else at_gateway.problem,
             gateway_delay=at_gateway.problem if at_gateway.is_out_of_room else at_gateway.delay,
-            is_held=found.is_held,
+            is_held=observed.is_held,
             lacking=frozenset(work.lacking),
             stopped=work.stopped,
             foreign=self._foreign(aim.wanted),

@@ -45,11 +45,11 @@ def cpu_cores(quantity: str) -> float:
     return _number(quantity, {"": 1.0, "m": 0.001}, "cores above 0, such as 0.5 or 500m")
 
 
-def _number(quantity: str, units: Mapping[str, float], wanted: str) -> float:
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)", quantity)
-    if found is None or found[2] not in units or not float(found[1]):
-        raise ValueError(f"{quantity!r} should be a number of {wanted}")
-    return float(found[1]) * units[found[2]]
+def _number(quantity: str, units: Mapping[str, float], allowed: str) -> float:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)", quantity)
+    if match is None or match[2] not in units or not float(match[1]):
+        raise ValueError(f"{quantity!r} should be a number of {allowed}")
+    return float(match[1]) * units[match[2]]
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ class Layout(GatewayLimits):
     def from_text(cls, text: str) -> Layout:
         """The layout that `as_text` wrote. Raises LiveError for anything else, such as the text of another version."""
         try:
-            given: dict[str, Any] = json.loads(text)
-            given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-            return cls(**given)
+            fields: dict[str, Any] = json.loads(text)
+            fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+            return cls(**fields)
         except (ValueError, TypeError, AttributeError) as error:
             raise LiveError(
                 f"the layout on the cluster was made by another version ({error}); run ipa live up"

@@ -32,16 +32,16 @@ from ipa.profiles import Pipeline
 class StageState:
     """A Deployment as the server has it, and its pods: of a stage, or of the gateway.
 
-    `wanted`, `sound`, `failed` and `asked` (the replicas that we last asked for) are read from its annotations; None:
-    absent or unreadable. `obstacle`: what hinders the pods of its present template.
+    `wanted`, `sound`, `failed` and `requested_replicas` (those that we last asked for) are read from its annotations;
+    None: absent or unreadable. `obstacle`: what hinders the pods of its present template.
     """
 
-    given: Mapping[str, Any]
+    deployment: Mapping[str, Any]
     pods: Sequence[Pod] = ()
     wanted: StageConfiguration | None = None
     sound: StageConfiguration | None = None
     failed: Mapping[str, float] = field(default_factory=dict)
-    asked: int | None = None
+    requested_replicas: int | None = None
     obstacle: Obstacle = NOTHING
 
     def has_reached(self, wanted: StageConfiguration) -> bool:
@@ -51,54 +51,54 @@ class StageState:
 
     @property
     def replicas(self) -> int:
-        return int(self.given["spec"].get("replicas", 1))
+        return int(self.deployment["spec"].get("replicas", 1))
 
     @property
     def is_ours(self) -> bool:
         """Whether the number of replicas is what we asked for, if we ever did."""
-        return self.asked in (None, self.replicas)
+        return self.requested_replicas in (None, self.replicas)
 
     @property
     def is_seen(self) -> bool:
         """Whether the Deployment controller has acted on the latest change; until then the counts are older."""
-        return is_seen(self.given)
+        return is_seen(self.deployment)
 
     @property
     def is_uniform(self) -> bool:
         """Whether all replicas are of the present template."""
-        status = self.given.get("status") or {}
+        status = self.deployment.get("status") or {}
         return self.is_seen and bool(status.get("updatedReplicas", 0) == status.get("replicas", 0))
 
     @property
     def is_complete(self) -> bool:
         """Whether all replicas are of the present template, and ready."""
-        return is_rolled_out(self.given)
+        return is_rolled_out(self.deployment)
 
     @property
     def variant(self) -> str:
-        return variant_of_template(self.given)
+        return variant_of_template(self.deployment)
 
 
 def read_stage(
-    given: Mapping[str, Any],
+    deployment: Mapping[str, Any],
     pods: Sequence[Pod],
-    made: ReplicaSet | None = None,
+    replica_set: ReplicaSet | None = None,
     now_s: float = 0.0,
     lost: Collection[str] = (),
     nodes_within_s: float = 0.0,
 ) -> StageState:
     """What a Deployment, the ReplicaSet of its present template and its pods say (see `deployments.obstacle`)."""
-    annotations = given["metadata"].get("annotations") or {}
+    annotations = deployment["metadata"].get("annotations") or {}
     wanted, sound = (_configuration(annotations.get(key)) for key in (names.WANTED, names.SOUND))
-    asked = annotations.get(names.REPLICAS, "")
+    requested = annotations.get(names.REPLICAS, "")
     return StageState(
-        given,
+        deployment,
         pods,
         wanted,
         sound,
         _failed(annotations.get(names.FAILED)),
-        int(asked) if asked.isdecimal() else None,
-        obstacle(given, pods, made, now_s, lost, nodes_within_s),
+        int(requested) if requested.isdecimal() else None,
+        obstacle(deployment, pods, replica_set, now_s, lost, nodes_within_s),
     )
 
 
@@ -180,8 +180,8 @@ class Look:
         has_ended = self.is_down or self.is_changed
         is_quiet = self.is_gateway_ready and not (self.error or self.stopped or has_ended or self.done)
         return is_quiet and all(
-            (state := self.stages.get(stage)) is not None and state.has_reached(wanted)
-            for stage, wanted in configuration.items()
+            (state := self.stages.get(stage)) is not None and state.has_reached(stage_wanted)
+            for stage, stage_wanted in configuration.items()
         )
 
 
@@ -195,37 +195,37 @@ def said(reasons: Mapping[str, str]) -> str:
 
 def read_stages(api: Api, deployed: Deployed, pods: Sequence[Pod] | None = None) -> dict[str, StageState]:
     """The stages as the server has them; without `pods`, as their Deployments alone say. Raises ApiError."""
-    found = api.list("Deployment", deployed.namespace, _selector(deployed, MODEL_SERVER))["items"]
-    by_name = {each["metadata"]["name"]: each for each in found}
-    is_quiet = pods is None or all(map(is_rolled_out, found))
-    made = {} if is_quiet else _made(api, deployed, MODEL_SERVER, found)
+    deployments = api.list("Deployment", deployed.namespace, _selector(deployed, MODEL_SERVER))["items"]
+    by_name = {each["metadata"]["name"]: each for each in deployments}
+    is_quiet = pods is None or all(map(is_rolled_out, deployments))
+    replica_sets = {} if is_quiet else _replica_sets(api, deployed, MODEL_SERVER, deployments)
     now_s = 0.0 if is_quiet else api.time_s()
     lost = () if is_quiet else _lost(api, pods or ())
     nodes_within_s = deployed.layout.nodes_within_s
 
     def read(stage: str, name: str) -> StageState:
         here = [pod for pod in pods or () if pod.stage == stage]
-        return read_stage(by_name[name], here, made.get(name), now_s, lost, nodes_within_s)
+        return read_stage(by_name[name], here, replica_sets.get(name), now_s, lost, nodes_within_s)
 
     named = {stage: deployed.stage_name(stage) for stage in deployed.stages}
     return {stage: read(stage, name) for stage, name in named.items() if name in by_name}
 
 
-def read_gateway(api: Api, deployed: Deployed, given: Mapping[str, Any] | None) -> StageState | None:
+def read_gateway(api: Api, deployed: Deployed, deployment: Mapping[str, Any] | None) -> StageState | None:
     """The gateway as the server has it, with its pods unless all is well; None: there is none. Raises ApiError.
 
-    `given` is its Deployment.
+    `deployment` is its own.
     """
-    if given is None:
+    if deployment is None:
         return None
-    if is_rolled_out(given) and has_available(given):
-        return read_stage(given, ())
-    made = _made(api, deployed, GATEWAY, [given])
+    if is_rolled_out(deployment) and has_available(deployment):
+        return read_stage(deployment, ())
+    replica_sets = _replica_sets(api, deployed, GATEWAY, [deployment])
     pods = ours(api.list("Pod", deployed.namespace, _selector(deployed, GATEWAY))["items"])
     return read_stage(
-        given,
+        deployment,
         pods,
-        made=made.get(deployed.gateway_name),
+        replica_set=replica_sets.get(deployed.gateway_name),
         now_s=api.time_s(),
         lost=_lost(api, pods),
         nodes_within_s=deployed.layout.nodes_within_s,
@@ -237,15 +237,19 @@ def _lost(api: Api, pods: Iterable[Pod]) -> set[str]:
     return {pod.node for pod in pods if pod.is_lost} | api.lost_nodes()
 
 
-def _made(api: Api, deployed: Deployed, component: str, given: Sequence[Mapping[str, Any]]) -> dict[str, ReplicaSet]:
+def _replica_sets(
+    api: Api, deployed: Deployed, component: str, deployments: Sequence[Mapping[str, Any]]
+) -> dict[str, ReplicaSet]:
     """Deployment -> the ReplicaSet of its present template; none where this account may not read them."""
     try:
-        found = api.list("ReplicaSet", deployed.namespace, _selector(deployed, component))["items"]
+        replica_sets = api.list("ReplicaSet", deployed.namespace, _selector(deployed, component))["items"]
     except ApiError as error:
         if error.status != 403:
             raise
         return {}
-    return {each["metadata"]["name"]: present(each, found, api.time_s()) for each in given}
+    return {
+        deployment["metadata"]["name"]: present(deployment, replica_sets, api.time_s()) for deployment in deployments
+    }
 
 
 def _selector(deployed: Deployed, component: str) -> str:
@@ -254,9 +258,9 @@ def _selector(deployed: Deployed, component: str) -> str:
 
 def wanted_of(deployed: Deployed, first: Configuration, states: Mapping[str, StageState]) -> Configuration:
     """The wanted configuration on the cluster; `first` for stages without one that the pipeline can have."""
-    found = {stage: state.wanted for stage, state in states.items() if state.wanted is not None}
+    wanted_there = {stage: state.wanted for stage, state in states.items() if state.wanted is not None}
     pipeline = deployed.plane.pipeline
-    return {**first, **{name: each for name, each in found.items() if _can_be(pipeline, {**first, name: each})}}
+    return {**first, **{name: each for name, each in wanted_there.items() if _can_be(pipeline, {**first, name: each})}}
 
 
 def _can_be(pipeline: Pipeline, configuration: Configuration) -> bool:

@@ -80,12 +80,12 @@ def files_below(store: S3FileSystem, place: str) -> dict[str, dict[str, Any]]:
     """The store's metadata of the files below a place, by their paths from there. Raises StoreError for a path that
     leads out of it."""
     files = {}
-    for name, about in store.find(place, detail=True).items():
-        if about["type"] == "file" and not name.endswith("/") and name != place:
+    for name, details in store.find(place, detail=True).items():
+        if details["type"] == "file" and not name.endswith("/") and name != place:
             path = PurePosixPath(name).relative_to(place)
             if ".." in path.parts:
                 raise StoreError(f"{S3}{name}: a name with .. is refused")
-            files[str(path)] = about
+            files[str(path)] = details
     return files
 
 
@@ -93,20 +93,20 @@ def _explained(error: Exception, url: str, endpoint: str) -> str:
     from botocore.exceptions import ConnectionError as Unconnected
     from botocore.exceptions import HTTPClientError
 
-    said = str(error).partition("\n")[0]
+    text = str(error).partition("\n")[0]
     code = _code(error)
     match error:
         case Unconnected() | HTTPClientError():
-            return f"{endpoint} cannot be reached: {error.kwargs.get('error') or said}"
+            return f"{endpoint} cannot be reached: {error.kwargs.get('error') or text}"
         case _ if code == "NoSuchBucket":
             return f"{url}: there is no such bucket at {endpoint}"
         case FileNotFoundError() if error.filename is None:
             return f"{url}: there is nothing at {endpoint}"
         case PermissionError() if error.filename is None:
-            return f"{url}: no access at {endpoint}: {code or said}"
+            return f"{url}: no access at {endpoint}: {code or text}"
         case OSError() if error.filename is not None:
             return f"{error.filename}: {error.strerror}"
-    return f"{url}: {code} {said}"
+    return f"{url}: {code} {text}"
 
 
 def _code(error: Exception) -> str:

@@ -149,9 +149,9 @@ class Timeline:
                 moved[name, replica.number] = position
                 replica.number = position
         self._numbers = {
-            (name, gateways): kept
+            (name, gateways): renumbered
             for (name, gateways), numbers in self._numbers.items()
-            if (kept := [moved[name, number] for number in numbers if (name, number) in moved])
+            if (renumbered := [moved[name, number] for number in numbers if (name, number) in moved])
         }
 
     def served(self, stage: str, number: int, start_s: float) -> None:
@@ -165,6 +165,6 @@ class Timeline:
     def number(self, stage: str, gateways: int, start_s: float) -> int:
         """The position in the table of the replica that started a batch at `start_s`, by the gateway's number; -1 for
         one that was never seen."""
-        known = self._numbers.get((stage, gateways), [])
-        created = (number for number in reversed(known) if self.stages[stage].all[number].created_s <= start_s)
-        return next(created, known[0] if known else -1)
+        numbers = self._numbers.get((stage, gateways), [])
+        created = (number for number in reversed(numbers) if self.stages[stage].all[number].created_s <= start_s)
+        return next(created, numbers[0] if numbers else -1)

@@ -93,12 +93,12 @@ class PodWatch:
         self._pause_s = min(2.0 * self._pause_s, LONGEST_PAUSE_S)
 
     def _list(self) -> None:
-        said = self._api.list("Pod", self._namespace, self._selector)
+        answer = self._api.list("Pod", self._namespace, self._selector)
         now_s = self._api.time_s()
-        self._pods = {pod.uid: pod.remembering(self._pods.get(pod.uid), now_s) for pod in ours(said["items"])}
+        self._pods = {pod.uid: pod.remembering(self._pods.get(pod.uid), now_s) for pod in ours(answer["items"])}
         self.lists += 1
         self._tell(False)
-        self._version = said["metadata"]["resourceVersion"]
+        self._version = answer["metadata"]["resourceVersion"]
 
     def _watch(self) -> None:
         events = self._api.watch("Pod", self._namespace, self._selector, self._version)

@@ -87,7 +87,7 @@ def divided(limit_cores: int, wanted: Configuration, states: Mapping[str, StageS
 
 def committed_cores(state: StageState) -> int:
     """The most cores that may exist at a stage whose Deployment stays as it is: a rollout that has begun goes on."""
-    spec = state.given["spec"]
+    spec = state.deployment["spec"]
     replicas, rolling = state.replicas, spec["strategy"]["rollingUpdate"]
     surge, unavailable = (_at_most(rolling[key], replicas) for key in ("maxSurge", "maxUnavailable"))
     cores = int(_labels(state).get(names.CORES, 0))
@@ -129,4 +129,4 @@ def _has_template(state: StageState, wanted: StageConfiguration) -> bool:
 
 def _labels(state: StageState) -> Mapping[str, str]:
     """Those of its template."""
-    return state.given["spec"]["template"]["metadata"].get("labels") or {}
+    return state.deployment["spec"]["template"]["metadata"].get("labels") or {}

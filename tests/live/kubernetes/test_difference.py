@@ -18,8 +18,8 @@ from ipa.live.kubernetes.difference import (
     Action,
     Apply,
     ForeignOwnerError,
-    Kept,
     Scale,
+    ServerChanges,
     difference,
     drift,
     foreign_owner,
@@ -265,7 +265,7 @@ def test_what_a_webhook_makes_of_a_manifest_is_asked_for_once(tmp_path: Path) ->
     given = copy.deepcopy(manifest)
     given["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "250m"
     changed = "spec.template.spec.containers[0].resources.requests.cpu"
-    kept = Kept()
+    kept = ServerChanges()
     assert kept.drift(manifest, given) == [changed]
     kept.note(manifest, given)  # the answer to an apply
     assert kept.drift(manifest, given) == []

@@ -21,7 +21,7 @@ def look(folder: Path, placed: int, homeless: int, quota: str = "") -> Look:
     made = present(given, [made_of(given, refusal=quota)], BEGAN_S)
     waiting = [pod(9 + n, ready_s=None, scheduled_s=None, unschedulable=FULL) for n in range(homeless)]
     pods = [replace(each, replica_set=made.name) for each in (*(pod(n) for n in range(placed)), *waiting)]
-    state = read_stage(given, pods, made=made)
+    state = read_stage(given, pods, replica_set=made)
     found = state.obstacle
     return Look({"sort": state}, out_of_room={"sort": found.problem} if found.is_out_of_room else {})
 
