@@ -11,7 +11,7 @@ from ipa.studies.fleets.answers import mean_cores, outcome_of, short_share
 from ipa.studies.fleets.fleet import Fleet
 from ipa.studies.fleets.run import simulate_fleet
 from ipa.studies.intervals import Estimate, estimate, estimate_of
-from ipa.studies.many.workers import run_all
+from ipa.studies.many import workers
 
 Figures = Mapping[str, Mapping[str, Any]]
 """Pipeline -> the summary of its run, with `wanted_cores`, `got_cores` and `objective`."""
@@ -57,7 +57,7 @@ def compare_sharing(
         results[place] = result
         on_run()
 
-    run_all(partial(_figures, fleet), tasks, jobs, keep)
+    workers.run_all(partial(_figures, fleet), tasks, jobs, keep)
     in_order = [results[place] for place in range(len(tasks))]
     found = {rule: in_order[k * seeds : (k + 1) * seeds] for k, rule in enumerate(dict.fromkeys(rules))}
     return FleetComparison(

@@ -16,15 +16,17 @@ from ipa.policies.sharing import Member as Sharer
 from ipa.policies.sharing import weights_of
 from ipa.profiles import Document, FileModel, Loc, Pipeline, read_yaml, refusal, validate_document
 from ipa.studies.scenario import (
+    Counting,
+    Positive,
     Scenario,
     ScenarioError,
     Shared,
+    Whole,
     check_names,
     choices,
     located,
     with_settings_beside,
 )
-from ipa.studies.scenario.ranges import Counting, Positive, Whole
 
 SCHEMA_VERSION = 1
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ipa.studies.fleets.comparison import Figures, figures_of_run
 from ipa.studies.fleets.fleet import Fleet
 from ipa.studies.fleets.run import prepare_fleet
-from ipa.studies.many.workers import run_all
+from ipa.studies.many import workers
 from ipa.studies.scenario import ScenarioError, Shared
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def sweep_fleet(
         results[place] = result
         on_run()
 
-    run_all(_figures, tasks, jobs, keep)
+    workers.run_all(_figures, tasks, jobs, keep)
     return pd.DataFrame(list(_rows(points, seeds, [results[place] for place in range(len(tasks))])))
 
 

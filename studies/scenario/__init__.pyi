@@ -34,6 +34,9 @@ from .options import Option as Option
 from .options import option as option
 from .options import options_of as options_of
 from .prometheus import QueryRange as QueryRange
+from .ranges import Counting as Counting
+from .ranges import Positive as Positive
+from .ranges import Whole as Whole
 from .scenario import LARGEST_SEED as LARGEST_SEED
 from .scenario import LONGEST_LABEL as LONGEST_LABEL
 from .scenario import PolicyChoice as PolicyChoice
