@@ -120,7 +120,8 @@ def _package(package: str, extra: str, note: str = "") -> Finding:
 
 def _extras() -> dict[str, Finding]:
     """The extras of this installation, each with what it requires."""
-    return {extra: _extra(extra, packages) for extra, packages in sorted(packages_by_extra().items())}
+    extras = packages_by_extra() if _version(PROJECT) else {}
+    return {extra: _extra(extra, packages) for extra, packages in sorted(extras.items())}
 
 
 def _extra(extra: str, packages: list[str]) -> Finding:

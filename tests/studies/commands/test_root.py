@@ -186,3 +186,30 @@ main({words.split()!r})
     assert done.returncode == 2
     assert f"needs {module}" in done.stderr.splitlines()[-1], done.stderr
     assert "pip install '.[live]' in the checkout" in done.stderr.splitlines()[-1]
+
+
+def test_an_interrupt_where_nothing_can_be_raised_is_not_lost() -> None:
+    """In the callback of a weak reference, such as those of imports."""
+    code = """
+import time
+import weakref
+
+from ipa import __main__ as program
+from ipa.studies import commands
+
+class Thing: ...
+
+def interrupted(_):
+    raise KeyboardInterrupt
+
+def command(**_):
+    thing = Thing()
+    reference = weakref.ref(thing, interrupted)
+    del thing
+    time.sleep(60)
+
+commands.main = command
+program.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=50)
+    assert (done.returncode, done.stderr) == (1, "Error: interrupted; nothing was written\n")
