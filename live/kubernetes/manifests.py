@@ -131,13 +131,25 @@ def stage_deployment(
             rules.default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge,
             plane.max_unavailable,
             deployed.layout.rollout_within_s(variant.start_up_s),
-        ),
+        )
+        | ({} if plane.most_cores is None else {"minReadySeconds": _drained_within_s(deployed, stage, wanted.batch)}),
         added=deployed.pods_of(MODEL_SERVER, stage, wanted.variant),
     )
     deployment["metadata"]["annotations"] = {names.WANTED: as_text(wanted)}
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
     annotations[names.VARIANT] = wanted.variant
     return deployment
+
+
+def _drained_within_s(deployed: Deployed, stage: str, batch: int) -> int:
+    """How long a replica of the stage that is to end takes, of whichever variant.
+
+    With a limit of cores, a rollout's next step waits so long after a successor is ready, as what drains still has its
+    cores when the next one comes.
+    """
+    variants = deployed.plane.pipeline.stage(stage).variants
+    slowest_s = max(variant.p99_s(min(batch, variant.max_batch())) for variant in variants)
+    return DRAIN_S + ceil(slowest_s + deployed.plane.stop_s)
 
 
 def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) -> Manifest:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ipa.live.kubernetes import names, pods
+from ipa.live.kubernetes.manifests import stage_deployment
 from ipa.live.kubernetes.reconcile import Reconciler
 from ipa.live.kubernetes.stage_state import StageState, read_stage
 from ipa.live.kubernetes.within_budget import Budget, committed_cores, divided
@@ -146,6 +147,14 @@ def test_no_stage_gets_the_room_of_a_rollout_that_has_begun_at_another(tmp_path:
         if len(server.pods) == 3:
             break
     assert divided(6, wanted, {"sort": state_of(server)}) == {"sort": 4, "next": 2}
+
+
+def test_with_a_limit_a_rollout_waits_until_what_drains_has_ended(tmp_path: Path) -> None:
+    """One second in which requests still come, at most one of its batch, and one until it has stopped."""
+    plain = tiny(tmp_path)
+    limited = replace(plain, plane=replace(plain.plane, most_cores=4, stop_s=1.0))
+    assert stage_deployment(limited, "sort", sort("small", 2)["sort"])["spec"]["minReadySeconds"] == 3
+    assert "minReadySeconds" not in stage_deployment(plain, "sort", sort("small", 2)["sort"])["spec"]
 
 
 def test_a_controller_keeps_the_limit_and_says_how_often_and_how_long_room_was_lacked(
