@@ -41,7 +41,7 @@ spec:
   - type: External
     external:
       metric: {{name: {METRIC}}}
-      target: {{type: AverageValue, averageValue: 3}}
+      target: {{type: AverageValue, averageValue: 1500m}}
   behavior:
     scaleUp:
       stabilizationWindowSeconds: 0
@@ -56,14 +56,14 @@ spec:
 
 
 def recorded() -> list[int]:
-    """Means of quarters of a minute of a named load, whole as the metrics' API has them: low, high and low again.
+    """Means of quarters of a minute of a named load, whole as the metrics' API has them: up, and down to none.
 
     It falls only where no rule has held the replicas below what was recommended. Where it has, Kubernetes before 1.21
     goes on up to the highest recommendation of the window for scaling down.
     """
-    load_rps = traces.find("square:7").counts
+    load_rps = traces.find("on-off:7").counts
     assert load_rps is not None
-    return [round(float(load_rps[start : start + 15].mean())) for start in range(45, 285, 15)]
+    return [round(float(load_rps[start : start + 15].mean())) for start in range(60, 225, 15)]
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_real_autoscaler_and_the_policy_of_its_manifest_want_the_same_replicas
             wanted[len(synced_s)] = _replicas(api, namespace)[0]  # the last look before the next sync stays
     by_cluster = [wanted[sync] for sync in range(1, len(series) + 1)]
     assert by_cluster == _by_policy(tmp_path, series, synced_s)
-    assert set(by_cluster) == {3, 5, 7}  # the rules and the window are what holds it there
+    assert set(by_cluster) == {2, 4, 6, 8}  # the rules and the window are what holds it there
 
 
 def _by_policy(folder: Path, series: list[int], synced_s: list[float]) -> list[int]:
