@@ -102,7 +102,7 @@ $(DEMO_INSTALLED): requirements-demo.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-compile --require-hashes --no-deps -r requirements-demo.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/ipa simulate video --trace constant:1 --window 0:10 --quiet > /dev/null
+	$(BIN)/ipa simulate video --trace constant:1 --window 0:10 --set engine=compiled --quiet > /dev/null
 	@touch $@
 
 # The rest, in the same environment.
