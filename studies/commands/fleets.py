@@ -160,7 +160,7 @@ def print_comparison(comparison: FleetComparison, seeds: int) -> None:
 def print_answers(answers: Answers) -> None:
     """Print the table of a fleet, and who pays for whom."""
     fleet = answers.run.fleet
-    title = f"{fleet.limit_cores} cores, shared by {fleet.sharing}"
+    title = f"{fleet.limit_cores} cores, shared by {fleet.sharing}; alone -> in the fleet"
     columns = ("pipeline", "priority", "wants", "gets", "worst 10 min", "late", "PAS", "objective", "one core more")
     table = printing.new_table(title, *columns)
     for row in answers.rows:

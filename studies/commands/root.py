@@ -93,7 +93,7 @@ class Root(LazyGroup):
             advice = to_install(error.name)
             if not advice:
                 raise
-            click.echo(f"Error: this {advice}", err=True)
+            click.echo(f"Error: this command {advice}", err=True)
             raise click.exceptions.Exit(2) from None
         except Error as error:
             click.echo(f"Error: {error}", err=True)
