@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
+    from types import FrameType
 
-AGAIN_AFTER_S = 0.001
+AGAIN_AFTER_S = 0.01
 
 
 def main() -> None:
@@ -28,11 +29,20 @@ def main() -> None:
 def _interrupt_again(unraisable: UnraisableHookArgs) -> None:
     """Ctrl-C where nothing can be raised, as in the callbacks of imports, would be lost: interrupt a moment later."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        from threading import Timer, get_ident
-
-        Timer(AGAIN_AFTER_S, signal.pthread_kill, (get_ident(), signal.SIGINT)).start()
+        signal.signal(signal.SIGALRM, _interrupt)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_AFTER_S, AGAIN_AFTER_S)
     else:
         sys.__unraisablehook__(unraisable)
+
+
+def _interrupt(_: int, frame: FrameType | None) -> None:
+    """Interrupt, but not within the hook, where nothing can be raised either: the timer comes again."""
+    while frame:
+        if frame.f_code is _interrupt_again.__code__:
+            return
+        frame = frame.f_back
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    signal.raise_signal(signal.SIGINT)
 
 
 if __name__ == "__main__":
