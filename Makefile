@@ -85,7 +85,7 @@ $(MLSERVER_INSTALLED): requirements-mlserver.lock | $(INSTALLED)
 	.venv-mlserver/bin/pip install --quiet --require-hashes -r requirements-mlserver.lock
 	@touch $@
 
-# The engines against literal simulators, and queueing theory at larger sizes; what intervals over seeds cover: 4 minutes; docs/verification.md explains the tables.
+# The engines against literal simulators, and queueing theory at larger sizes; what intervals over seeds cover: 7 minutes; docs/verification.md explains the tables.
 verify: install
 	$(BIN)/python -m tests.programs.verification --json build/verification.json
 
