@@ -14,6 +14,10 @@ from .graph import Edge as Edge
 from .graph import Graph as Graph
 from .graph import Join as Join
 from .graph import trials_of as trials_of
+from .language_model import LanguageModel as LanguageModel
+from .language_model import StageTokens as StageTokens
+from .language_model import StepTime as StepTime
+from .language_model import TokenLaw as TokenLaw
 from .latencies import Latencies as Latencies
 from .latencies import Source as Source
 from .latencies import read_latencies as read_latencies

@@ -35,14 +35,11 @@ def text(name_or_path: str | Path) -> str:
     ProfileError for a name that is not shipped, for a file that cannot be read, and as `load` if it names others.
     """
     text = text_of(_find(name_or_path))
-    if "counts" not in text:
+    if "counts" not in text and "table" not in text:
         return text
-    graph = load(name_or_path).graph
-    if graph is None or not any(edge.counts for edge in graph.edges):
-        return text
-    from ipa.profiles.counts import with_counts
+    from ipa.profiles.counts import with_tables
 
-    return with_counts(text, graph)
+    return with_tables(text, load(name_or_path))
 
 
 def json_schema() -> dict[str, Any]:

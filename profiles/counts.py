@@ -1,10 +1,11 @@
-"""Measured numbers of items on an edge: a CSV file with a column for each variant of the stage before."""
+"""Measured numbers in files of their own: of items on an edge, a CSV file with a column for each variant of the stage
+before; and a pipeline's text with such numbers in it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from ipa.profiles.errors import ProfileError
 from ipa.profiles.graph_laws import MOST_ITEMS
 
 if TYPE_CHECKING:
-    from ipa.profiles.graph import Graph
+    from ipa.profiles.pipeline import Pipeline
 
 
 def read_counts(path: Path) -> dict[str, tuple[int, ...]]:
@@ -42,24 +43,29 @@ def read_counts(path: Path) -> dict[str, tuple[int, ...]]:
     return {name: tuple(numbers) for name, numbers in numbers_by_column.items()}
 
 
-def with_counts(text: str, graph: Graph) -> str:
-    """The text of a pipeline file with the numbers themselves where it names files of them."""
+def with_tables(text: str, pipeline: Pipeline) -> str:
+    """The text of a pipeline's file with the numbers themselves where it names files of them."""
     import yaml
 
     def value(mapping: yaml.Node | None, key: str) -> yaml.Node | None:
-        return next((value for name, value in mapping.value if name.value == key), None) if mapping else None
+        items = mapping.value if isinstance(mapping, yaml.MappingNode) else ()
+        return next((value for name, value in items if name.value == key), None)
 
     root = yaml.compose(text, Loader=yaml.BaseLoader)
-    edges = iter(graph.edges)
-    replacements: list[tuple[int, int, Mapping[str, tuple[int, ...]]]] = []
+    edges = iter(pipeline.graph.edges if pipeline.graph else ())
+    replacements: list[tuple[yaml.Node, object]] = []
     stages = value(root, "stages")
     for stage in stages.value if stages else ():
-        after = value(stage, "after")
+        after, tokens = value(stage, "after"), value(stage, "tokens")
         for parent in after.value if after else ():
-            edge = next(edges)
-            counts = value(parent, "counts") if isinstance(parent, yaml.MappingNode) else None
-            if isinstance(counts, yaml.ScalarNode):
-                replacements.append((counts.start_mark.index, counts.end_mark.index, edge.counts))
-    for start, end, counts_of in reversed(replacements):
-        text = text[:start] + json.dumps(counts_of) + text[end:]
+            counts = value(parent, "counts")
+            edge = next(edges, None)
+            if edge is not None and isinstance(counts, yaml.ScalarNode):
+                replacements.append((counts, edge.counts))
+        table, name = value(tokens, "table"), value(stage, "name")
+        of_stage = pipeline.stage(name.value).tokens if isinstance(name, yaml.ScalarNode) else None
+        if of_stage is not None and isinstance(table, yaml.ScalarNode):
+            replacements.append((table, of_stage.pairs))
+    for node, numbers in sorted(replacements, key=lambda change: -change[0].start_mark.index):
+        text = text[: node.start_mark.index] + json.dumps(numbers) + text[node.end_mark.index :]
     return text

@@ -12,6 +12,7 @@ from ipa.profiles.defaults import Defaults, defaults_problem, defaults_within
 from ipa.profiles.errors import ProfileError
 from ipa.profiles.graph import Graph, in_order
 from ipa.profiles.graph_laws import graph_problem
+from ipa.profiles.language_model import GPU_CORES
 from ipa.profiles.stage import Measured, Stage, named, pairs_problem, refuse_twins
 
 
@@ -99,7 +100,7 @@ class Pipeline:
     What `defaults` leave out is filled in by the rules of `ipa.profiles.defaults`. `limits`: those of the cluster that
     it runs on, see `within`. `pair_accuracies`, of a chain of two stages only: variant of the first -> variant of the
     second -> the measured accuracy of the two together, 0 to 1, for every pair; empty: nobody measured it.
-    `pair_accuracies_from` names an entry of the provenance.
+    `pair_accuracies_from` and `gpu_cores_from` name entries of the provenance. `gpu_cores`: what a GPU costs, in cores.
     """
 
     name: str
@@ -111,6 +112,8 @@ class Pipeline:
     pair_accuracies: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False, repr=False)
     pair_accuracies_from: str = ""
     graph: Graph | None = None
+    gpu_cores: int = GPU_CORES
+    gpu_cores_from: str = ""
 
     def __post_init__(self) -> None:
         refuse_twins(self.name, "stage", (stage.name for stage in self.stages))
@@ -255,6 +258,14 @@ class Pipeline:
         )
         return replace(self, stages=tuple(stages))
 
+    def with_gpu_cores(self, gpu_cores: int) -> Pipeline:
+        """The pipeline where a GPU costs so many cores, which are at least 1."""
+        stages = (
+            replace(stage, variants=tuple(variant.with_gpu_cores(gpu_cores) for variant in stage.variants))
+            for stage in self.stages
+        )
+        return replace(self, stages=tuple(stages), gpu_cores=gpu_cores)
+
     def bent(self, factors: Mapping[str, Mapping[str, float]]) -> Pipeline:
         """The pipeline with other batch times; `factors`, above 0: stage -> variant -> factor on the profiled ones.
 
@@ -272,6 +283,11 @@ class Pipeline:
             for stage in self.stages
         )
         return replace(self, stages=tuple(stages))
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether replicas of any variant have GPUs."""
+        return any(variant.gpus for stage in self.stages for variant in stage.variants)
 
     @cached_property
     def by_name(self) -> Mapping[str, Stage]:

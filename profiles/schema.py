@@ -6,7 +6,7 @@ The models define what a file may hold; `PipelineFile.pipeline()` makes frozen v
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -17,9 +17,11 @@ from ipa.profiles.errors import did_you_mean, listed
 from ipa.profiles.fields import Count, Rate, Seconds, Slug, Text, Weight
 from ipa.profiles.graph import Graph, in_order
 from ipa.profiles.graph_schema import AccuracySection, graph_of, is_chain
+from ipa.profiles.language_model import GPU_CORES
+from ipa.profiles.language_schema import AnyStage, LanguageModelSection, LanguageStageSection, PlannedStage, planned
 from ipa.profiles.pipeline import Pipeline, Provenance
 from ipa.profiles.stage import pairs_problem
-from ipa.profiles.stage_schema import StageSection, refuse_twins
+from ipa.profiles.stage_schema import StageSection, VariantSection, refuse_twins
 from ipa.profiles.yaml_file import FileModel, Loc, refusal
 
 
@@ -107,6 +109,13 @@ class PairAccuracies(FileModel):
     values: dict[Slug, dict[Slug, Annotated[float, Field(ge=0, le=1)]]]
 
 
+class GpuCores(FileModel):
+    """What a GPU costs, in cores."""
+
+    value: Count
+    source: Slug = Field(alias="from")
+
+
 class PipelineFile(FileModel):
     """A pipeline: its stages, profiles and where their figures come from."""
 
@@ -115,12 +124,13 @@ class PipelineFile(FileModel):
     name: Slug = Field(description="lower-case letters, digits and hyphens")
     description: Text = Field(description="what the pipeline does")
     provenance: dict[Slug, Origin] = Field(description="key -> where figures that name it in `from` come from")
-    stages: Annotated[list[StageSection], Field(min_length=1)] = Field(
+    stages: Annotated[list[AnyStage], Field(min_length=1)] = Field(
         description="in the order that requests pass, or with what each is after"
     )
     sla_s: Seconds | None = Field(
         default=None, description="end to end, shared out to the stages as theirs; default: the sum on the longest way"
     )
+    gpu_cores: GpuCores | None = Field(default=None, description=f"what a GPU costs, in cores; default: {GPU_CORES}")
     accuracy: AccuracySection | None = Field(default=None, description="of a graph: what the whole reaches")
     pair_accuracies: PairAccuracies | None = None
     defaults: DefaultsSection | None = None
@@ -162,12 +172,15 @@ class PipelineFile(FileModel):
 
     def _check_graph(self) -> None:
         graph = self._graph()
-        slas_s = self._slas_s(graph)
+        stages = self._planned(graph)
+        slas_s = self._slas_s(graph, stages)
+        if self.gpu_cores and not any(variant.gpus for stage in self._language_stages for variant in stage.variants):
+            raise refusal("no variant has GPUs: leave this out", "gpu_cores")
         for index, stage in enumerate(self.stages):
             if stage.inputs and not graph.into(stage.name):
                 text = f"no stage is before {stage.name}: its inputs are the client's"
                 raise refusal(text, "stages", index, "inputs")
-            if lacking := stage.without_base_cores(slas_s[stage.name]):
+            if lacking := stages[stage.name].without_base_cores(slas_s[stage.name]):
                 raise refusal(lacking[1], "stages", index, "variants", lacking[0], "base_cores")
         if not is_chain(graph, list(slas_s)):
             if self.pair_accuracies:
@@ -176,10 +189,18 @@ class PipelineFile(FileModel):
                 text = "the key 'accuracy' is missing: measure combinations of variants, or assume {combine: product}"
                 raise refusal(text)
 
-    def _slas_s(self, graph: Graph) -> dict[str, float]:
-        """Stage -> its SLA, in topological order. An SLA of the pipeline is shared out as the stages' own."""
-        own_s = {stage.name: stage.own_sla_s() for stage in self.stages}
-        own_s = {name: own_s[name] for name in in_order(list(own_s), graph.edges)}
+    @property
+    def _language_stages(self) -> list[LanguageStageSection]:
+        return [stage for stage in self.stages if isinstance(stage, LanguageStageSection)]
+
+    def _planned(self, graph: Graph) -> dict[str, StageSection | PlannedStage]:
+        """Name -> stage, in topological order."""
+        order = in_order([stage.name for stage in self.stages], graph.edges)
+        return planned(self.stages, order, graph, self.gpu_cores.value if self.gpu_cores else GPU_CORES)
+
+    def _slas_s(self, graph: Graph, stages: Mapping[str, StageSection | PlannedStage]) -> dict[str, float]:
+        """Stage -> its SLA, in the order of the stages. An SLA of the pipeline is shared out as the stages' own."""
+        own_s = {name: stage.own_sla_s() for name, stage in stages.items()}
         if self.sla_s is None:
             return own_s
         longest_s = math.fsum(own_s[name] for name in graph.longest_way(own_s))
@@ -221,26 +242,32 @@ class PipelineFile(FileModel):
             yield self.pair_accuracies.source, ("pair_accuracies", "from")
         if self.accuracy and self.accuracy.source:
             yield self.accuracy.source, ("accuracy", "from")
+        if self.gpu_cores:
+            yield self.gpu_cores.source, ("gpu_cores", "from")
         for s, stage in enumerate(self.stages):
             for a, edge in enumerate(stage.after or ()):
                 if edge.source:
                     yield edge.source, ("stages", s, "after", a, "from")
-            for v, variant in enumerate(stage.variants):
+            if isinstance(stage, LanguageStageSection):
+                yield stage.tokens.source, ("stages", s, "tokens", "from")
+            variants: Sequence[VariantSection | LanguageModelSection] = stage.variants
+            for v, variant in enumerate(variants):
                 at = ("stages", s, "variants", v)
                 yield variant.accuracy.source, (*at, "accuracy", "from")
-                for key in ("start_up", "memory_mb", "interference"):
-                    if section := getattr(variant, key):
+                for key in ("start_up", "memory_mb", "interference", "step"):
+                    if section := getattr(variant, key, None):
                         yield section.source, (*at, key, "from")
-                for f, row in enumerate(variant.figures):
+                for f, row in enumerate(getattr(variant, "figures", ())):
                     for number, key in row.sources.model_dump().items():
                         yield key, (*at, "figures", f, "from", number)
 
     def pipeline(self) -> Pipeline:
         """The frozen value."""
         graph = self._graph()
-        slas_s = self._slas_s(graph)
+        sections = self._planned(graph)
+        slas_s = self._slas_s(graph, sections)
         why = "" if self.sla_s is None else f"its share of the pipeline's, sla_s: {self.sla_s:g}"
-        stages = {stage.name: stage.stage(slas_s[stage.name], why) for stage in self.stages}
+        stages = {name: section.stage(slas_s[name], why) for name, section in sections.items()}
         sla_s = self.sla_s or round(math.fsum(slas_s[name] for name in graph.longest_way(slas_s)), 9)
         return Pipeline(
             name=self.name,
@@ -251,6 +278,8 @@ class PipelineFile(FileModel):
             pair_accuracies=self.pair_accuracies.values if self.pair_accuracies else {},
             pair_accuracies_from=self.pair_accuracies.source if self.pair_accuracies else "",
             graph=None if is_chain(graph, list(slas_s)) else replace(graph, sla_s=sla_s),
+            gpu_cores=self.gpu_cores.value if self.gpu_cores else GPU_CORES,
+            gpu_cores_from=self.gpu_cores.source if self.gpu_cores else "",
         )
 
 

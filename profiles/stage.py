@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.figures import Figure, Table, grid_problem, row_problem, tables
+from ipa.profiles.language_model import LanguageModel, StageTokens
 
 SLA_FACTOR = 25.0
 """Stage SLA over the mean p99 of a single request at the largest profiled allocation."""
@@ -64,7 +65,8 @@ class Variant:
     `base_cores_why` says why the base was pinned and not computed; the `..._from` name entries of
     the pipeline's provenance. `memory_mb` is the most memory that a replica has held (None: not measured).
     `interference` is how much longer its batches take beside others: (busy cores of all other replicas, mean time
-    beside these over that alone), ascending; empty: not measured. ProfileError where the figures break a law.
+    beside these over that alone), ascending; empty: not measured. `language_model`: what it is if it serves text in
+    steps; `figures` are then what a plan takes it for. ProfileError where the figures break a law.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Variant:
     memory_from: str = ""
     interference: tuple[tuple[int, float], ...] = ()
     interference_from: str = ""
+    language_model: LanguageModel | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.accuracy <= 1:
@@ -102,6 +105,20 @@ class Variant:
     def cores(self) -> tuple[int, ...]:
         """The profiled allocations, ascending."""
         return tuple(self._tables)
+
+    @property
+    def gpus(self) -> int:
+        """The GPUs of a replica, which its cores count at what they cost."""
+        return self.language_model.gpus if self.language_model else 0
+
+    def with_gpu_cores(self, gpu_cores: int) -> Variant:
+        """The variant where a GPU costs so many cores."""
+        if self.language_model is None:
+            return self
+        cores = self.language_model.cost_cores(gpu_cores)
+        figures = tuple(replace(figure, cores=cores) for figure in self.figures)
+        why = self.language_model.cost_text(gpu_cores)
+        return replace(self, base_cores=cores, figures=figures, base_cores_why=why)
 
     def batches(self, cores: int | None = None) -> tuple[int, ...]:
         """The profiled batch sizes, ascending."""
@@ -148,7 +165,8 @@ class Variant:
             )
             for figure in self.figures
         )
-        return replace(self, figures=tuple(figures))
+        model = self.language_model and self.language_model.taking(factor)
+        return replace(self, figures=tuple(figures), language_model=model)
 
     def _table(self, cores: int | None) -> Table:
         allocation = self.base_cores if cores is None else cores
@@ -190,7 +208,8 @@ class Stage:
     `output_rows` (live mode) says of outputs that do not have the input's rows how many rows each row
     of the input has there: a number, or the name of the output that has the number for each; 0: as many
     as it gives, which takes a stage without batches. `outputs` (live mode) describes the outputs of a stage in
-    a graph whose models' metadata do not; empty: they do.
+    a graph whose models' metadata do not; empty: they do. `tokens`: those of its requests, of a stage whose variants
+    are language models; None for others.
     """
 
     name: str
@@ -204,6 +223,7 @@ class Stage:
     inputs: Mapping[str, str] = field(default_factory=dict, hash=False)
     output_rows: Mapping[str, int | str] = field(default_factory=dict, hash=False)
     outputs: Mapping[str, OutputForm] = field(default_factory=dict, hash=False)
+    tokens: StageTokens | None = None
 
     def __post_init__(self) -> None:
         for key in ("sla_s", "threshold_rps", "drop_limit_s"):
@@ -211,6 +231,9 @@ class Stage:
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ProfileError(f"{self.name}: {key} should be finite and above 0; given {value!r}")
         refuse_twins(self.name, "variant", (variant.name for variant in self.variants))
+        for variant in self.variants:
+            if (variant.language_model is None) != (self.tokens is None):
+                raise ProfileError(f"{self.name}: {variant.name}: all variants are language models if there are tokens")
         most_batch = max(variant.max_batch() for variant in self.variants)
         for output, problem in output_rows_problems(self.output_rows, most_batch):
             raise ProfileError(f"{self.name}: output_rows.{output}: {problem}")
@@ -221,6 +244,11 @@ class Stage:
     @cached_property
     def _by_name(self) -> dict[str, Variant]:
         return {variant.name: variant for variant in self.variants}
+
+    @property
+    def fills_batches(self) -> bool:
+        """Whether requests wait for a batch to fill; with language models, they join a running one."""
+        return self.tokens is None
 
     @cached_property
     def largest_batches(self) -> Mapping[str, Mapping[int, int]]:

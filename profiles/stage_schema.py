@@ -7,7 +7,7 @@ file's lines.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -202,8 +202,8 @@ class OutputSection(FileModel):
         return OutputForm(self.datatype, tuple(self.shape))
 
 
-class StageSection(FileModel):
-    """A task with its queue."""
+class StageBase(FileModel):
+    """What every stage has: a task with its queue."""
 
     name: Slug = Field(description="lower-case letters, digits and hyphens")
     task: Text = Field(description="what the stage does")
@@ -226,6 +226,28 @@ class StageSection(FileModel):
     inputs: dict[Text, Text] = Field(
         default_factory=dict, description="live: input tensor -> output of the stage before; default: by the same names"
     )
+
+    def frozen(self, sla_s: float, why: str, variants: tuple[Variant, ...], **of_kind: Any) -> Stage:
+        """The value with these variants and that SLA in force; `why`: why it is not the rule's, where the stage does
+        not say it; `of_kind`: the values that only some kinds of stages have.
+        """
+        return Stage(
+            name=self.name,
+            task=self.task.strip(),
+            sla_s=sla_s,
+            threshold_rps=float(self.threshold_rps or min(variant.throughput_rps(1) for variant in variants)),
+            variants=variants,
+            sla_why=self.sla.why.strip() if self.sla else why,
+            accuracy_metric=self.accuracy_metric.strip(),
+            drop_limit_s=self.drop_limit_s,
+            inputs=dict(self.inputs),
+            **of_kind,
+        )
+
+
+class StageSection(StageBase):
+    """A stage whose variants serve batches."""
+
     output_rows: dict[Text, RowCount] = Field(
         default_factory=dict,
         description="live: output -> rows per row of the input, output that counts them, or 0: any, without batches",
@@ -234,7 +256,7 @@ class StageSection(FileModel):
         default_factory=dict,
         description="live, in a graph: output -> its datatype and shape, where the models' metadata lack them",
     )
-    variants: Annotated[list[VariantSection], Field(min_length=1)]
+    variants: Annotated[list[VariantSection], Field(min_length=1)] = Field(description="models for the task")
 
     @model_validator(mode="after")
     def _lawful(self) -> StageSection:
@@ -267,24 +289,13 @@ class StageSection(FileModel):
         )
 
     def stage(self, sla_s: float, why: str = "") -> Stage:
-        """The frozen value with that SLA in force; `why`: why it is not the rule's, where the stage does not say it."""
+        """As `frozen`, with all variants."""
         bases = (v.base_cores_in_force(self.threshold_rps, sla_s) for v in self.variants)
         variants = tuple(
             section.variant(base) for section, base in zip(self.variants, bases, strict=True) if base is not None
         )
-        return Stage(
-            name=self.name,
-            task=self.task.strip(),
-            sla_s=sla_s,
-            threshold_rps=float(self.threshold_rps or min(variant.throughput_rps(1) for variant in variants)),
-            variants=variants,
-            sla_why=self.sla.why.strip() if self.sla else why,
-            accuracy_metric=self.accuracy_metric.strip(),
-            drop_limit_s=self.drop_limit_s,
-            inputs=dict(self.inputs),
-            output_rows=dict(self.output_rows),
-            outputs={output: section.form() for output, section in self.outputs.items()},
-        )
+        outputs = {output: section.form() for output, section in self.outputs.items()}
+        return self.frozen(sla_s, why, variants, output_rows=dict(self.output_rows), outputs=outputs)
 
 
 def refuse_twins(key: str, owner: str, names: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from ipa.errors import InputError
 from ipa.profiles import Graph, Pipeline, Stage
 from ipa.sim import streams
 
@@ -152,7 +153,13 @@ def stage_models(
     start_up_extra_s: float = 0.0,
     service_factor: float = 1.0,
 ) -> tuple[StageModel, ...]:
-    """All stages of a pipeline, with its drop limits; see `stage_model`."""
+    """All stages of a pipeline, with its drop limits; see `stage_model`.
+
+    Raises InputError for a stage of language models, which no engine simulates yet.
+    """
+    for stage in pipeline.stages:
+        if stage.tokens is not None:
+            raise InputError(f"{pipeline.name}: {stage.name} is a stage of language models, which cannot be run yet")
     return tuple(
         stage_model(
             stage,

@@ -74,6 +74,8 @@ class Parameters:
         checks.choice("accuracy_scale", self.accuracy_scale, SCALES)
         if self.accuracy == "pairs":
             self._check_pairs()
+        if self.published_queue_defect and not all(stage.fills_batches for stage in self.pipeline.stages):
+            raise PolicyError("published_queue_defect: the published code has no language models; leave it out")
         if self.pipeline.graph is not None:
             self._check_graph(self.pipeline.graph)
         checks.choice("statistic", self.statistic, STATISTICS)
@@ -143,9 +145,10 @@ class Parameters:
     def batch_timeout_s(self, stage: int, batch: int, planned_rps: float) -> float:
         """The longest that a request waits for its batch to fill [s]; `stage` is a position.
 
-        0 for a batch of 1, else the least of (batch - 1) / planned_rps, 1 s and half the stage's drop limit.
+        0 for a batch of 1 and where no batch fills, as with language models; else the least of
+        (batch - 1) / planned_rps, 1 s and half the stage's drop limit.
         """
-        if batch == 1:
+        if batch == 1 or not self.pipeline.stages[stage].fills_batches:
             return 0.0
         fill_s = (batch - 1) / planned_rps if planned_rps > 0 else math.inf
         return min(fill_s, LONGEST_TIMEOUT_S, self.drop_limits[stage] / 2)

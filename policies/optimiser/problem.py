@@ -524,14 +524,14 @@ def _for_bursts(
 
 def waits_ns(problem: Problem, stage: int, batches: Collection[int], load: float) -> dict[int, int]:
     """Batch size -> the longest wait at a stage [ns]: the wait of its join, plus (b - 1) / load for a batch to fill (0
-    at zero load). `stage` is an index.
+    at zero load, and where no batch fills, as with language models). `stage` is an index.
 
     With `published_queue_defect`, the published code's term, whatever the batch: -|M_s| (|B| - 1) / load.
     """
     programme = problem.programme
     graph = programme.pipeline.graph
     joining = 0 if graph is None else round(graph.wait_s(programme.table.stages[stage].name) * NS)
-    if load <= 0:
+    if load <= 0 or not programme.pipeline.stages[stage].fills_batches:
         return dict.fromkeys(batches, joining)
     if programme.published_queue_defect:
         loosened = -programme.table.published_wait_ns[stage]

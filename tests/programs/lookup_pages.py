@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +153,22 @@ def _model_of(field: Mapping[str, Any], models: Mapping[str, Any]) -> tuple[Any,
                     return models[choice["$ref"].removeprefix("#/$defs/")], below
             if isinstance(inner, dict) and "oneOf" in inner:
                 kinds = [models[kind["$ref"].removeprefix("#/$defs/")] for kind in inner["oneOf"]]
-                merged = {name: field for kind in kinds for name, field in kind["properties"].items()}
-                words = [kind["properties"]["kind"]["const"] for kind in kinds]
-                return {"properties": {**merged, "kind": {"enum": words}}, "required": ["kind"]}, below
+                return _merged(kinds), below
     return None, ""
+
+
+def _merged(kinds: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The keys of all kinds of a thing; lists of different models under one key are a list of either."""
+    properties: dict[str, Any] = {}
+    for name, field in [item for kind in kinds for item in kind["properties"].items()]:
+        other = properties.get(name, field)
+        either = [each["items"] for each in (other, field) if each.get("type") == "array" and each != other]
+        properties[name] = {**field, "items": {"oneOf": [other["items"], *either]}} if either else field
+    words = [kind["properties"]["kind"]["const"] for kind in kinds if "kind" in kind["properties"]]
+    if words:
+        properties["kind"] = {**properties["kind"], "enum": words}
+    required = set.intersection(*[set(kind.get("required", ())) for kind in kinds])
+    return {"properties": properties, "required": list(required)}
 
 
 def _default(value: Any) -> str:

@@ -1,0 +1,327 @@
+"""Language models: the profile that a plan takes, tokens, what a replica costs, and files answered by line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ipa import profiles
+from ipa.policies.optimiser import Problem, Programme, solve
+from ipa.profiles import LanguageModel, ProfileError, StageTokens, StepTime, TokenLaw
+
+GOOD = """\
+schema_version: 1
+kind: pipeline
+name: chat
+description: drafts an answer and then checks it
+provenance:
+  lengths: {kind: measured, source: a log}
+  fit: {kind: measured, source: a fit}
+stages:
+  - name: draft
+    task: drafts
+    kind: llm
+    tokens: {input: {mean: 300, p99: 900}, output: {mean: 100, p99: 400}, from: lengths}
+    variants:
+      - name: small
+        accuracy: {value: 0.6, from: fit}
+        step: {base_s: 0.01, per_token_s: 1e-4, per_cached_token_s: 1e-7, from: fit}
+        sequences: 64
+        kv_blocks: 1000
+        gpus: 1
+        start_up_s: 60
+  - name: check
+    task: checks
+    kind: llm
+    tokens: {input: {after: draft, plus: 20}, output: {mean: 10, p99: 30}, from: lengths}
+    variants:
+      - name: tiny
+        accuracy: {value: 0.9, from: fit}
+        step: {base_s: 0.002, per_token_s: 1e-5, from: fit}
+        sequences: 8
+        kv_blocks: 100
+        cores: 2
+"""
+
+STEP = StepTime(0.01, 1e-4, 1e-7)
+TOKENS = StageTokens(TokenLaw(300.0, 900.0), TokenLaw(100.0, 400.0))
+
+
+def loaded(tmp_path: Path, text: str = GOOD, files: Mapping[str, str] | None = None) -> profiles.Pipeline:
+    for name, content in (files or {}).items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / "chat.yaml").write_text(text)
+    return profiles.load(tmp_path / "chat.yaml")
+
+
+def refusal(tmp_path: Path, text: str, files: Mapping[str, str] | None = None) -> str:
+    with pytest.raises(ProfileError) as caught:
+        loaded(tmp_path, text, files)
+    return str(caught.value).replace(f"{tmp_path}{os.sep}", "")
+
+
+def changed(old: str, new: str) -> str:
+    assert GOOD.count(old) >= 1
+    return GOOD.replace(old, new, 1)
+
+
+# ---- what a plan takes a variant for ----
+
+
+def test_the_profile_follows_from_step_and_tokens() -> None:
+    """Two at once: 2 (1 + 300 / 100) = 8 tokens, 2 (300 + 100 / 2) = 700 cached ones: 10.87 ms a step."""
+    model = LanguageModel(STEP, sequences=64, kv_blocks=1000)
+    assert model.step_s(2, TOKENS) == pytest.approx(0.01 + 8e-4 + 7e-5)
+    one, two, *_ = model.figures(TOKENS, gpu_cores=38)
+    assert (one.batch, two.batch) == (1, 2)
+    assert (two.mean_s, two.p99_s) == pytest.approx((100 * 0.01087, 400 * 0.01087))
+    assert two.throughput_rps == pytest.approx(2 / 1.087)
+
+
+def test_requests_at_once_go_up_to_the_sequences_and_to_what_the_blocks_hold() -> None:
+    """1,000 blocks of 16 hold 40 requests of 400 tokens."""
+    by_blocks = LanguageModel(STEP, sequences=64, kv_blocks=1000)
+    assert [figure.batch for figure in by_blocks.figures(TOKENS, 1)] == [1, 2, 4, 8, 16, 32, 40]
+    by_sequences = LanguageModel(STEP, sequences=8, kv_blocks=1000)
+    assert [figure.batch for figure in by_sequences.figures(TOKENS, 1)] == [1, 2, 4, 8]
+    assert [figure.batch for figure in LanguageModel(STEP, 1, 1000).figures(TOKENS, 1)] == [1]
+
+
+def test_between_planned_numbers_at_once_the_profile_is_exact(tmp_path: Path) -> None:
+    """The latency is linear in the requests at once, as between batch sizes."""
+    draft = loaded(tmp_path).stage("draft")
+    small = draft.variant("small")
+    assert small.language_model is not None
+    assert draft.tokens is not None
+    for at_once in (3, 21, 37):
+        assert small.mean_s(at_once) == pytest.approx(100 * small.language_model.step_s(at_once, draft.tokens))
+        assert small.throughput_rps(at_once) == pytest.approx(at_once / small.mean_s(at_once))
+
+
+def test_nobody_waits_for_a_batch_to_fill(tmp_path: Path) -> None:
+    """At 1 rps, a batch of 16 would take 15 s to fill; the plan's latency is that of the steps alone."""
+    pipeline = loaded(tmp_path)
+    programme = Programme.of(pipeline, sla_s=8.0)
+    solution = solve(Problem(programme, 10.0))
+    draft, check = (solution.configuration[name] for name in ("draft", "check"))
+    planned_s = pipeline.stage("draft").variant("small").p99_s(draft.batch)
+    planned_s += pipeline.stage("check").variant("tiny").p99_s(check.batch)
+    assert solution.rung == "optimal"
+    assert draft.batch > 1
+    assert solution.latency_s == pytest.approx(planned_s, abs=1e-6)
+    assert draft.batch_timeout_s == check.batch_timeout_s == 0.0
+
+
+@pytest.mark.parametrize("solver", ["gurobi", "highs"])
+def test_general_solvers_agree(tmp_path: Path, solver: str) -> None:
+    programme = Programme.of(loaded(tmp_path), sla_s=8.0)
+    objectives = [solve(Problem(programme, 10.0), solver=name).objective["total"] for name in ("exact", solver)]
+    assert objectives[1] == pytest.approx(objectives[0], abs=1e-6)
+
+
+def test_a_slower_world_has_slower_steps(tmp_path: Path) -> None:
+    small = loaded(tmp_path).bent({"draft": {"small": 2.0}}).stage("draft").variant("small")
+    assert small.language_model is not None
+    assert small.language_model.step == StepTime(0.02, 2e-4, 2e-7)
+    assert small.mean_s(1) == pytest.approx(2 * 100 * (0.01 + 4e-4 + 3.5e-5))
+
+
+# ---- tokens ----
+
+
+def test_a_prompt_may_be_what_another_model_has_put_out(tmp_path: Path) -> None:
+    tokens = loaded(tmp_path).stage("check").tokens
+    assert tokens == StageTokens(TokenLaw(120.0, 420.0, "draft", 20), TokenLaw(10.0, 30.0), source="lengths")
+
+
+def test_a_table_has_measured_pairs_and_a_pipelines_text_holds_them(tmp_path: Path) -> None:
+    text = changed(
+        "{input: {mean: 300, p99: 900}, output: {mean: 100, p99: 400}, from: lengths}",
+        "{table: log.csv, from: lengths}",
+    )
+    files = {"log.csv": "time,output_tokens,input_tokens\n0,10,100\n1,30,300\n"}
+    tokens = loaded(tmp_path, text, files).stage("draft").tokens
+    assert tokens is not None
+    assert tokens.pairs == ((100, 10), (300, 30))
+    assert (tokens.input, tokens.output) == (TokenLaw(200.0, 300.0), TokenLaw(20.0, 30.0))
+    alone = profiles.text(tmp_path / "chat.yaml")
+    assert "table: [[100, 10], [300, 30]]" in alone
+    (tmp_path / "log.csv").unlink()
+    assert loaded(tmp_path, alone).stage("draft").tokens == tokens
+
+
+def test_columns_of_the_load_have_laws_for_the_plan(tmp_path: Path) -> None:
+    tokens = loaded(tmp_path, changed("from: lengths}", "columns: [ContextTokens, GeneratedTokens], from: lengths}"))
+    of_draft = tokens.stage("draft").tokens
+    assert of_draft is not None
+    assert of_draft.columns == ("ContextTokens", "GeneratedTokens")
+    assert of_draft.input.mean == 300.0
+
+
+# ---- cost ----
+
+
+def test_a_replica_costs_its_cores_and_what_its_gpus_cost(tmp_path: Path) -> None:
+    """A GPU costs 38 cores unless the file says otherwise."""
+    pipeline = loaded(tmp_path)
+    small, tiny = pipeline.stage("draft").variant("small"), pipeline.stage("check").variant("tiny")
+    assert (small.base_cores, small.gpus, small.base_cores_why) == (39, 1, "1 core and 1 GPU at 38")
+    assert (tiny.base_cores, tiny.gpus, tiny.base_cores_why) == (2, 0, "2 cores")
+    dear = pipeline.with_gpu_cores(50)
+    assert (dear.stage("draft").variant("small").base_cores, dear.gpu_cores) == (51, 50)
+    said = loaded(tmp_path, changed("stages:", "gpu_cores: {value: 10, from: fit}\nstages:"))
+    assert (said.stage("draft").variant("small").base_cores, said.gpu_cores_from) == (11, "fit")
+
+
+# ---- mistakes ----
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "answer"),
+    [
+        (
+            "kind: llm",
+            "kind: lmm",
+            "chat.yaml:11: stages[draft].kind: should be 'llm'; given 'lmm'; did you mean 'llm'?",
+        ),
+        (
+            "mean: 300",
+            "mean: 0",
+            "chat.yaml:12: stages[draft].tokens.input.mean: should be from 1 to 10000000 tokens; given 0",
+        ),
+        (
+            "p99: 900",
+            "p99: 299",
+            "stages[draft].tokens.input.p99: should be from the mean, 300, to 10000000 tokens; given 299",
+        ),
+        (
+            "p99: 900",
+            "p99: 9000",
+            "draft].tokens.input.p99: should be at most 14.9 times the mean, as no lognormal has more; given 9000",
+        ),
+        (
+            "mean: 300, ",
+            "",
+            "stages[draft].tokens.input: the key 'mean' is missing: say mean and p99, or `after` another stage",
+        ),
+        (
+            "{mean: 300, p99: 900}",
+            "{mean: 300, p99: 900, plus: 3}",
+            "stages[draft].tokens.input.plus: goes with `after`: leave this out",
+        ),
+        (
+            "output: {mean: 100, p99: 400}, ",
+            "",
+            "stages[draft].tokens: the key 'output' is missing: say mean and p99, or give a `table`",
+        ),
+        (
+            "input: {mean: 300, p99: 900}, output: {mean: 100, p99: 400}",
+            "columns: [a, b]",
+            "stages[draft].tokens: the key 'input' is missing: say mean and p99; `columns` are not known to a plan",
+        ),
+        (
+            "{mean: 300, p99: 900}, output: {mean: 100",
+            "{mean: 300, p99: 900}, table: [[1, 2]], output: {mean: 100",
+            "stages[draft].tokens.input: `table` says it all: leave this out",
+        ),
+        (
+            "{mean: 10, p99: 30}",
+            "{after: draft}",
+            "stages[check].tokens.output.after: only the input can be what another stage has put out",
+        ),
+        (
+            "after: draft",
+            "after: drafts",
+            "should be a stage of language models just before check; did you mean 'draft'?; allowed: draft",
+        ),
+        (
+            "{mean: 300, p99: 900}",
+            "{after: check}",
+            "input.after: should be a stage of language models just before draft; allowed: there is none; given",
+        ),
+        ("kv_blocks: 1000", "kv_blocks: 0", "stages[draft].variants[small].kv_blocks: should be at least 1; given 0"),
+        (
+            "kv_blocks: 1000",
+            "kv_blocks: 24",
+            "kv_blocks: should hold a mean request of 400 tokens; 24 blocks of 16 hold 384",
+        ),
+        ("sequences: 64", "sequences: 0", "stages[draft].variants[small].sequences: should be at least 1; given 0"),
+        (
+            "sequences: 64",
+            "sequences: 64\n        tokens_per_step: 0",
+            "stages[draft].variants[small].tokens_per_step: should be at least 1; given 0",
+        ),
+        (
+            "sequences: 64",
+            "sequences: 64\n        block_tokens: 0",
+            "stages[draft].variants[small].block_tokens: should be at least 1; given 0",
+        ),
+        ("base_s: 0.01", "base_s: 0", "stages[draft].variants[small].step.base_s: should be above 0; given 0"),
+        (
+            "per_token_s: 1e-4",
+            "per_token_s: -1",
+            "stages[draft].variants[small].step.per_token_s: should be at least 0; given -1",
+        ),
+        (
+            "gpus: 1",
+            "gpu: 1",
+            "stages[draft].variants[small].gpu: unknown key; did you mean 'gpus'?; allowed: name",
+        ),
+        (
+            "kv_blocks: 1000",
+            "figures: []",
+            "stages[draft].variants[small].figures: unknown key; allowed: name, accuracy, start_up, start_up_s, step",
+        ),
+        (
+            "start_up_s: 60",
+            "start_up_s: 60\n        start_up: {seconds: 6, from: fit}",
+            "stages[draft].variants[small].start_up_s: `start_up` says it: leave this out",
+        ),
+        (
+            "from: lengths}",
+            "from: length}",
+            "stages[draft].tokens.from: no provenance is called 'length'; did you mean 'lengths'?",
+        ),
+        (
+            "1e-7, from: fit",
+            "1e-7, from: fitt",
+            "stages[draft].variants[small].step.from: no provenance is called 'fitt'; did you mean 'fit'?",
+        ),
+    ],
+)
+def test_mistakes_are_told_with_file_line_and_key(tmp_path: Path, old: str, new: str, answer: str) -> None:
+    assert answer in refusal(tmp_path, changed(old, new)).splitlines()[0]
+
+
+def test_a_cost_of_gpus_without_gpus_is_refused(tmp_path: Path) -> None:
+    text = changed("stages:", "gpu_cores: {value: 10, from: fit}\nstages:").replace("        gpus: 1\n", "")
+    assert refusal(tmp_path, text) == "chat.yaml:8: gpu_cores: no variant has GPUs: leave this out"
+
+
+@pytest.mark.parametrize(
+    ("table", "answer"),
+    [
+        (
+            "input_tokens,output_tokens\n3,0\n",
+            "log.csv:2: output_tokens: should be a whole number from 1 to 10000000; given '0'",
+        ),
+        (
+            "input_tokens,output_tokens\n3\n",
+            "log.csv:2: output_tokens: should be a whole number from 1 to 10000000; given ''",
+        ),
+        ("input,output\n3,4\n", "log.csv:1: the column input_tokens is missing; given: input, output"),
+        ("input_tokens,output_tokens\n", "log.csv: the table has no rows"),
+    ],
+)
+def test_a_wrong_table_is_told_with_line_and_column(tmp_path: Path, table: str, answer: str) -> None:
+    text = changed("input: {mean: 300, p99: 900}, output: {mean: 100, p99: 400}", "table: log.csv")
+    assert answer in refusal(tmp_path, text, {"log.csv": table})
+
+
+def test_only_stages_of_language_models_have_them(tmp_path: Path) -> None:
+    pipeline = loaded(tmp_path)
+    with pytest.raises(ProfileError, match="draft: small: all variants are language models if there are tokens"):
+        profiles.Stage("draft", "t", 1.0, 1.0, pipeline.stage("draft").variants)
