@@ -3,8 +3,8 @@ from .collect import Collector as Collector
 from .collect import ItemCollector as ItemCollector
 from .errors import LiveError as LiveError
 from .errors import RunError as RunError
-from .gateway_limits import GatewayLimits as GatewayLimits
-from .gateway_limits import limit_options as limit_options
+from .gateway_settings import GatewayLimits as GatewayLimits
+from .gateway_settings import limit_options as limit_options
 from .journal import open_journal as open_journal
 from .kept import Keeper as Keeper
 from .kept import as_plain as as_plain

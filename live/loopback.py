@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -25,13 +26,14 @@ from ipa.live.plane import (
     Plane,
     Serves,
     free_port,
-    gateway_arguments,
+    gateway_settings,
     open_port,
     release_port,
-    server_arguments,
+    server_settings,
 )
 from ipa.live.profiling import variant_folder
 from ipa.live.server_answers import unhealthy
+from ipa.live.server_settings import ServerSettings
 from ipa.live.serving import digest_of, sums_of
 from ipa.live.stage_replicas import STEADY_AFTER_S, Replica, StageReplicas
 from ipa.live.tokens import TokenFile, create_token_file
@@ -139,10 +141,9 @@ class LoopbackBackend(LiveBackend):
                 continue
             ended: asyncio.Future[int] = self._loop.create_future()
             serves = Serves(stage, name, variant.base_cores)
-            models = self._models(stage, name)
-            arguments = server_arguments(self.plane, self.plane.source, serves, 0, start_up_s=0.0, models=models)
+            settings = replace(self._server_settings(serves), start_up_s=0.0, check=True)
             on_exit = partial(_note_exit, ended)
-            log_file = self.run_process(f"check-{stage}-{name}", SERVER, [*arguments, "--check"], on_exit)
+            log_file = self.run_process(f"check-{stage}-{name}", SERVER, settings.arguments(), on_exit)
             if status := await ended:
                 raise RunError(f"variant {name} cannot be served ({in_words(status)}):\n{log_end(log_file)}")
 
@@ -255,23 +256,21 @@ class LoopbackBackend(LiveBackend):
         port = free_port()
         self._replica_ports.add(port)
         replica.url = f"http://{LOOPBACK}:{port}"
-        arguments = server_arguments(
-            self.plane,
-            self.plane.source,
-            Serves(replica.stage, replica.variant, replica.cores),
-            port,
+        settings = replace(
+            self._server_settings(Serves(replica.stage, replica.variant, replica.cores)),
+            port=port,
             start_up_s=start_up_s,
-            models=self._models(replica.stage, replica.variant),
+            created_s=time.monotonic(),  # its start-up counts from here
         )
-        arguments += ["--created", repr(time.monotonic())]  # its start-up counts from here
-        self.run_process(replica.name, SERVER, arguments, partial(self._on_exit, replica, port))
+        self.run_process(replica.name, SERVER, settings.arguments(), partial(self._on_exit, replica, port))
         self.spawn(self._await_ready(replica, start_up_s))
 
-    def _models(self, stage: str, variant: str) -> tuple[str, ...]:
+    def _server_settings(self, serves: Serves) -> ServerSettings:
+        settings = server_settings(self.plane, self.plane.source, serves)
         if not self.plane.models:
-            return ("emulated",)
-        folder, digest = self._model_folders[stage, variant], self.models[f"{stage}/{variant}"]
-        return ("folder", "--file", str(folder), "--digest", digest)
+            return settings
+        folder = self._model_folders[serves.stage, serves.variant]
+        return replace(settings, backend="folder", file=folder, digest=self.models[f"{serves.stage}/{serves.variant}"])
 
     @property
     def _ready_within_s(self) -> float:
@@ -324,14 +323,18 @@ class LoopbackBackend(LiveBackend):
             raise RunError(f"the gateways cannot listen: {error.strerror}") from None
 
     def _start_gateway(self, name: str) -> Path:
-        more = ["--linger", "0", "--wait-for-start"]
-        if self._ports:
-            more += ["--lease-file", str(self._folder / "gateway-lease")]
-            more += ["--port-fd", str(self._ports[0]), "--control-port-fd", str(self._ports[1])]
-        arguments = gateway_arguments(
-            self.plane, self.plane.source, self._port, self._control_port, str(self._tokens.path), more=more
+        settings = replace(
+            gateway_settings(self.plane, self.plane.source, str(self._tokens.path)),
+            port=self._port,
+            control_port=self._control_port,
+            linger_s=0.0,
+            waits_for_start=True,
         )
-        return self.run_process(name, GATEWAY, arguments, partial(self._on_gateway, name), self._ports)
+        if self._ports:
+            port_fd, control_port_fd = self._ports
+            lease_file = self._folder / "gateway-lease"
+            settings = replace(settings, lease_file=lease_file, port_fd=port_fd, control_port_fd=control_port_fd)
+        return self.run_process(name, GATEWAY, settings.arguments(), partial(self._on_gateway, name), self._ports)
 
     async def _open_gateway(self) -> None:
         create_token_file(self._tokens.path)

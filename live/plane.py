@@ -1,4 +1,4 @@
-"""The serving plane of a live run: its settings, its ports, and the command lines of its processes.
+"""The serving plane of a live run: its settings and those of its processes, and its ports.
 
 Ports can be open long before a server answers: connections meanwhile wait in the kernel's backlog. So this imports
 little.
@@ -10,12 +10,13 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ipa.live.gateway_limits import GatewayLimits
+from ipa.live.gateway_settings import GatewayLimits, GatewaySettings
+from ipa.live.server_settings import ServerSettings
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -131,29 +132,20 @@ def listening_host(host: str) -> str:
     return "0.0.0.0" if host == EVERYWHERE and not socket.has_dualstack_ipv6() else host
 
 
-def gateway_arguments(
-    plane: Plane,
-    pipeline_file: str,
-    port: int,
-    control_port: int,
-    control_token_file: str,
-    *,
-    host: str = LOOPBACK,
-    more: Sequence[str] = (),
-) -> list[str]:
-    """The arguments of the gateway, on loopback as on a cluster (see its `--help`), with `more` where these differ."""
-    arguments = ["--pipeline", pipeline_file, "--host", host, "--port", str(port)]
-    arguments += ["--control-host", host, "--control-port", str(control_port)]
-    arguments += ["--control-token-file", control_token_file]
-    arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop, "--log-level", "warning"]
-    if plane.pipeline.graph is not None:
-        arguments += ["--seed", str(plane.seed)]  # the draws of items are those of the simulation
-    if plane.removal != "drain":
-        arguments += ["--removal", plane.removal]
-    arguments += plane.limits.arguments()
-    for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):
-        arguments += ["--drop-limit", f"{stage.name}={limit_s!r}"]
-    return [*arguments, *more]
+def gateway_settings(plane: Plane, pipeline_file: str, control_token_file: str) -> GatewaySettings:
+    """The settings of a run's gateway that are the same on loopback and on a cluster."""
+    pipeline = plane.pipeline
+    return GatewaySettings(
+        **asdict(plane.limits),
+        pipeline=pipeline_file,
+        sla_s=pipeline.sla_s,
+        drop_limits_s=tuple(zip((stage.name for stage in pipeline.stages), pipeline.drop_limits_s, strict=True)),
+        drop=plane.drop,
+        removal=plane.removal,
+        seed=0 if pipeline.graph is None else plane.seed,  # the draws of items are those of the simulation
+        control_token_file=Path(control_token_file),
+        log_level="warning",
+    )
 
 
 class Serves(NamedTuple):
@@ -164,25 +156,18 @@ class Serves(NamedTuple):
     cores: int
 
 
-def server_arguments(
-    plane: Plane,
-    pipeline_file: str,
-    serves: Serves,
-    port: int,
-    *,
-    start_up_s: float,
-    host: str = LOOPBACK,
-    models: Sequence[str] = ("emulated",),
-) -> list[str]:
-    """The arguments of a replica's model server, on loopback as on a cluster.
-
-    `models`: the value of --backend, and the options that go with it.
-    """
-    stage, variant, cores = serves
-    arguments = ["--host", host, "--port", str(port), "--model", variant, "--backend", *models]
-    arguments += ["--pipeline", pipeline_file, "--stage", stage, "--variant", variant]
-    arguments += ["--cores", str(cores), "--seed", str(plane.seed), "--stop", repr(plane.stop_s)]
-    return [*arguments, "--start-up", repr(start_up_s), "--log-level", "warning"]
+def server_settings(plane: Plane, pipeline_file: str, serves: Serves) -> ServerSettings:
+    """The settings of an emulated replica that are the same on loopback and on a cluster."""
+    return ServerSettings(
+        model=serves.variant,
+        pipeline=pipeline_file,
+        stage=serves.stage,
+        variant=serves.variant,
+        cores=serves.cores,
+        seed=plane.seed,
+        stop_s=plane.stop_s,
+        log_level="warning",
+    )
 
 
 BACKLOG = 1024

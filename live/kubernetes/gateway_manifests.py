@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from math import ceil
+from pathlib import Path
 
+from ipa.live import plane
+from ipa.live.gateway_settings import GatewayLimits, GatewaySettings
 from ipa.live.kubernetes import manifest_parts, names
 from ipa.live.kubernetes.manifest_parts import (
     CONTROL_TOKEN_PATH,
@@ -17,7 +21,7 @@ from ipa.live.kubernetes.manifest_parts import (
 )
 from ipa.live.kubernetes.names import GATEWAY
 from ipa.live.kubernetes.settings import Deployed, memory_bytes
-from ipa.live.plane import ACCEPTS_PATH, EVERYWHERE, gateway_arguments, longest_batch_s
+from ipa.live.plane import ACCEPTS_PATH, EVERYWHERE, gateway_settings, longest_batch_s
 from ipa.live.tokens import new_token
 from ipa.profiles import Pipeline
 from ipa.sim import rules
@@ -89,21 +93,12 @@ def gateway_lease(deployed: Deployed, owner: Manifest | None = None) -> Manifest
 
 
 def _router(deployed: Deployed) -> Manifest:
-    arguments = gateway_arguments(
-        deployed.plane,
-        PIPELINE_PATH,
-        DATA_PORT,
-        CONTROL_PORT,
-        CONTROL_TOKEN_PATH,
-        host=EVERYWHERE,
-        more=_bounds(deployed),
-    )
     memory = {"memory": deployed.layout.gateway_memory}
     container = manifest_parts.container(
         deployed,
         manifest_parts.GATEWAY_CONTAINER,
-        "ipa.live.serving.gateway",
-        arguments,
+        plane.GATEWAY,
+        _settings(deployed).arguments(),
         {"requests": {**memory, "cpu": deployed.layout.gateway_cpu}, "limits": memory},
     )
     container |= manifest_parts.serving({"http": DATA_PORT, "control": CONTROL_PORT}, ACCEPTS_PATH)
@@ -114,27 +109,29 @@ def _router(deployed: Deployed) -> Manifest:
     return container
 
 
-def _bounds(deployed: Deployed) -> list[str]:
-    """Its time to end and its memory, who may use its ports, and where replicas may be: pods have IP addresses, and our
-    port."""
-    arguments = ["--linger", str(LINGER_S)]
-    arguments += ["--most-inside", str(memory_bytes(deployed.layout.gateway_memory) // MEMORY_SHARE)]
-    arguments += deployed.layout.arguments()
-    arguments += [
-        "--replica-port",
-        str(MODEL_PORT),
-        *(["--leased", "--port-from", PORT_NAME] if deployed.layout.gateways > 1 else []),
-    ]
-    for network in deployed.layout.pod_networks or EVERY_NETWORK:
-        arguments += ["--replica-network", network]
+def _settings(deployed: Deployed) -> GatewaySettings:
+    """Replicas have addresses of pods, and our port."""
+    layout = deployed.layout
     service = f"{deployed.control_name}.{deployed.namespace}"
-    for name in (deployed.control_name, service, f"{service}.svc", f"{service}.svc.cluster.local"):
-        arguments += ["--control-name", name]
-    if deployed.layout.client_token_secret:
-        arguments += ["--data-token-file", CLIENT_TOKEN_PATH]
-    for origin in deployed.layout.client_origins:
-        arguments += ["--data-origin", origin]
-    return arguments
+    settings = replace(
+        gateway_settings(deployed.plane, PIPELINE_PATH, CONTROL_TOKEN_PATH),
+        host=EVERYWHERE,
+        port=DATA_PORT,
+        control_host=EVERYWHERE,
+        control_port=CONTROL_PORT,
+        control_names=(deployed.control_name, service, f"{service}.svc", f"{service}.svc.cluster.local"),
+        data_origins=layout.client_origins,
+        replica_networks=layout.pod_networks or EVERY_NETWORK,
+        replica_port=MODEL_PORT,
+        linger_s=LINGER_S,
+        most_inside_bytes=memory_bytes(layout.gateway_memory) // MEMORY_SHARE,
+        **{each.name: getattr(layout, each.name) for each in fields(GatewayLimits)},
+    )
+    if layout.gateways > 1:
+        settings = replace(settings, is_leased=True, port_from=PORT_NAME)
+    if layout.client_token_secret:
+        settings = replace(settings, data_token_file=Path(CLIENT_TOKEN_PATH))
+    return settings
 
 
 def _drained_within_s(pipeline: Pipeline) -> float:

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 from ipa.live.kubernetes import manifest_parts, model_sources, names
@@ -30,7 +32,7 @@ from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.network_policies import network_policies
 from ipa.live.kubernetes.pod_model import DIGEST_FILE
 from ipa.live.kubernetes.settings import EMULATED, Deployed
-from ipa.live.plane import EVERYWHERE, Serves, server_arguments
+from ipa.live.plane import EVERYWHERE, SERVER, Serves, server_settings
 from ipa.policies import Configuration, StageConfiguration, to_plain
 from ipa.policies import from_plain as stage_from_plain
 from ipa.sim import rules
@@ -155,19 +157,18 @@ def _drained_within_s(deployed: Deployed, stage: str, batch: int) -> int:
 def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) -> Manifest:
     start_up_s = deployed.plane.pipeline.stage(stage).variant(wanted.variant).start_up_s
     real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
+    serves = Serves(stage, wanted.variant, wanted.cores)
+    settings = replace(
+        server_settings(deployed.plane, PIPELINE_PATH, serves), host=EVERYWHERE, port=MODEL_PORT, start_up_s=start_up_s
+    )
+    if real:
+        folder = Path(real.folder)
+        settings = replace(settings, start_up_s=0.0, backend="folder", file=folder, digest=f"@{DIGEST_FILE}")
     container = manifest_parts.container(
         deployed,
         manifest_parts.MODEL_CONTAINER,
-        "ipa.live.serving.server",
-        server_arguments(
-            deployed.plane,
-            PIPELINE_PATH,
-            Serves(stage, wanted.variant, wanted.cores),
-            MODEL_PORT,
-            start_up_s=0.0 if real else start_up_s,
-            host=EVERYWHERE,
-            models=("folder", "--file", real.folder, "--digest", f"@{DIGEST_FILE}") if real else ("emulated",),
-        ),
+        SERVER,
+        settings.arguments(),
         deployed.replica_resources(wanted.cores),
         threads=wanted.cores,
     )

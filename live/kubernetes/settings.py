@@ -13,7 +13,7 @@ from math import ceil
 from typing import Any
 
 from ipa.live.errors import LiveError
-from ipa.live.gateway_limits import GatewayLimits
+from ipa.live.gateway_settings import GatewayLimits
 from ipa.live.kubernetes import names, pod_settings
 from ipa.live.plane import Plane
 

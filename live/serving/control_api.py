@@ -41,7 +41,7 @@ def control_application(gateway: Gateway, tokens: TokenFile, *further: Middlewar
         if reason == "token":
             gateway.control_refusals.add(reason, text, **about(http))
 
-    app = application(access.control_guard(tokens, gateway.options.control_names), *further, on_refusal=refused)
+    app = application(access.control_guard(tokens, gateway.settings.control_names), *further, on_refusal=refused)
 
     async def live(_: web.Request) -> web.Response:
         return json_response({"live": True})
@@ -163,12 +163,12 @@ class ControlApi:
             raise ProtocolError(f"{where}={url!r}; allowed: http://ADDRESS:PORT") from None
         if parts.scheme not in ("http", "https") or "@" in parts.netloc or (parts.path + parts.query).strip("/"):
             raise ProtocolError(f"{where}={url!r}; allowed: http://ADDRESS:PORT")
-        options = self.gateway.options
-        if not access.is_among(host, options.replica_networks):
-            allowed = ", ".join(map(str, options.replica_networks))
+        networks, allowed_port = self.gateway.replica_networks, self.gateway.settings.replica_port
+        if not access.is_among(host, networks):
+            allowed = ", ".join(map(str, networks))
             raise ProtocolError(f"{where}={url!r}; allowed: an address in {allowed}")
-        if options.replica_port not in (None, port):
-            raise ProtocolError(f"{where}={url!r}; allowed: port {options.replica_port}")
+        if allowed_port not in (None, port):
+            raise ProtocolError(f"{where}={url!r}; allowed: port {allowed_port}")
 
     async def observe(self, http: web.Request) -> web.Response:
         gateway = self.gateway

@@ -13,11 +13,12 @@ from typing import Any
 
 from ipa.live import logs
 from ipa.live.errors import LiveError
+from ipa.live.gateway_settings import GatewaySettings
 from ipa.live.plane import ACCEPTS_PATH
 from ipa.live.serving import access
 from ipa.live.serving.control_api import ControlApi, control_application
 from ipa.live.serving.forwarding import Forwarder
-from ipa.live.serving.host import Gateway, GatewayOptions
+from ipa.live.serving.host import Gateway
 from ipa.live.serving.lease import FOLLOW_PATH, LEASE_PATH, STATE_PATH, Address, ServingLease
 from ipa.live.serving.lease_api import add_lease_routes
 from ipa.live.serving.lease_file import LeaseFile
@@ -34,6 +35,7 @@ from ipa.live.serving.web import (
     url_of,
 )
 from ipa.live.tokens import TokenFile, create_token_file
+from ipa.profiles import Pipeline
 
 COLLECTED_EVERY = 20_000
 """After how many new objects garbage is looked for; a request leaves next to none that needs to be found."""
@@ -49,9 +51,9 @@ class _Pair:
     has its own, and the one that waits passes on what reaches it.
     """
 
-    def __init__(self, options: GatewayOptions, address: Address, tokens: TokenFile) -> None:
+    def __init__(self, settings: GatewaySettings, address: Address, tokens: TokenFile) -> None:
         self.lease = ServingLease()
-        self.file = None if options.lease_file is None else LeaseFile(options.lease_file, self.lease, address)
+        self.file = None if settings.lease_file is None else LeaseFile(settings.lease_file, self.lease, address)
         self.tokens = tokens
         is_shared = self.file is not None
         own = {*access.OPEN, LEASE_PATH, FOLLOW_PATH, STATE_PATH, *([] if is_shared else ["/control/replicas"])}
@@ -102,24 +104,28 @@ class _Pair:
 
 
 async def run(
-    options: GatewayOptions, control_tokens: TokenFile, data_port: socket.socket, control_port: socket.socket
+    pipeline: Pipeline,
+    settings: GatewaySettings,
+    control_tokens: TokenFile,
+    data_port: socket.socket,
+    control_port: socket.socket,
 ) -> None:
     """Serve at these ports until SIGTERM or SIGINT; a second signal ends the process at once."""
     address = Address(url_of(data_port), url_of(control_port))
-    is_pair = options.is_leased or options.lease_file is not None
-    pair = _Pair(options, address, control_tokens) if is_pair else None
-    gateway = Gateway(options, configured_provider(), None if pair is None else pair.lease)
-    tokens = None if options.data_token_file is None else TokenFile(options.data_token_file)
-    is_ours = access.is_loopback(data_port) or options.data_names
-    names = options.data_names if is_ours else None
-    guard = access.data_guard(tokens, names, options.data_origins)
+    is_pair = settings.is_leased or settings.lease_file is not None
+    pair = _Pair(settings, address, control_tokens) if is_pair else None
+    gateway = Gateway(pipeline, settings, configured_provider(), None if pair is None else pair.lease)
+    tokens = None if settings.data_token_file is None else TokenFile(settings.data_token_file)
+    is_ours = access.is_loopback(data_port) or settings.data_names
+    names = settings.data_names if is_ours else None
+    guard = access.data_guard(tokens, names, settings.data_origins)
     data = application(guard, *([] if pair is None else [pair.data.middleware]), on_refusal=gateway.refused)
     close_connections(data, when=lambda: gateway.is_closing or (pair is not None and pair.is_deserted))
     add_protocol_routes(
         data,
         server="ipa-gateway",
         unready=gateway.unready,
-        model=options.pipeline.name,
+        model=pipeline.name,
         metadata=gateway.metadata,
         infer=gateway.infer,
     )
@@ -131,13 +137,13 @@ async def run(
     for port in ports:
         await port.set_up()
     tasks = [] if pair is None else [gateway.spawn(each) for each in pair.tasks(gateway, ports)]
-    for port in ports if pair is None else ports[1:] if options.is_leased else ():
+    for port in ports if pair is None else ports[1:] if settings.is_leased else ():
         await port.accept()
     stopping = stopped()
     announce(url=address.data_url, control_url=address.control_url, control_token_file=str(control_tokens.path))
     log.info(
         "listening",
-        extra={"url": address.data_url, "control_url": address.control_url, "pipeline": options.pipeline.name},
+        extra={"url": address.data_url, "control_url": address.control_url, "pipeline": pipeline.name},
     )
     gc.freeze()
     gc.set_threshold(COLLECTED_EVERY)
@@ -147,7 +153,7 @@ async def run(
     data_runner = ports[0].runner
     await gateway.drain(
         lambda: bool(data_runner.server and data_runner.server.connections),
-        options.linger_s,
+        settings.linger_s,
         (lambda: 0) if pair is None else pair.passed_on,
     )
     for task in tasks:
@@ -160,13 +166,13 @@ async def run(
     log.info("stopped", extra={"requests": gateway.ended_requests.count})
 
 
-def serve(options: GatewayOptions, data_port: socket.socket, control_port: socket.socket) -> None:
+def serve(pipeline: Pipeline, settings: GatewaySettings, data_port: socket.socket, control_port: socket.socket) -> None:
     """`run` in an event loop of its own. Raises LiveError for a token file that cannot be used."""
-    logs.json_to_stderr("gateway", options.log_level)
-    if options.data_token_file is not None:
-        TokenFile(options.data_token_file).read()
-    with _control_tokens(options.control_token_file) as tokens:
-        in_event_loop(run(options, tokens, data_port, control_port))
+    logs.json_to_stderr("gateway", settings.log_level)
+    if settings.data_token_file is not None:
+        TokenFile(settings.data_token_file).read()
+    with _control_tokens(settings.control_token_file) as tokens:
+        in_event_loop(run(pipeline, settings, tokens, data_port, control_port))
 
 
 @contextmanager

@@ -12,14 +12,13 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from ipa.live.gateway_settings import GatewaySettings
 from ipa.live.plane import longest_batch_s
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import (
@@ -59,54 +58,6 @@ if TYPE_CHECKING:
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
-@dataclass(frozen=True)
-class GatewayOptions:
-    """What a gateway serves, and its limits.
-
-    `bound_s` is the longest that a request may stay (None: 10 x the SLA), `replica_timeout_s` the longest that a
-    replica may take over any batch (None: the bound), beside the limit by the batch's profile. When the gateway is to
-    end, clients that are still connected may take `linger_s` to send their last request. The requests inside may hold
-    `most_inside_bytes`, and JSON (not binary data) may be `most_json_bytes` long; `records` ended requests are kept for
-    the control API, in at most `most_recorded_bytes`. With `waits_for_start`, no request is served before time 0 is
-    set.
-
-    In a graph, `seed` is for the draws of the numbers and ways of items, and a request may become `most_items` items.
-
-    `lease_file` is that of the two gateways of this machine, of which the one that holds the lease serves; where it
-    `is_leased`, the lease comes through the control port. With neither, the gateway serves alone.
-
-    `control_token_file` holds the token of the control port (None: a new one, in a file of its own); `control_names`
-    are further host names of that port. `data_token_file` holds the tokens of clients (None: they need none);
-    `data_names` are further host names of the data port, `data_origins` the web pages that may be clients. Replicas are
-    accepted only in `replica_networks` and at `replica_port` (None: at any).
-    """
-
-    pipeline: Pipeline
-    drop: str = "request"
-    removal: str = "drain"
-    control_token_file: Path | None = None
-    control_names: tuple[str, ...] = ()
-    data_token_file: Path | None = None
-    data_names: tuple[str, ...] = ()
-    data_origins: tuple[str, ...] = ()
-    replica_networks: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
-    replica_port: int | None = None
-    bound_s: float | None = None
-    replica_timeout_s: float | None = None
-    linger_s: float = 5.0
-    most_inside_bytes: int = field(default_factory=default_inside_bytes)
-    peer_share: float = PEER_SHARE
-    most_json_bytes: int = MOST_JSON_BYTES
-    records: int = 50_000
-    most_recorded_bytes: int = field(default_factory=default_recorded_bytes)
-    waits_for_start: bool = False
-    seed: int = 0
-    most_items: int = MOST_ITEMS
-    lease_file: Path | None = None
-    is_leased: bool = False
-    log_level: str = "info"
-
-
 SWEEP_S = 0.05
 """How often requests that have expired, or are past the bound, are looked for."""
 
@@ -132,10 +83,14 @@ class Gateway:
     """
 
     def __init__(
-        self, options: GatewayOptions, provider: TracerProvider | None = None, lease: ServingLease | None = None
+        self,
+        pipeline: Pipeline,
+        settings: GatewaySettings = GatewaySettings(),  # noqa: B008 - frozen
+        provider: TracerProvider | None = None,
+        lease: ServingLease | None = None,
     ) -> None:
-        pipeline = options.pipeline
-        self.options = options
+        self.settings = settings
+        self.replica_networks = tuple(map(ip_network, settings.replica_networks)) or LOOPBACK
         self.pipeline = pipeline
         self.epoch = _new_epoch()
         self.clock = RunClock()
@@ -145,16 +100,19 @@ class Gateway:
         self.is_alike = lease is None
         """Whether it has what it needs to serve, if it waits: a copy of what the one that serves has."""
         self.listed: Mapping[str, Any] = {}
-        self._waits_for_start = options.waits_for_start
+        self._waits_for_start = settings.waits_for_start
         self._undescribed = ""
         self.names = tuple(stage.name for stage in pipeline.stages)
         self.arrivals = ArrivalCounts(0.0)
-        self.ended_requests = EndedRequests(options.records, self.names, options.most_recorded_bytes)
+        self.ended_requests = EndedRequests(
+            settings.records, self.names, settings.most_recorded_bytes or default_recorded_bytes()
+        )
         self.refusals, self.control_refusals = Refusals("data"), Refusals("control")
-        self.bound_s = rules.bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
-        self._replica_timeout_s = self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s
-        self._limits = limits = Limits.within(options.most_inside_bytes, options.most_json_bytes)
-        self._items = None if pipeline.graph is None else GraphTensors(pipeline, options.most_items)
+        self.bound_s = rules.bound_s(pipeline.sla_s) if settings.bound_s is None else settings.bound_s
+        self._replica_timeout_s = self.bound_s if settings.replica_timeout_s is None else settings.replica_timeout_s
+        inside_bytes = settings.most_inside_bytes or default_inside_bytes()
+        self._limits = limits = Limits.within(inside_bytes, settings.most_json_bytes or MOST_JSON_BYTES)
+        self._items = None if pipeline.graph is None else GraphTensors(pipeline, settings.most_items or MOST_ITEMS)
         self.router = self._router()
         self.turns = Turns()
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
@@ -164,7 +122,7 @@ class Gateway:
             pipeline, self.router, self.clients, self.metrics, self.clock, self.spawn, self._items
         )
         self.metadata = self._batches.metadata
-        self._admission = Admission(options.most_inside_bytes, options.peer_share)
+        self._admission = Admission(inside_bytes, settings.peer_share or PEER_SHARE)
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._timers: list[asyncio.TimerHandle | None] = [None] * len(self.names)
@@ -175,13 +133,13 @@ class Gateway:
         self.spawn(self._sweep())
 
     def _router(self) -> Router:
-        pipeline, options = self.pipeline, self.options
-        dispatch = DispatchOptions(options.drop, options.removal == "lose", self._limits.body_bytes)
+        pipeline, settings = self.pipeline, self.settings
+        dispatch = DispatchOptions(settings.drop, settings.removal == "lose", self._limits.body_bytes)
         initial, limits_s = lightest_configuration(pipeline), pipeline.drop_limits_s
-        deadlines = Deadlines(pipeline.sla_s, self._latency_s) if options.drop == "deadline" else None
+        deadlines = Deadlines(pipeline.sla_s, self._latency_s) if settings.drop == "deadline" else None
         flow = None
         if self._items is not None and pipeline.graph is not None:
-            flow = GraphFlow(self.names, self, self._items, pipeline.graph, (options.seed, 0.0))
+            flow = GraphFlow(self.names, self, self._items, pipeline.graph, (settings.seed, 0.0))
         return Router(self.names, limits_s, initial, self, dispatch, deadlines, flow)
 
     def _latency_s(self, stage: int, variant: str, cores: int) -> Sequence[float]:
@@ -363,7 +321,7 @@ class Gateway:
             return f"dropped: no replica can take batches at stage {stage}, {age_s:.3f} s after its arrival"
         match request.outcome:
             case "dropped":
-                why = "expired" if self.options.drop != "deadline" else "too late for the SLA"
+                why = "expired" if self.settings.drop != "deadline" else "too late for the SLA"
                 return f"dropped: {why} at stage {stage}, {age_s:.3f} s after its arrival"
             case "unfinished":
                 given_up = f"unfinished: given up at stage {stage} after {age_s:.3f} s"

@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from aiohttp import web
 
 from ipa.live import logs
 from ipa.live.plane import open_port
+from ipa.live.process_settings import options_of
+from ipa.live.server_settings import ServerSettings
 from ipa.live.serving import access, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
 from ipa.live.serving.bodies import in_turns, read_body
@@ -49,36 +51,6 @@ MOST_WAITING = 256
 """How many requests may wait for their turn; more are refused (503)."""
 
 log = logging.getLogger("live.server")
-
-
-@dataclass(frozen=True)
-class ServerOptions:
-    """How a replica runs. An emulated one takes what the profile of its stage and variant says for that many cores
-    (None: the variant's base).
-
-    `digest`: the checksum that the files of a folder must have (empty: any). `check`: load the model, and end.
-    `created_s` is the moment of the
-    monotonic clock from which `start_up_s` counts (None: the start of the process); `start_up_s` None: the variant's,
-    or 0 for other backends. `factor` scales emulated service times.
-    """
-
-    backend: str = "emulated"
-    model: str = ""
-    file: Path | None = None
-    digest: str = ""
-    check: bool = False
-    pipeline: Pipeline | None = None
-    stage: str = ""
-    variant: str = ""
-    cores: int | None = None
-    seed: int = 0
-    factor: float = 1.0
-    start_up_s: float | None = None
-    stop_s: float = 0.0
-    created_s: float | None = None
-    host: str = "127.0.0.1"
-    port: int = 0
-    log_level: str = "info"
 
 
 class Server:
@@ -164,11 +136,11 @@ class Server:
         self._model.close()
 
 
-async def run(options: ServerOptions, model: Model) -> None:
+async def run(settings: ServerSettings, model: Model, start_up_s: float) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends at once."""
-    name = options.model or options.variant or "model"
+    name = settings.model or settings.variant or "model"
     server = Server(name, model)
-    port = open_port(options.host, options.port)
+    port = open_port(settings.host, settings.port)
     app = application(access.data_guard(names=() if access.is_loopback(port) else None))
     add_protocol_routes(
         app,
@@ -182,81 +154,81 @@ async def run(options: ServerOptions, model: Model) -> None:
     runner, url = await listen(app, port, turns=server.turns)
     stopping = stopped()
     announce(url=url)
-    log.info("listening", extra={"url": url, "model": name, "backend": options.backend})
-    created_s = _process_start_s() if options.created_s is None else options.created_s
-    starting = asyncio.create_task(server.start(created_s + _start_up_s(options)))
+    log.info("listening", extra={"url": url, "model": name, "backend": settings.backend})
+    created_s = _process_start_s() if settings.created_s is None else settings.created_s
+    starting = asyncio.create_task(server.start(created_s + start_up_s))
     await stopping.wait()
     starting.cancel()
-    await server.stop(options.stop_s)
+    await server.stop(settings.stop_s)
     await runner.cleanup()
     log.info("stopped", extra={"model": name})
 
 
-def create(options: ServerOptions) -> Model:
-    """The model of a backend. Raises ModelError or ProfileError if there is none."""
-    if options.backend == "emulated":
-        return _emulated(options)
-    if options.backend == "onnx":
-        if options.file is None:
+def create(settings: ServerSettings, pipeline: Pipeline | None = None) -> Model:
+    """The model of a backend, for a replica of this pipeline. Raises ModelError or ProfileError if there is none."""
+    if settings.backend == "emulated":
+        return _emulated(settings, pipeline)
+    if settings.backend == "onnx":
+        if settings.file is None:
             raise ModelError("the backend onnx needs --file model.onnx")
-        return onnx_model(options.file, options.cores)
-    if options.backend == "folder":
-        if options.file is None:
+        return onnx_model(settings.file, settings.cores)
+    if settings.backend == "folder":
+        if settings.file is None:
             raise ModelError("the backend folder needs --file FOLDER")
-        if problem := why_not(options.file, options.digest) if options.digest else "":
+        if problem := why_not(settings.file, settings.digest) if settings.digest else "":
             raise ModelError(problem)
-        model = folder_model(options.file, options.cores)
-        _check_rows(model, options)
+        model = folder_model(settings.file, settings.cores)
+        _check_rows(model, settings, pipeline)
         return model
-    if ".py" in options.backend:
-        return own_model(options.backend, options.cores)
-    raise ModelError(f"no backend is called {options.backend!r}; allowed: emulated, onnx, folder, or my.py:MyModel")
+    if ".py" in settings.backend:
+        return own_model(settings.backend, settings.cores)
+    raise ModelError(f"no backend is called {settings.backend!r}; allowed: emulated, onnx, folder, or my.py:MyModel")
 
 
-def _check_rows(model: Model, options: ServerOptions) -> None:
+def _check_rows(model: Model, settings: ServerSettings, pipeline: Pipeline | None) -> None:
     """Raise ModelError for a model of a fixed number of rows where the pipeline allows requests to share batches."""
-    if options.pipeline is None:
+    if pipeline is None:
         return
-    variant = options.pipeline.stage(options.stage).variant(options.variant)
+    variant = pipeline.stage(settings.stage).variant(settings.variant)
     most_batch = max(map(variant.max_batch, variant.cores))
     inputs = model.metadata().get("inputs", ())
     rows = next((tensor["shape"][0] for tensor in inputs if tensor["shape"][:1] not in ([], [-1])), None)
     if rows is not None and most_batch > 1:
         raise ModelError(
-            f"stage {options.stage}: {variant.name} takes exactly {rows} rows at a time, so requests cannot share a "
+            f"stage {settings.stage}: {variant.name} takes exactly {rows} rows at a time, so requests cannot share a "
             f"batch, and the pipeline has batches of up to {most_batch}; export the model with any number of rows "
             f"(-1), or leave out the `figures` of {variant.name} with a batch above 1"
         )
 
 
-def _emulated(options: ServerOptions) -> Model:
+def _emulated(settings: ServerSettings, pipeline: Pipeline | None) -> Model:
     from ipa.live.serving.emulated import Emulated
     from ipa.sim import stage_model
 
-    if options.pipeline is None:
+    if pipeline is None:
         raise ModelError("the backend emulated needs --pipeline, --stage and --variant")
-    pipeline, stage = options.pipeline, options.pipeline.stage(options.stage)
-    variant = stage.variant(options.variant)
-    cores = variant.base_cores if options.cores is None else options.cores
+    stage = pipeline.stage(settings.stage)
+    variant = stage.variant(settings.variant)
+    cores = variant.base_cores if settings.cores is None else settings.cores
     variant.max_batch(cores)  # raises ProfileError for cores that are not profiled
     position = pipeline.stages.index(stage)
     following = pipeline.stages[position + 1].inputs if position + 1 < len(pipeline.stages) else {}
     service = stage_model(stage, 0.0, sampled=True).service
     return Emulated(
         service[variant.name, cores],
-        seed=options.seed,
+        seed=settings.seed,
         stage=position,
         outputs=tuple(dict.fromkeys(following.values())),
         output_rows=stage.output_rows,
-        factor=options.factor,
+        factor=settings.factor,
     )
 
 
-def _start_up_s(options: ServerOptions) -> float:
-    if options.start_up_s is not None:
-        return options.start_up_s
-    if options.backend == "emulated" and options.pipeline is not None:
-        return options.pipeline.stage(options.stage).variant(options.variant).start_up_s
+def _start_up_s(settings: ServerSettings, pipeline: Pipeline | None) -> float:
+    if settings.start_up_s is not None:
+        return settings.start_up_s
+    if settings.backend == "emulated" and pipeline is not None:
+        return pipeline.stage(settings.stage).variant(settings.variant).start_up_s
     return 0.0
 
 
@@ -270,62 +242,22 @@ def _process_start_s() -> float:
         return time.monotonic()
 
 
-def _read_digest(_: click.Context, __: click.Parameter, given: str) -> str:
-    if not given.startswith("@"):
-        return given
-    try:
-        return Path(given[1:]).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise click.BadParameter(f"{given[1:]}: {error.strerror}") from None
-
-
 @click.command()
-@click.option("--backend", default="emulated", show_default=True, help="emulated, onnx, folder, or my.py:MyModel")
-@click.option("--model", default="", help="the model's name [the variant's]")
-@click.option("--file", type=click.Path(path_type=Path), help="the ONNX file, or the folder")
-@click.option(
-    "--digest",
-    default="",
-    metavar="TEXT|@FILE",
-    callback=_read_digest,
-    help="the checksum that the folder's files must have, or @ and the file with it [any]",
-)
-@click.option("--check", is_flag=True, help="load the model, see whether it can serve the pipeline's batches, and end")
-@click.option("--pipeline", "pipeline_name", help="emulated: a shipped pipeline's name, or a file")
-@click.option("--stage", default="")
-@click.option("--variant", default="")
-@click.option("--cores", type=click.IntRange(min=1), help="[the variant's base; onnx: 1]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="seed of emulated service times")
-@click.option(
-    "--factor", type=click.FloatRange(min=0), default=1.0, show_default=True, help="scales emulated service times"
-)
-@click.option(
-    "--start-up",
-    "start_up_s",
-    type=click.FloatRange(min=0),
-    help="start-up time in seconds [the variant's if emulated, else 0]",
-)
-@click.option(
-    "--stop", "stop_s", type=click.FloatRange(min=0), default=0.0, show_default=True, help="seconds to wait at the end"
-)
-@click.option("--created", "created_s", type=float, help="when the start-up time began, on the monotonic clock")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="port to listen on [any free one]")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
-def main(pipeline_name: str | None, **options: Any) -> None:
+@options_of(ServerSettings)
+def main(**options: Any) -> None:
     """Run one replica: a model behind the Open Inference Protocol V2."""
     from ipa import profiles
     from ipa.profiles import ProfileError
 
+    settings = ServerSettings(**options)
     try:
-        pipeline = None if pipeline_name is None else profiles.load(pipeline_name)
-        given = ServerOptions(pipeline=pipeline, **options)
-        model = create(given)
-        if given.check:
+        pipeline = profiles.load(settings.pipeline) if settings.pipeline else None
+        model = create(settings, pipeline)
+        if settings.check:
             model.close()
             return
-        logs.json_to_stderr("server", given.log_level)
-        in_event_loop(run(given, model))
+        logs.json_to_stderr("server", settings.log_level)
+        in_event_loop(run(settings, model, _start_up_s(settings, pipeline)))
     except (ProfileError, ModelError) as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:

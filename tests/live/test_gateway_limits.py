@@ -11,12 +11,11 @@ import pytest
 
 from ipa import profiles
 from ipa.live.errors import LiveError
-from ipa.live.gateway_limits import GatewayLimits
+from ipa.live.gateway_settings import GatewayLimits
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.settings import Layout
-from ipa.live.plane import Plane, gateway_arguments
+from ipa.live.plane import Plane, gateway_settings
 from ipa.live.serving import gateway
-from ipa.live.serving.host import GatewayOptions
 from ipa.studies import prepare, scenario
 from ipa.studies.runs.live_runs import Live, LiveCluster
 from ipa.studies.runs.live_runs.checks import check_live, plane_of
@@ -33,15 +32,11 @@ def understood(arguments: list[str]) -> dict[str, Any]:
         return {each.name: context.params[each.name] for each in fields(GatewayLimits)}
 
 
-def test_every_limit_is_an_option_of_the_gateway_itself() -> None:
-    assert {each.name for each in fields(GatewayLimits)} <= {each.name for each in fields(GatewayOptions)}
-
-
 @pytest.mark.parametrize("limits", [SET, GatewayLimits()])
 def test_a_gateway_on_this_machine_has_the_limits_of_its_run(tmp_path: Path, limits: GatewayLimits) -> None:
     path = pipeline_file(tmp_path)
     plane = Plane(profiles.load(str(path)), str(path), limits=limits)
-    arguments = gateway_arguments(plane, str(path), 0, 0, "token")
+    arguments = gateway_settings(plane, str(path), "token").arguments()
     assert GatewayLimits(**understood(arguments)) == limits
 
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,8 +23,9 @@ from ipa.live.errors import RunError
 from ipa.live.gateway_client import DirectWay, GatewayClient
 from ipa.live.launcher import log_end
 from ipa.live.loopback import GATEWAYS, LoopbackBackend
-from ipa.live.plane import Plane, Serves, server_arguments
+from ipa.live.plane import Plane, Serves, server_settings
 from ipa.live.server_answers import DEFAULT_BODY
+from ipa.live.server_settings import ServerSettings
 from ipa.live.stage_replicas import Replica
 from ipa.live.tokens import TokenFile, create_token_file
 from ipa.policies import Applied, Configuration, Observation, ReplicaCounts
@@ -311,13 +311,11 @@ def test_a_replica_that_dies_before_time_0_costs_nothing_and_is_replaced_at_once
 def test_a_variant_that_cannot_start_is_observed_as_failed_and_the_old_one_serves_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = server_arguments
-
-    def arguments(plane: Plane, source: str, serves: Serves, port: int, **how: Any) -> list[str]:
+    def settings(plane: Plane, source: str, serves: Serves) -> ServerSettings:
         not_profiled = serves._replace(cores=7) if serves.variant == "large" else serves  # the server exits
-        return right(plane, source, not_profiled, port, **how)
+        return server_settings(plane, source, not_profiled)
 
-    monkeypatch.setattr(loopback, "server_arguments", arguments)
+    monkeypatch.setattr(loopback, "server_settings", settings)
 
     async def story() -> None:
         async with running(tmp_path) as backend:

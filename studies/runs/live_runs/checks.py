@@ -38,8 +38,8 @@ def check_live(live: Live, prepared: Prepared) -> None:
     check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)
     if live.gateways != 1 and live.cluster is not None:
         raise LiveError(f"--gateways {live.gateways}: on a cluster, give it to ipa live up")
-    for flag, value in live.limits.given().items() if live.cluster is not None else ():
-        raise LiveError(f"{flag} {value}: on a cluster, give it to ipa live up")
+    if live.cluster is not None and (words := live.limits.arguments()):
+        raise LiveError(f"{' '.join(words[:2])}: on a cluster, give it to ipa live up")
     if live.duration_s is not None and live.duration_s < 1.0:
         raise LiveError(f"--duration {live.duration_s:g}: should be at least 1 second")
 

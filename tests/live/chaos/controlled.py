@@ -9,9 +9,12 @@ from __future__ import annotations
 import faulthandler
 import signal
 import sys
+from dataclasses import replace
 from typing import Any
 
 from ipa.live import loopback
+from ipa.live.gateway_settings import GatewaySettings
+from ipa.live.server_settings import ServerSettings
 from tests.live.chaos.relay import register
 
 
@@ -19,16 +22,19 @@ def main() -> None:
     faulthandler.register(signal.SIGUSR1)  # says where it is, should it not end
     relays_port, *arguments = sys.argv[1:]
     made: Any = loopback
-    gateway, server = made.gateway_arguments, made.server_arguments
+    of_gateway: Any = GatewaySettings
+    of_server: Any = ServerSettings
+    gateway, server = GatewaySettings.arguments, ServerSettings.arguments
 
-    def gateway_arguments(plane: Any, source: str, port: int, control_port: int, *more: Any, **how: Any) -> Any:
-        return gateway(plane, source, port, register(int(relays_port), "control", control_port), *more, **how)
+    def gateway_arguments(settings: GatewaySettings) -> list[str]:
+        control_port = register(int(relays_port), "control", settings.control_port)
+        return gateway(replace(settings, control_port=control_port))
 
-    def server_arguments(plane: Any, source: str, serves: Any, port: int, **how: Any) -> Any:
-        return server(plane, source, serves, register(int(relays_port), "replicas", port), **how)
+    def server_arguments(settings: ServerSettings) -> list[str]:
+        return server(replace(settings, port=register(int(relays_port), "replicas", settings.port)))
 
     made.PRELOADED += ("tests.live.chaos.poison",)
-    made.gateway_arguments, made.server_arguments = gateway_arguments, server_arguments
+    of_gateway.arguments, of_server.arguments = gateway_arguments, server_arguments
     from ipa.studies.commands import main as ipa
 
     sys.argv = ["ipa", *arguments]

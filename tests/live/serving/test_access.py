@@ -20,11 +20,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from click.testing import CliRunner
 
 from ipa import profiles
+from ipa.live.gateway_settings import GatewaySettings
 from ipa.live.plane import ACCEPTS_PATH
 from ipa.live.serving import access
 from ipa.live.serving.control_api import control_application
 from ipa.live.serving.gateway import main as gateway_command
-from ipa.live.serving.host import Gateway, GatewayOptions
+from ipa.live.serving.host import Gateway
 from ipa.live.serving.web import application, json_response
 from ipa.live.tokens import CONTROL_HEADER, TokenFile, create_token_file
 from tests.live.serving.serving_plane import Plane, Process, call, entry, plane
@@ -55,7 +56,7 @@ def asked(
     """Status, text and challenge of one call of the control port of a gateway of its own."""
 
     async def story() -> tuple[int, str, str]:
-        gateway = Gateway(GatewayOptions(profiles.load("video"), **options))
+        gateway = Gateway(profiles.load("video"), GatewaySettings(**options))
         try:
             async with (
                 TestClient(TestServer(control_application(gateway, tokens))) as client,
@@ -298,7 +299,7 @@ def test_requests_with_wrong_tokens_are_logged_and_many_of_them_slowed(
     monkeypatch.setattr(access, "asyncio", SimpleNamespace(sleep=AsyncMock(side_effect=slept.append)))
 
     async def story() -> list[int]:
-        gateway = Gateway(GatewayOptions(profiles.load("video")))
+        gateway = Gateway(profiles.load("video"))
         async with TestClient(TestServer(control_application(gateway, tokens))) as client:
             statuses = [(await client.get("/control/records")).status for _ in range(13)]
             statuses.append((await client.get("/control/records", headers=tokens.headers())).status)

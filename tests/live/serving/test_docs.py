@@ -16,7 +16,7 @@ import pytest
 from ipa import profiles
 from ipa.live.serving import admission, bodies, gateway, protocol, replica_clients, server
 from ipa.live.serving.control_api import control_application
-from ipa.live.serving.host import Gateway, GatewayOptions
+from ipa.live.serving.host import Gateway
 from ipa.live.serving.models import own_model
 from ipa.live.tokens import TokenFile
 from tests.live.serving.test_models import answer
@@ -33,7 +33,7 @@ def block(starting: str) -> Block:
 
 def test_every_call_of_the_control_api_is_documented() -> None:
     async def calls() -> set[str]:
-        opened = Gateway(GatewayOptions(profiles.load("video")))
+        opened = Gateway(profiles.load("video"))
         routes = control_application(opened, TokenFile(Path("none"))).router.routes()
         made = {f"{route.method} {route.resource.canonical}" for route in routes if route.resource is not None}
         await opened.close()

@@ -16,7 +16,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from ipa import profiles
 from ipa.live.serving.control_api import control_application
-from ipa.live.serving.host import Gateway, GatewayOptions
+from ipa.live.serving.host import Gateway
 from ipa.live.tokens import TokenFile, create_token_file
 from tests.live.serving.serving_plane import Process, call, entry, until, wanted
 from tests.live.serving.video_plane import CLASSIFICATION, DETECTION, STAGES, configured, infer, metrics_text, observed
@@ -85,7 +85,7 @@ def test_a_wrong_list_of_replicas_is_refused(gateway: Process, change: dict[str,
 )
 def test_where_requests_go_is_said_from_loopback_alone(tmp_path: Path, address: str | None, is_taken: bool) -> None:
     async def story() -> int:
-        gateway = Gateway(GatewayOptions(profiles.load("video")))
+        gateway = Gateway(profiles.load("video"))
         try:
             payload = streams.StreamReader(mock.Mock(), 2**16)
             payload.feed_data(json.dumps({stage: [] for stage, _ in STAGES}).encode())

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from ipa import profiles
+from ipa.live.server_settings import ServerSettings
 from ipa.live.serving import tensors
 from ipa.live.serving.emulated import Emulated, until
 from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
-from ipa.live.serving.server import ServerOptions, create
+from ipa.live.serving.server import create
 from ipa.live.serving.tensors import TensorError
 from ipa.policies import Static
 from ipa.profiles import ProfileError
@@ -68,7 +69,7 @@ def test_the_kth_batch_takes_as_long_as_in_simulation() -> None:
     given = RunInput(models, world, arrivals_s, 3)
     records = simulate_policy(pipeline, policy, given, ControlSettings(), np.empty(0)).records
     for position, stage in enumerate(pipeline.stages):
-        emulated = create(ServerOptions(pipeline=pipeline, stage=stage.name, variant=stage.variants[0].name, seed=3))
+        emulated = create(ServerSettings(stage=stage.name, variant=stage.variants[0].name, seed=3), pipeline)
         assert isinstance(emulated, Emulated)
         served = np.flatnonzero(np.isfinite(records.finish_s[position]))
         assert len(set(records.batch_size[position, served])) > 1
@@ -137,7 +138,7 @@ def test_a_wait_ends_never_before_its_moment() -> None:
 )
 def test_only_what_is_profiled_can_be_emulated(options: dict[str, Any], why: str) -> None:
     with pytest.raises(ProfileError, match=why):
-        create(ServerOptions(pipeline=profiles.load("video"), **options))
+        create(ServerSettings(**options), profiles.load("video"))
 
 
 # ---- ONNX ----
@@ -255,7 +256,7 @@ def test_a_folder_is_served_as_what_it_holds(tmp_path: Path) -> None:
     models_folder(tmp_path)
     x = {"x": np.array([[1, 2, 3]], dtype=np.float32)}
     for variant, y in (("small", [[3, 6, 9]]), ("large", [[3, 5, 7]])):
-        model = create(ServerOptions(backend="folder", file=tmp_path / "tiny" / "sort" / variant))
+        model = create(ServerSettings(backend="folder", file=tmp_path / "tiny" / "sort" / variant))
         assert answer(model, x)["y"].tolist() == y
         model.close()
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from ipa import profiles
-from ipa.live.serving.host import Gateway, GatewayOptions
+from ipa.live.serving.host import Gateway
 from ipa.live.serving.protocol import InferRequest, Wanted
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.rows import RowsError, shared
@@ -153,7 +153,7 @@ def test_in_whatever_batches_each_request_gets_its_own_rows(tmp_path: Path) -> N
         return [of_array(entry.name, array) for entry, array in zip(session.get_outputs(), outputs, strict=True)]
 
     async def story(images: list[Any]) -> list[Any]:
-        gateway = Gateway(GatewayOptions(profiles.load(video(tmp_path)).with_limits(600.0, {})))
+        gateway = Gateway(profiles.load(video(tmp_path)).with_limits(600.0, {}))
         gateway.clients.infer = served  # type: ignore[assignment, method-assign]
         wanted_stages = {DETECTION: "yolov5n", CLASSIFICATION: "resnet18"}
         gateway.router.configure(

@@ -18,7 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from ipa import profiles
 from ipa.live.serving import spans
 from ipa.live.serving.control_api import control_application
-from ipa.live.serving.host import Gateway, GatewayOptions
+from ipa.live.serving.host import Gateway
 from ipa.live.serving.spans import configured_provider
 from ipa.live.serving.web import add_protocol_routes, application
 from ipa.live.tokens import TokenFile, create_token_file
@@ -49,7 +49,7 @@ def test_a_request_has_a_span_and_at_each_stage_its_queue_batch_and_service(
     tokens = TokenFile(tmp_path / "token")
 
     async def served() -> dict[str, Any]:
-        gateway = Gateway(GatewayOptions(profiles.load("video")), provider)
+        gateway = Gateway(profiles.load("video"), provider=provider)
         data = application()
         whole = {"metadata": gateway.metadata, "infer": gateway.infer, "unready": gateway.unready}
         add_protocol_routes(data, server="ipa-gateway", model="video", **whole)  # type: ignore[arg-type]
