@@ -40,8 +40,8 @@ def number(
     bounds += [f"at most {at_most:g}"] if at_most is not None else []
     if isinstance(value, float | int) and math.isfinite(value) and abs(value) > LARGEST:
         bounds += [f"at most {LARGEST:g}"] * (at_most is None)
-    wanted = " ".join(["a finite number", " and ".join(bounds)]).strip()
-    raise PolicyError(f"{key}={value!r} must be {wanted}{perhaps_with_unit(value, key)}")
+    allowed = " ".join(["a finite number", " and ".join(bounds)]).strip()
+    raise PolicyError(f"{key}={value!r} must be {allowed}{perhaps_with_unit(value, key)}")
 
 
 def integer(key: str, value: Any, *, at_least: int = 1) -> int:
@@ -67,16 +67,16 @@ def choice(key: str, value: Any, allowed: Iterable[str]) -> str:
     return value
 
 
-def known(what: str, names: Iterable[str], allowed: Iterable[str], of: str = "") -> None:
+def known(kind: str, names: Iterable[str], allowed: Iterable[str], suffix: str = "") -> None:
     """PolicyError for the first of `names` that is not `allowed`, with the nearest allowed one and the list.
 
-    `of` follows the name: whose names they are, such as " of policy 'ipa'".
+    `suffix` follows the name: whose names they are, such as " of policy 'ipa'".
     """
     right = tuple(dict.fromkeys(allowed))  # a class may have a parameter that it also passes on
     for name in names:
         if name not in right:
             listed = ", ".join(right) if right else "none"
-            raise PolicyError(f"unknown {what} {name!r}{of}{nearest(name, right)}; allowed: {listed}")
+            raise PolicyError(f"unknown {kind} {name!r}{suffix}{nearest(name, right)}; allowed: {listed}")
 
 
 def mapping(key: str, value: Any, allowed: Iterable[str]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def mapping(key: str, value: Any, allowed: Iterable[str]) -> dict[str, Any]:
     names = tuple(allowed)
     if not isinstance(value, Mapping):
         raise PolicyError(f"{key}={value!r} must be a mapping with each of: {', '.join(names)}")
-    known("key", (str(name) for name in value), names, of=f" of {key}")
+    known("key", (str(name) for name in value), names, suffix=f" of {key}")
     missing = [name for name in names if name not in value]
     if missing:
         raise PolicyError(f"{key} lacks {', '.join(missing)}; it must be a mapping with each of: {', '.join(names)}")

@@ -81,12 +81,14 @@ def as_permitted(pipeline: Pipeline, observation: Observation) -> Observation:
     """
     lightest_ones, stages = lightest_configuration(pipeline), dict(observation.stages)
     for stage in pipeline.stages:
-        seen = stages[stage.name]
-        wanted = seen.configuration
-        if wanted.variant not in stage.largest_batches:
-            wanted = replace(lightest_ones[stage.name], replicas=wanted.replicas)
-        known = {name: counts for name, counts in seen.replicas.items() if name in stage.largest_batches}
-        stages[stage.name] = replace(seen, configuration=wanted, replicas=known)
+        stage_observation = stages[stage.name]
+        configuration = stage_observation.configuration
+        if configuration.variant not in stage.largest_batches:
+            configuration = replace(lightest_ones[stage.name], replicas=configuration.replicas)
+        replicas = {
+            name: counts for name, counts in stage_observation.replicas.items() if name in stage.largest_batches
+        }
+        stages[stage.name] = replace(stage_observation, configuration=configuration, replicas=replicas)
     return replace(observation, stages=stages)
 
 
@@ -105,48 +107,48 @@ def check_configuration(
     """
     right = {} if right is None else right
     if not _is_mapping(configuration) or configuration.keys() != pipeline.by_name.keys():
-        given = list(configuration) if isinstance(configuration, Mapping) else configuration
-        raise PolicyError(f"the configuration names the stages {given!r}; the pipeline has {list(pipeline.by_name)}")
+        names = list(configuration) if isinstance(configuration, Mapping) else configuration
+        raise PolicyError(f"the configuration names the stages {names!r}; the pipeline has {list(pipeline.by_name)}")
     for stage in pipeline.stages:
-        wanted = configuration[stage.name]
-        if stage.name in right and right[stage.name] is wanted:
+        stage_configuration = configuration[stage.name]
+        if stage.name in right and right[stage.name] is stage_configuration:
             continue
-        if pipeline.limits.excluded and isinstance(wanted, StageConfiguration):
-            refuse_excluded(pipeline, stage.name, wanted.variant)
+        if pipeline.limits.excluded and isinstance(stage_configuration, StageConfiguration):
+            refuse_excluded(pipeline, stage.name, stage_configuration.variant)
         try:
-            check_stage(stage, wanted, pipeline.limits)
+            check_stage(stage, stage_configuration, pipeline.limits)
         except PolicyError as error:
             raise PolicyError(f"stage {stage.name!r}: {error}") from None
-        if type(wanted) is StageConfiguration:  # a subclass may change afterwards
-            right[stage.name] = wanted
+        if type(stage_configuration) is StageConfiguration:  # a subclass may change afterwards
+            right[stage.name] = stage_configuration
 
 
-def check_stage(stage: Stage, wanted: object, limits: Limits) -> None:
+def check_stage(stage: Stage, chosen: object, limits: Limits) -> None:
     """PolicyError for what is no configuration of the stage: the value, and what is allowed."""
-    if not isinstance(wanted, StageConfiguration):
-        raise PolicyError(f"{checks.shown(wanted)} is not an ipa.policies.StageConfiguration")
+    if not isinstance(chosen, StageConfiguration):
+        raise PolicyError(f"{checks.shown(chosen)} is not an ipa.policies.StageConfiguration")
     largest = stage.largest_batches
-    if not isinstance(wanted.variant, str) or wanted.variant not in largest:
+    if not isinstance(chosen.variant, str) or chosen.variant not in largest:
         raise PolicyError(
-            f"unknown variant {wanted.variant!r}{checks.nearest(wanted.variant, largest)}; "
+            f"unknown variant {chosen.variant!r}{checks.nearest(chosen.variant, largest)}; "
             f"allowed: {', '.join(largest)}"
         )
-    by_cores = largest[wanted.variant]
-    if not (_is_whole(wanted.cores) and wanted.cores in by_cores):
+    by_cores = largest[chosen.variant]
+    if not (_is_whole(chosen.cores) and chosen.cores in by_cores):
         raise PolicyError(
-            f"{wanted.cores!r} cores are not profiled for {wanted.variant!r}; allowed: {', '.join(map(str, by_cores))}"
+            f"{chosen.cores!r} cores are not profiled for {chosen.variant!r}; allowed: {', '.join(map(str, by_cores))}"
         )
-    if wanted.cores > limits.largest_node:
+    if chosen.cores > limits.largest_node:
         raise PolicyError(
-            f"a replica of {wanted.variant!r} with {wanted.cores} cores; the largest node has {limits.largest_node:g}"
+            f"a replica of {chosen.variant!r} with {chosen.cores} cores; the largest node has {limits.largest_node:g}"
         )
-    most = by_cores[wanted.cores]
-    if not (_is_whole(wanted.batch) and 1 <= wanted.batch <= most):
-        raise PolicyError(f"batch {wanted.batch!r}; allowed for {wanted.variant!r}: whole numbers from 1 to {most}")
-    if not (_is_whole(wanted.replicas) and 1 <= wanted.replicas <= MOST_REPLICAS):
-        raise PolicyError(f"replicas {wanted.replicas!r}; allowed: whole numbers from 1 to {MOST_REPLICAS}")
-    if not (_is_finite(wanted.batch_timeout_s) and wanted.batch_timeout_s >= 0.0):
-        raise PolicyError(f"batch_timeout_s {wanted.batch_timeout_s!r}; allowed: finite seconds from 0")
+    most = by_cores[chosen.cores]
+    if not (_is_whole(chosen.batch) and 1 <= chosen.batch <= most):
+        raise PolicyError(f"batch {chosen.batch!r}; allowed for {chosen.variant!r}: whole numbers from 1 to {most}")
+    if not (_is_whole(chosen.replicas) and 1 <= chosen.replicas <= MOST_REPLICAS):
+        raise PolicyError(f"replicas {chosen.replicas!r}; allowed: whole numbers from 1 to {MOST_REPLICAS}")
+    if not (_is_finite(chosen.batch_timeout_s) and chosen.batch_timeout_s >= 0.0):
+        raise PolicyError(f"batch_timeout_s {chosen.batch_timeout_s!r}; allowed: finite seconds from 0")
 
 
 def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
@@ -197,18 +199,20 @@ def explicit_variants(pipeline: Pipeline, variants: str | Mapping[str, str]) -> 
                 f"{checks.nearest(variants, named)}; or name one per stage: {', '.join(stages)}"
             )
         variants = named[variants]
-    given = checks.mapping("variants", variants, stages)
-    for stage, variant in given.items():
+    variant_by_stage = checks.mapping("variants", variants, stages)
+    for stage, variant in variant_by_stage.items():
         refuse_excluded(pipeline, stage, variant)
-    return {stage: checks.choice(f"variants.{stage}", variant, stages[stage]) for stage, variant in given.items()}
+    return {
+        stage: checks.choice(f"variants.{stage}", variant, stages[stage]) for stage, variant in variant_by_stage.items()
+    }
 
 
 def refuse_excluded(pipeline: Pipeline, stage: str, variant: object) -> None:
     """PolicyError, with the reason, for a variant that the limits of the cluster have taken out of the pipeline."""
     why = pipeline.limits.excluded.get(stage, {}).get(str(variant))
     if why:
-        left = ", ".join(each.name for each in pipeline.stage(stage).variants)
-        raise PolicyError(f"stage {stage!r}: {why}; allowed: {left}")
+        remaining = ", ".join(permitted.name for permitted in pipeline.stage(stage).variants)
+        raise PolicyError(f"stage {stage!r}: {why}; allowed: {remaining}")
 
 
 def variants_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
@@ -225,7 +229,7 @@ def lightest(stage: Stage, failed: Collection[str] = ()) -> str:
     return stage.lightest(failed).name
 
 
-def standing(stage: Stage, wanted: str, failed: Collection[str]) -> str:
-    """The wanted variant or, once it has failed to start, the lightest that has not (if any)."""
+def standing(stage: Stage, preferred: str, failed: Collection[str]) -> str:
+    """The preferred variant or, once it has failed to start, the lightest that has not (if any)."""
     every_one_failed = all(variant.name in failed for variant in stage.variants)
-    return wanted if wanted not in failed or every_one_failed else lightest(stage, failed)
+    return preferred if preferred not in failed or every_one_failed else lightest(stage, failed)

@@ -43,9 +43,9 @@ _WHOLE = {int, str, bool, type(None)}
 class Journal:
     """The entries of a run in memory, one for each step, in order. `kept`: how many to keep, the latest; None: all."""
 
-    def __init__(self, kept: int | None = None) -> None:
+    def __init__(self, most_entries: int | None = None) -> None:
         self.entries: list[Entry] = []
-        self._kept = kept
+        self._kept = most_entries
 
     def decided(self, entry: Entry) -> None:
         """Note a decision before it is applied, so that a controller that is killed now can resume."""
@@ -101,8 +101,8 @@ class Controller:
                 raise
 
     def _decided(self, observation: Observation) -> Decision:
-        seen = as_permitted(self._pipeline, observation) if self._pipeline.limits.excluded else observation
-        decision = check_decision(self._pipeline, self._policy.decide(seen, self._memory), self._right)
+        permitted = as_permitted(self._pipeline, observation) if self._pipeline.limits.excluded else observation
+        decision = check_decision(self._pipeline, self._policy.decide(permitted, self._memory), self._right)
         memory = decision.memory
         if memory or memory is not self._memory:  # an empty one handed back is as it was
             memory = _as_in_a_journal(memory)
@@ -152,7 +152,7 @@ def _as_json(value: Any) -> Any:
     if kind in _WHOLE or (kind is float and isfinite(value)):
         return value
     if kind is list or kind is tuple:
-        return [_as_json(each) for each in value]
+        return [_as_json(item) for item in value]
     if kind is dict and all(type(key) is str for key in value):
-        return {key: _as_json(each) for key, each in value.items()}
+        return {key: _as_json(item) for key, item in value.items()}
     return json.loads(json.dumps(value, allow_nan=False))

@@ -191,8 +191,8 @@ class Faro(Scaler):
                 plan = self._planned(samples, stages, observation.limit_cores)
                 return Scaled(plan, _memory(now_s, stages, plan, since), forecast.point_rps, max(samples))
         # Not what is configured: the last decision may not be in force yet, and would be undone.
-        wanted = memory.get("replicas", {})
-        replicas = [wanted.get(stage.name, stage.replicas) for stage in stages]
+        last_replicas = memory.get("replicas", {})
+        replicas = [last_replicas.get(stage.name, stage.replicas) for stage in stages]
         notes = []
         for k, stage in enumerate(stages):
             if stage.name in since and now_s - since[stage.name] >= self.overload_s - EPSILON:
@@ -208,9 +208,9 @@ class Faro(Scaler):
     def _planned(self, samples_rps: Sequence[float], stages: Sequence[Served], limit_cores: int | None) -> list[int]:
         """The fewest replicas of the greatest utility."""
         utilities = [self._utility(k, stage, samples_rps) for k, stage in enumerate(stages)]
-        counts = [each.fewest(stage.least, stage.most) for each, stage in zip(utilities, stages, strict=True)]
+        counts = [utility.fewest(stage.least, stage.most) for utility, stage in zip(utilities, stages, strict=True)]
         cores = [stage.variant.base_cores for stage in stages]
-        used = sum(count * each for count, each in zip(counts, cores, strict=True))
+        used = sum(count * utility for count, utility in zip(counts, cores, strict=True))
         while limit_cores is not None and used > limit_cores:
             spare = [k for k, count in enumerate(counts) if count > stages[k].least]
             if not spare:
@@ -243,6 +243,6 @@ class Faro(Scaler):
 def _memory(
     solved_s: float | None, stages: Sequence[Served], replicas: Sequence[int], since: Mapping[str, float]
 ) -> dict[str, Any]:
-    wanted = {stage.name: count for stage, count in zip(stages, replicas, strict=True)}
+    replica_counts = {stage.name: count for stage, count in zip(stages, replicas, strict=True)}
     planned = {} if solved_s is None else {"solved_s": solved_s}
-    return {**planned, "replicas": wanted, "violated_since_s": dict(since)}
+    return {**planned, "replicas": replica_counts, "violated_since_s": dict(since)}

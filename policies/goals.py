@@ -43,33 +43,33 @@ class Goal:
     late_at_most: float | None = None
 
     @classmethod
-    def of(cls, given: Any, pipeline: Pipeline) -> Goal | None:
+    def of(cls, value: Any, pipeline: Pipeline) -> Goal | None:
         """A goal as a scenario has it, for a pipeline; None for none. A `Goal` is returned as it is, unchecked.
 
         PolicyError: an unknown key, stage or aim, a value out of range, an accuracy that no variants reach, or fewer
         cores than one replica a stage takes.
         """
-        if given is None or isinstance(given, Goal):
-            return given
-        goal = cls.parsed(given)
+        if value is None or isinstance(value, Goal):
+            return value
+        goal = cls.parsed(value)
         goal._check_reachable(pipeline)
         return goal
 
     @classmethod
-    def parsed(cls, given: Any) -> Goal:
+    def parsed(cls, goal: Any) -> Goal:
         """A goal as a scenario has it, for any pipeline. PolicyError: an unknown key or aim, a value out of range."""
-        if not isinstance(given, Mapping):
-            raise PolicyError(f"goal={given!r} should be a mapping, such as {{max: accuracy, cores_at_most: 20}}")
-        checks.known("key", map(str, given), KEYS, of=" of goal")
-        for key, value in given.items():
+        if not isinstance(goal, Mapping):
+            raise PolicyError(f"goal={goal!r} should be a mapping, such as {{max: accuracy, cores_at_most: 20}}")
+        checks.known("key", map(str, goal), KEYS, suffix=" of goal")
+        for key, value in goal.items():
             if value is None:
                 raise PolicyError(f"goal.{key} is empty; give a value, or leave it out")
-        values: dict[str, Any] = {"aim": _aim(given)}
-        if "cores_at_most" in given:
-            values["cores_at_most"] = checks.integer("goal.cores_at_most", given["cores_at_most"])
-        if "late_at_most" in given:
-            values["late_at_most"] = checks.number("goal.late_at_most", given["late_at_most"], above=0, at_most=0.5)
-        least = given.get("accuracy_at_least")
+        values: dict[str, Any] = {"aim": _aim(goal)}
+        if "cores_at_most" in goal:
+            values["cores_at_most"] = checks.integer("goal.cores_at_most", goal["cores_at_most"])
+        if "late_at_most" in goal:
+            values["late_at_most"] = checks.number("goal.late_at_most", goal["late_at_most"], above=0, at_most=0.5)
+        least = goal.get("accuracy_at_least")
         if isinstance(least, Mapping):
             by_stage = {str(name): _per_cent(f"goal.accuracy_at_least.{name}", value) for name, value in least.items()}
             values["stage_accuracy_at_least"] = by_stage
@@ -114,14 +114,14 @@ class Goal:
 
     def as_dict(self) -> dict[str, Any]:
         """As a scenario has it."""
-        given: dict[str, Any] = {} if self.aim is None else {"max" if self.aim == "accuracy" else "min": self.aim}
+        aim: dict[str, Any] = {} if self.aim is None else {"max" if self.aim == "accuracy" else "min": self.aim}
         accuracy = self.accuracy_at_least or dict(self.stage_accuracy_at_least) or None
         values = {"cores_at_most": self.cores_at_most, "accuracy_at_least": accuracy, "late_at_most": self.late_at_most}
-        return given | {key: value for key, value in values.items() if value is not None}
+        return aim | {key: value for key, value in values.items() if value is not None}
 
     def _check_reachable(self, pipeline: Pipeline) -> None:
         stages = {stage.name: stage for stage in pipeline.stages}
-        checks.known("stage", self.stage_accuracy_at_least, stages, of=" of goal.accuracy_at_least")
+        checks.known("stage", self.stage_accuracy_at_least, stages, suffix=" of goal.accuracy_at_least")
         for name, least in self.stage_accuracy_at_least.items():
             best = max(stages[name].variants, key=lambda variant: variant.accuracy)
             if 100 * best.accuracy < least - ROUNDING:
@@ -173,15 +173,15 @@ def most_accurate(pipeline: Pipeline) -> float:
     return pipeline.accuracy_of([max(s.variants, key=lambda v: v.accuracy).name for s in pipeline.stages])
 
 
-def _aim(given: Mapping[str, Any]) -> str | None:
-    if "max" in given and "min" in given:
+def _aim(goal: Mapping[str, Any]) -> str | None:
+    if "max" in goal and "min" in goal:
         raise PolicyError("goal has max and min; give one of them")
-    if "max" in given:
-        return checks.choice("goal.max", given["max"], ("accuracy",))
-    if "min" in given:
-        return checks.choice("goal.min", given["min"], ("cost",))
+    if "max" in goal:
+        return checks.choice("goal.max", goal["max"], ("accuracy",))
+    if "min" in goal:
+        return checks.choice("goal.min", goal["min"], ("cost",))
     for key in ("cores_at_most", "accuracy_at_least"):
-        if key in given:
+        if key in goal:
             raise PolicyError(f"goal has {key} and no aim; give max: accuracy or min: cost beside it")
     return None
 

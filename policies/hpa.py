@@ -127,8 +127,8 @@ class Hpa(Scaler):
         self.reads = {"utilisation": ("busy_fraction",), "concurrency": ("concurrency",)}.get(metric, ())
         self.share = min(self._targets.values()) if metric == "utilisation" and self._targets else UTILISATION
 
-    def _tolerance(self, key: str, given: float | None) -> float | None:
-        return None if given is None else checks.number(key, given, at_least=0)
+    def _tolerance(self, key: str, value: float | None) -> float | None:
+        return None if value is None else checks.number(key, value, at_least=0)
 
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
         """The replicas for this step.
@@ -149,11 +149,11 @@ class Hpa(Scaler):
         if ticks == 0:
             return Scaled([stage.replicas for stage in stages], {**memory, "time_s": now_s, "measured": measured})
         ready = {stage.name: stage.ready for stage in stages}
-        was_ready, known = memory.get("ready", ready), memory.get("stages", {})
+        was_ready, earlier_histories = memory.get("ready", ready), memory.get("stages", {})
         replicas, remembered, notes = [], {}, []
         for stage in stages:
             recommended = self._recommended(observation, stage, was_ready[stage.name], measured[stage.name])
-            history = known.get(stage.name) or _begun(now_s, stage.replicas)
+            history = earlier_histories.get(stage.name) or _begun(now_s, stage.replicas)
             count, remembered[stage.name], why = self._paced(now_s, stage, recommended, history)
             replicas.append(count)
             notes += [f"{stage.name}: {why}"] if why else []
@@ -220,15 +220,15 @@ class Hpa(Scaler):
         current = stage.replicas
         up, down = self._up, self._down
         earlier = within(history["recommended"], now_s, max(up.window_s, down.window_s))
-        wanted = stabilised(current, recommended, earlier, now_s, up, down)
-        count = stage.bounded(allowed(current, wanted, history["changes"], now_s, up, down))
+        stable = stabilised(current, recommended, earlier, now_s, up, down)
+        count = stage.bounded(allowed(current, stable, history["changes"], now_s, up, down))
         why = ""
-        if wanted > recommended:
+        if stable > recommended:
             why = f"recommended {recommended}, kept at {count} for {down.window_s:g} s"
-        elif wanted < recommended:
+        elif stable < recommended:
             why = f"recommended {recommended}, kept at {count} for {up.window_s:g} s"
-        elif count != wanted:
-            why = f"recommended {wanted}, {count} at {'most' if count < wanted else 'least'} for now"
+        elif count != stable:
+            why = f"recommended {stable}, {count} at {'most' if count < stable else 'least'} for now"
         history = {
             "recommended": [*earlier, (now_s, recommended)],
             "changes": remembered(history["changes"], now_s, count - current, up, down),
@@ -274,10 +274,10 @@ def recommendation(
     turned = (ratio < 1 < all_ratio) or (all_ratio < 1 < ratio)
     if turned or tolerances.cover(all_ratio):
         return current
-    wanted = ceil(all_ratio * counted - EPSILON)
-    if (missing or unready) and ((all_ratio < 1 and wanted > current) or (all_ratio > 1 and wanted < current)):
+    replicas = ceil(all_ratio * counted - EPSILON)
+    if (missing or unready) and ((all_ratio < 1 and replicas > current) or (all_ratio > 1 and replicas < current)):
         return current
-    return wanted
+    return replicas
 
 
 def of_external(current: int, existing: int, *, load: float, target: float, tolerances: Tolerances) -> int:

@@ -134,10 +134,10 @@ def batching_s(sizes: Sequence[Size], parents: Parents | None) -> float:
 
 def _finished(own_s: Sequence[float], parents: Parents) -> list[float]:
     """When each stage has finished, that starts with the last of its parents."""
-    found: list[float] = []
+    finished_s: list[float] = []
     for spent_s, before in zip(own_s, parents, strict=True):
-        found.append(max((found[i] for i in before), default=0.0) + spent_s)
-    return found
+        finished_s.append(max((finished_s[i] for i in before), default=0.0) + spent_s)
+    return finished_s
 
 
 def latency_s(
@@ -154,7 +154,7 @@ def latency_s(
     if parents is not None:
         least_s = max(_finished([size.latency_s + size.fill_s for size in sizes], parents))
         latencies_s = _latencies_of_graph_s(sample_rps, sizes, replicas, parents)
-        return _late_beyond([each - least_s for each in latencies_s], sample_rps, least_s)
+        return _late_beyond([latency - least_s for latency in latencies_s], sample_rps, least_s)
     waits_s, arriving = [0.0] * len(sample_rps), list(sample_rps)
     for size, count in zip(sizes, replicas, strict=True):
         arriving, own_s = _served(arriving, count * size.throughput_rps)
@@ -182,7 +182,9 @@ def _latencies_of_graph_s(
     for size, count, before in zip(sizes, replicas, parents, strict=True):
         totals = [list(accumulate(served[i])) for i in before]
         slowest = [min(done) for done in zip(*totals, strict=True)]
-        arriving = [one - other for one, other in zip(slowest, [0.0, *slowest], strict=False)] or sample_rps
+        arriving = [
+            total - earlier_total for total, earlier_total in zip(slowest, [0.0, *slowest], strict=False)
+        ] or sample_rps
         passed, waits_s = _served(arriving, count * size.throughput_rps)
         served.append(passed)
         waits.append([wait_s + size.latency_s + size.fill_s for wait_s in waits_s])
@@ -288,8 +290,8 @@ class InferLine(Scaler):
         now_s = observation.time_s
         planned = memory["plan"] if "plan" in memory else self._plan(observation, stages)
         # Not what is configured: the last decision may not be in force yet, and would be undone.
-        wanted = memory.get("replicas", planned["replicas"])
-        replicas = [wanted[stage.name] for stage in stages]
+        last_replicas = memory.get("replicas", planned["replicas"])
+        replicas = [last_replicas[stage.name] for stage in stages]
         changed_s = moment(memory.get("changed_s", now_s), now_s)
         stages = self.served(observation, planned["batch"])
         rho = planned["rho"]
@@ -320,18 +322,18 @@ class InferLine(Scaler):
         choices = [self._sizes(k, stage, mean_rps * stage.factor) for k, stage in enumerate(stages)]
         is_chain = self._programme.pipeline.graph is None
         parents = None if is_chain else self._programme.table.flow.parents
-        found: InferLinePlan = plan(sample, choices, self._programme.target_s, [s.most for s in stages], parents)
-        service_s = max(1, ceil(batching_s(found.sizes, parents) - EPSILON))
+        best: InferLinePlan = plan(sample, choices, self._programme.target_s, [s.most for s in stages], parents)
+        service_s = max(1, ceil(batching_s(best.sizes, parents) - EPSILON))
         windows = [service_s]
         while windows[-1] * 2 <= LONGEST_WINDOW_S:
             windows.append(windows[-1] * 2)
         names = [stage.name for stage in stages]
         return {
-            "batch": dict(zip(names, (size.batch for size in found.sizes), strict=True)),
-            "replicas": {stage.name: stage.bounded(count) for stage, count in zip(stages, found.replicas, strict=True)},
-            "rho": dict(zip(names, found.rho, strict=True)),
+            "batch": dict(zip(names, (size.batch for size in best.sizes), strict=True)),
+            "replicas": {stage.name: stage.bounded(count) for stage, count in zip(stages, best.replicas, strict=True)},
+            "rho": dict(zip(names, best.rho, strict=True)),
             "envelope": [[window_s, peak_rps(sample, window_s)] for window_s in windows],
-            "feasible": found.feasible,
+            "feasible": best.feasible,
         }
 
     def _sizes(self, stage: int, served: Served, items_rps: float) -> list[Size]:
@@ -366,11 +368,11 @@ def peak_rps(load_rps: Sequence[float], window_s: int) -> float:
 
 def _excess(envelope: Sequence[tuple[int, float]], load_rps: Sequence[float]) -> float | None:
     """The greatest rate at which the load's envelope exceeds the planned one; None if it does nowhere."""
-    seen = [(peak_rps(load_rps, window_s), planned_rps) for window_s, planned_rps in envelope]
-    return max((rate for rate, planned_rps in seen if rate > planned_rps + EPSILON), default=None)
+    rates_rps = [(peak_rps(load_rps, window_s), planned_rps) for window_s, planned_rps in envelope]
+    return max((rate for rate, planned_rps in rates_rps if rate > planned_rps + EPSILON), default=None)
 
 
-def _sample(given: Sequence[float]) -> list[float]:
-    if not isinstance(given, (list, tuple)) or not given:
-        raise PolicyError(f"sample_rps={given!r} must be a list of counts, one per second")
-    return [checks.number("sample_rps", count, at_least=0) for count in given]
+def _sample(counts_rps: Sequence[float]) -> list[float]:
+    if not isinstance(counts_rps, (list, tuple)) or not counts_rps:
+        raise PolicyError(f"sample_rps={counts_rps!r} must be a list of counts, one per second")
+    return [checks.number("sample_rps", count, at_least=0) for count in counts_rps]

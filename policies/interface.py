@@ -230,11 +230,11 @@ def facts(kind: object) -> tuple[str, ...]:
 def _named(owner: str, attribute: str, named: object, allowed: Sequence[str]) -> tuple[str, ...]:
     if isinstance(named, str) or not isinstance(named, Iterable):
         raise PolicyError(f"{owner}.{attribute} is {named!r}; allowed: a tuple of names out of {', '.join(allowed)}")
-    wanted = tuple(named)
-    for name in wanted:
+    names = tuple(named)
+    for name in names:
         if name not in allowed:
             raise PolicyError(f"{owner}.{attribute} names {name!r}; allowed: {', '.join(allowed)}")
-    return wanted
+    return names
 
 
 Histories = Iterable[tuple[float, ...]]
@@ -245,7 +245,7 @@ def ahead_of(policy: object) -> Callable[[Histories], object] | None:
     """What makes a policy's forecasts ahead, all at once: its own `compute_ahead`, or that of the policy it guards."""
     while policy is not None:
         if callable(compute := getattr(policy, "compute_ahead", None)):
-            found: Callable[[Histories], object] = compute
-            return found
+            makes_forecasts: Callable[[Histories], object] = compute
+            return makes_forecasts
         policy = getattr(policy, "policy", None)
     return None

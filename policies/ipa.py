@@ -122,8 +122,10 @@ class OptimisingPolicy(ForecastingPolicy):
             return self.hold(observation, memory)
         load_rps = self._planned_rps(forecast_rps)
         failed, current = _failed(observation), observation.configuration
-        asked = question(self.programme.table.names, load_rps, observation.limit_cores, failed, current, **self.fixed)
-        solution = self.answers.kept(asked) or self.answers.solve(self._posed(observation, load_rps))
+        problem_key = question(
+            self.programme.table.names, load_rps, observation.limit_cores, failed, current, **self.fixed
+        )
+        solution = self.answers.kept(problem_key) or self.answers.solve(self._posed(observation, load_rps))
         return decision_from_solution(solution, memory, forecast_rps, load_rps)
 
     def problem(self, observation: Observation, forecast_rps: float) -> Problem | None:
@@ -164,9 +166,9 @@ class OptimisingPolicy(ForecastingPolicy):
             **self.fixed,
         )
 
-    def price_of_starting(self, at_hand: Configuration, wanted: Configuration) -> float:
+    def price_of_starting(self, at_hand: Configuration, planned: Configuration) -> float:
         """The cost of the replicas of new variants that start beside the present ones [objective x s]."""
-        cores = sum(each.total_cores for name, each in wanted.items() if each.variant != at_hand[name].variant)
+        cores = sum(stage.total_cores for name, stage in planned.items() if stage.variant != at_hand[name].variant)
         return self.programme.core_weight * cores * self.start_up_s
 
     def planned_load_rps(self, forecast_rps: float) -> float:

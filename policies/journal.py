@@ -40,9 +40,9 @@ def to_line(entry: Entry) -> str:
     return json.dumps(_without_nan(data), separators=(",", ":"), allow_nan=False)
 
 
-def to_plain(wanted: StageConfiguration) -> dict[str, Any]:
+def to_plain(configuration: StageConfiguration) -> dict[str, Any]:
     """A stage's configuration as JSON can hold it."""
-    return asdict(wanted)
+    return asdict(configuration)
 
 
 def from_plain(data: Mapping[str, Any]) -> StageConfiguration:
@@ -101,7 +101,7 @@ def replay_journal(pipeline: Pipeline, policy: Policy, entries: Iterable[Entry])
     Raises PolicyError if the journal is of a pipeline with other stages, or lacks a field that the policy reads.
     """
     controller = Controller(pipeline, policy, Journal())
-    wanted = reads(policy)
+    fields_read = reads(policy)
     stages = {stage.name for stage in pipeline.stages}
     for entry in entries:
         observation = entry.observation
@@ -110,7 +110,7 @@ def replay_journal(pipeline: Pipeline, policy: Policy, entries: Iterable[Entry])
                 f"the journal is of {observation.pipeline!r} with the stages {', '.join(observation.stages)}, not of "
                 f"{pipeline.name!r}"
             )
-        missing = [field for field in wanted if not _has(observation, field)]
+        missing = [field for field in fields_read if not _has(observation, field)]
         if missing:
             how = "journal: full" if set(OF_THE_FUTURE).isdisjoint(missing) else "a policy that reads it"
             raise PolicyError(
@@ -187,5 +187,5 @@ def _stage(data: dict[str, Any]) -> StageObservation:
 
 
 def _decision(data: dict[str, Any]) -> Decision:
-    configuration = {name: from_plain(wanted) for name, wanted in data["configuration"].items()}
+    configuration = {name: from_plain(stage) for name, stage in data["configuration"].items()}
     return Decision(**{**data, "configuration": configuration, "notes": tuple(data["notes"])})

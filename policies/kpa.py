@@ -99,30 +99,32 @@ class Kpa(Scaler):
             return Scaled(replicas, {s.name: _begun(observation.time_s, count) for s, count in opening})
         replicas, remembered = [], {}
         for stage in stages:
-            known = memory.get(stage.name) or _begun(observation.time_s, stage.ready)
-            count, remembered[stage.name] = self._tick(observation.time_s, known, stage)
+            memory_of_stage = memory.get(stage.name) or _begun(observation.time_s, stage.ready)
+            count, remembered[stage.name] = self._tick(observation.time_s, memory_of_stage, stage)
             replicas.append(count)
-        panics = {name: known["panic"] for name, known in remembered.items() if known["panic"]}
+        panics = {
+            name: memory_of_stage["panic"] for name, memory_of_stage in remembered.items() if memory_of_stage["panic"]
+        }
         notes = [f"{name}: panic, last exceeded at {panic['since_s']:g} s" for name, panic in panics.items()]
         return Scaled(replicas, remembered, notes=notes)
 
-    def _tick(self, now_s: float, known: Memory, stage: Served) -> tuple[int, Memory]:
-        seen = [*known["samples"], (now_s, stage.concurrency)]
-        samples = within(seen, now_s, self.stable_window_s)
+    def _tick(self, now_s: float, memory: Memory, stage: Served) -> tuple[int, Memory]:
+        recorded = [*memory["samples"], (now_s, stage.concurrency)]
+        samples = within(recorded, now_s, self.stable_window_s)
         ready = max(1, stage.ready)
         target = self.utilisation * self._targets.get(stage.name, stage.batch)
         stable, urgent = (
             ceil(mean_of(within(samples, now_s, window_s)) / target - EPSILON)
             for window_s in (self.stable_window_s, self.panic_window_s)
         )
-        panic = self._panic(now_s, known["panic"], urgent / ready >= self.panic_threshold)
-        wanted = self._limited(stable, ready)
+        panic = self._panic(now_s, memory["panic"], urgent / ready >= self.panic_threshold)
+        replicas = self._limited(stable, ready)
         if panic is not None:
-            wanted = max(wanted, self._limited(urgent, ready), panic["most"])
-            panic = {**panic, "most": wanted}
+            replicas = max(replicas, self._limited(urgent, ready), panic["most"])
+            panic = {**panic, "most": replicas}
         if not self.scale_down_delay_s:
-            return wanted, {"samples": samples, "panic": panic}
-        asked_for = [*within(known.get("asked_for", ()), now_s, self.scale_down_delay_s), (now_s, wanted)]
+            return replicas, {"samples": samples, "panic": panic}
+        asked_for = [*within(memory.get("asked_for", ()), now_s, self.scale_down_delay_s), (now_s, replicas)]
         most = max(count for _, count in asked_for)
         return most, {"samples": samples, "panic": panic, "asked_for": asked_for}
 
@@ -135,9 +137,9 @@ class Kpa(Scaler):
         since_s = moment(panic["since_s"], now_s)
         return None if now_s - since_s > self.stable_window_s else {**panic, "since_s": since_s}
 
-    def _limited(self, wanted: int, ready: int) -> int:
+    def _limited(self, replicas: int, ready: int) -> int:
         least, most = floor(ready / self.max_scale_down_rate), ceil(self.max_scale_up_rate * ready)
-        return min(max(wanted, least), most)
+        return min(max(replicas, least), most)
 
 
 def _begun(now_s: float, ready: int) -> dict[str, Any]:

@@ -31,17 +31,17 @@ def level_and_memory(
     """The quantile to plan for, and the memory with what has ended since the last step. `graph`: that of the stages;
     None for a chain."""
     now_s = observation.time_s
-    known: list[list[float]] = [list(each) for each in memory.get(KEY, ()) if 0 <= now_s - each[0] < HOUR_S]
+    minutes: list[list[float]] = [list(minute) for minute in memory.get(KEY, ()) if 0 <= now_s - minute[0] < HOUR_S]
     ended, late = ended_and_late(sla_s, observation, graph)
     minute_s = now_s - now_s % BIN_S
-    if known and known[-1][0] == minute_s:
-        known[-1] = [minute_s, known[-1][1] + ended, known[-1][2] + late]
+    if minutes and minutes[-1][0] == minute_s:
+        minutes[-1] = [minute_s, minutes[-1][1] + ended, minutes[-1][2] + late]
     elif ended:
-        known.append([minute_s, ended, late])
-    all_ended, all_late = sum(each[1] for each in known), sum(each[2] for each in known)
-    left = late_at_most - (all_late / all_ended if all_ended else 0.0)
-    after: dict[str, Any] = {**memory, KEY: known}
-    return 1.0 - max(left, 0.0), after
+        minutes.append([minute_s, ended, late])
+    all_ended, all_late = sum(minute[1] for minute in minutes), sum(minute[2] for minute in minutes)
+    late_share_left = late_at_most - (all_late / all_ended if all_ended else 0.0)
+    after: dict[str, Any] = {**memory, KEY: minutes}
+    return 1.0 - max(late_share_left, 0.0), after
 
 
 def ended_and_late(sla_s: float, observation: Observation, graph: Graph | None) -> tuple[float, float]:
@@ -72,7 +72,7 @@ def late_share(sla_s: float, latency: LatencyQuantiles | None) -> float:
     points = ((latency.p99_s, 0.01), (latency.p95_s, 0.05), (latency.p50_s, 0.5))
     if sla_s >= latency.p99_s:
         return 0.0
-    for (slower_s, fewer), (faster_s, more) in pairwise(points):
+    for (slower_s, slower_share), (faster_s, share) in pairwise(points):
         if sla_s >= faster_s:
-            return more + (fewer - more) * (sla_s - faster_s) / (slower_s - faster_s)
+            return share + (slower_share - share) * (sla_s - faster_s) / (slower_s - faster_s)
     return 1.0

@@ -101,9 +101,9 @@ def _signature(kind: Any) -> list[inspect.Parameter]:
 
 
 def _inherited(name: str, classes: list[Any]) -> inspect.Parameter:
-    for each in classes[1:]:
-        for parameter in _signature(each):
-            if parameter.name == name and each is Programme and name in PIPELINE_PARAMETERS:
+    for ancestor in classes[1:]:
+        for parameter in _signature(ancestor):
+            if parameter.name == name and ancestor is Programme and name in PIPELINE_PARAMETERS:
                 return parameter.replace(default=_OfPipeline())
             if parameter.name == name:
                 return parameter
@@ -124,11 +124,11 @@ def _default(parameter: inspect.Parameter) -> str | None:
 
 def _meaning(name: str, classes: list[Any]) -> str:
     """The first docstring's words for a name; empty where none has any."""
-    for each in classes:
-        text = " ".join((inspect.getdoc(each) or "").split())
-        found = re.search(rf"`{name}`: (.+?)(?=\. |\.$|; `\w+`:|$)", text)
-        if found:
-            return found[1]
+    for ancestor in classes:
+        text = " ".join((inspect.getdoc(ancestor) or "").split())
+        match = re.search(rf"`{name}`: (.+?)(?=\. |\.$|; `\w+`:|$)", text)
+        if match:
+            return match[1]
     return ""
 
 
@@ -191,8 +191,8 @@ def ranges_of(spec: str) -> dict[str, str]:
     own = getattr(factory_of(spec), "ranges", {})
     if not isinstance(own, Mapping):
         raise PolicyError(f"policy {spec!r}: ranges is {own!r}; allowed: a mapping of parameters to ranges")
-    known = {name: text for name, text in RANGES.items() if takes(spec, name)}
-    return {**known, **{str(name): str(text) for name, text in own.items()}}
+    common = {name: text for name, text in RANGES.items() if takes(spec, name)}
+    return {**common, **{str(name): str(text) for name, text in own.items()}}
 
 
 def parse_range(text: str, name: str = "") -> Range | Choices:

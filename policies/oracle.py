@@ -135,12 +135,12 @@ class Oracle(OptimisingPolicy):
         now = {**memory, "time_s": observation.time_s, "present": present, "lost": 0.0}
         best = self.answers.solve(problem)
         if "time_s" in memory:
-            kept = self.answers.solve(problem.with_variants(observation.configuration))
-            gain = max(best.objective["total"] - kept.objective["total"], 0.0)
+            unchanged = self.answers.solve(problem.with_variants(observation.configuration))
+            gain = max(best.objective["total"] - unchanged.objective["total"], 0.0)
             lost = memory["lost"] + gain * interval_s
             price = self.price_of_change * self.price_of_starting(observation.configuration, best.configuration)
-            if kept.feasible and lost < price:
-                best, now["lost"] = kept, lost
+            if unchanged.feasible and lost < price:
+                best, now["lost"] = unchanged, lost
         return decision_from_solution(best, now, load_rps, problem.load_rps)
 
     def _waiting(self, observation: Observation, present: Mapping[str, int]) -> int:

@@ -39,11 +39,11 @@ def find(kind: str, name: str, built_in: Mapping[str, Factory], group: str) -> F
     points = installed(group)
     checks.known(kind, [name], sorted({*built_in, *points}))
     try:
-        found = points[name].load()
+        plugin = points[name].load()
     except (Exception, SystemExit) as error:
         where = points[name].value
         raise PolicyError(f"{kind} {name!r} ({where}) cannot be loaded: {error}") from error
-    return _callable(found, f"{kind} {name!r}")
+    return _callable(plugin, f"{kind} {name!r}")
 
 
 def installed(group: str) -> dict[str, EntryPoint]:
@@ -71,63 +71,63 @@ def from_file(spec: str, *methods: str) -> Factory:
     if name not in vars(module):
         listed = ", ".join(own) or "none"
         raise PolicyError(f"{path}: no class {name!r}{checks.nearest(name, own)}; classes there: {listed}")
-    found = vars(module)[name]
-    where = f"{path}:{_line_of(found)}: {name}"
-    if not any(callable(getattr(found, method, None)) for method in methods):
+    plugin = vars(module)[name]
+    where = f"{path}:{_line_of(plugin)}: {name}"
+    if not any(callable(getattr(plugin, method, None)) for method in methods):
         raise PolicyError(f"{where} has no method {' or '.join(map(repr, methods))}")
     for method in methods:
-        _check_arguments(found, method, f"{where}.{method}")
-    return _callable(found, where)
+        _check_arguments(plugin, method, f"{where}.{method}")
+    return _callable(plugin, where)
 
 
-def _check_arguments(found: Any, method: str, where: str) -> None:
+def _check_arguments(plugin: Any, method: str, where: str) -> None:
     """Raise PolicyError for a method of a class that cannot be called with what it will be given."""
-    if not inspect.isclass(found) or not callable(defined := getattr(found, method, None)):
+    if not inspect.isclass(plugin) or not callable(defined := getattr(plugin, method, None)):
         return
-    is_bound = isinstance(inspect.getattr_static(found, method), staticmethod | classmethod)
-    given = () if is_bound else ("self",)
+    is_bound = isinstance(inspect.getattr_static(plugin, method), staticmethod | classmethod)
+    own_argument = () if is_bound else ("self",)
     try:
-        inspect.signature(defined).bind(*given, *GIVEN[method])
+        inspect.signature(defined).bind(*own_argument, *GIVEN[method])
     except TypeError:
-        raise PolicyError(f"{where} should take ({', '.join((*given, *GIVEN[method]))})") from None
+        raise PolicyError(f"{where} should take ({', '.join((*own_argument, *GIVEN[method]))})") from None
     except ValueError:
         pass  # written in C, without a signature
 
 
-def call(what: str, factory: Factory, *given: Any, parameters: Mapping[str, Any]) -> Any:
+def call(subject: str, factory: Factory, *positional: Any, parameters: Mapping[str, Any]) -> Any:
     """`factory(*given, **parameters)`; PolicyError for an unknown or a missing parameter.
 
     A class that takes `**anything` may list the allowed names in `further_parameters`; otherwise it checks them itself.
     One that says nothing of its own also takes what its parent takes, to which it passes them on.
     """
-    named, required, open_ended = _parameters(factory, len(given))
+    named, required, open_ended = _parameters(factory, len(positional))
     further = getattr(factory, "further_parameters", ())
     if not open_ended or further:
-        checks.known("parameter", parameters, (*named, *further), of=f" of {what}")
-    _check_takes(what, factory, given)
+        checks.known("parameter", parameters, (*named, *further), suffix=f" of {subject}")
+    _check_takes(subject, factory, positional)
     missing = [name for name in required if name not in parameters]
     if missing:
-        raise PolicyError(f"{what} needs the parameter {', '.join(missing)}")
+        raise PolicyError(f"{subject} needs the parameter {', '.join(missing)}")
     try:
-        return factory(*given, **parameters)
+        return factory(*positional, **parameters)
     except (PolicyError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise PolicyError(f"{origin(error)}{what}: {said(error)}") from error
+        raise PolicyError(f"{origin(error)}{subject}: {said(error)}") from error
 
 
-def _check_takes(what: str, factory: Factory, given: Sequence[Any]) -> None:
+def _check_takes(subject: str, factory: Factory, positional: Sequence[Any]) -> None:
     """Raise PolicyError for a class that cannot be created with what every one of its kind is given."""
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError):
         return  # written in C, without a signature
     try:
-        signature.bind_partial(*given)
+        signature.bind_partial(*positional)
     except TypeError:
-        names = ", ".join(type(each).__name__.lower() for each in given)
+        names = ", ".join(type(argument).__name__.lower() for argument in positional)
         where = place_of(factory) if isinstance(factory, type) else ""
-        raise PolicyError(f"{where}{what}: __init__ should take (self, {names})") from None
+        raise PolicyError(f"{where}{subject}: __init__ should take (self, {names})") from None
 
 
 def names(factory: Factory, parameter: str) -> bool:
@@ -151,10 +151,10 @@ def _parameters(factory: Factory, skipped: int) -> tuple[list[str], list[str], b
         every = list(inspect.signature(factory).parameters.values())
     except (TypeError, ValueError):
         return [], [], True
-    open_ended = any(each.kind is each.VAR_KEYWORD for each in every)
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in every)
     usable = [e for e in every if e.kind in (e.POSITIONAL_OR_KEYWORD, e.KEYWORD_ONLY)][skipped:]
-    required = [each.name for each in usable if each.default is each.empty]
-    named = [each.name for each in usable]
+    required = [parameter.name for parameter in usable if parameter.default is parameter.empty]
+    named = [parameter.name for parameter in usable]
     if open_ended and isinstance(factory, type) and "further_parameters" not in vars(factory):
         parent = next(base for base in factory.__mro__[1:] if "__init__" in vars(base))
         named += [] if parent is object else _parameters(parent, skipped)[0]
@@ -245,8 +245,8 @@ def _line_of(thing: Any) -> int:
         return 1
 
 
-def _callable(found: Any, where: str) -> Factory:
-    if not callable(found):
-        raise PolicyError(f"{where} is not a class but a {type(found).__name__}")
-    factory: Factory = found
+def _callable(plugin: Any, where: str) -> Factory:
+    if not callable(plugin):
+        raise PolicyError(f"{where} is not a class but a {type(plugin).__name__}")
+    factory: Factory = plugin
     return factory

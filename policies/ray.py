@@ -92,14 +92,16 @@ class Ray(Scaler):
             return Scaled([self._opening(stage, load_rps) for stage in stages], {})
         replicas, remembered, notes = [], {}, []
         for stage in stages:
-            known = memory.get(stage.name) or {"samples": [], "replicas": stage.replicas, "wait": None}
-            seen = [*known["samples"], (observation.time_s, stage.concurrency)]
-            samples = within(seen, observation.time_s, self.look_back_period_s)
-            wanted = stage.bounded(self._wanted(mean_of(samples) / self._targets[stage.name], stage.ready))
-            count, wait = self._delayed(observation.time_s, known["replicas"], wanted, known["wait"])
+            memory_of_stage = memory.get(stage.name) or {"samples": [], "replicas": stage.replicas, "wait": None}
+            recorded = [*memory_of_stage["samples"], (observation.time_s, stage.concurrency)]
+            samples = within(recorded, observation.time_s, self.look_back_period_s)
+            replicas_wanted = stage.bounded(self._wanted(mean_of(samples) / self._targets[stage.name], stage.ready))
+            count, wait = self._delayed(
+                observation.time_s, memory_of_stage["replicas"], replicas_wanted, memory_of_stage["wait"]
+            )
             replicas.append(count)
             remembered[stage.name] = {"samples": samples, "replicas": count, "wait": wait}
-            notes += [f"{stage.name}: wants {wanted}, keeps {count} for now"] if wait else []
+            notes += [f"{stage.name}: wants {replicas_wanted}, keeps {count} for now"] if wait else []
         return Scaled(replicas, remembered, notes=notes)
 
     def _opening(self, stage: Served, load_rps: float) -> int:
@@ -110,21 +112,21 @@ class Ray(Scaler):
         """The replicas to have where the requests need so many; with none running, all of them at once."""
         missing = needed - running
         factor = self.upscaling_factor if missing > 0 else self.downscaling_factor
-        wanted = ceil(running + factor * missing - EPSILON) if running else ceil(needed - EPSILON)
-        stuck = wanted == running > ceil(needed - EPSILON)
-        return wanted - 1 if stuck else wanted
+        replicas = ceil(running + factor * missing - EPSILON) if running else ceil(needed - EPSILON)
+        stuck = replicas == running > ceil(needed - EPSILON)
+        return replicas - 1 if stuck else replicas
 
     def _delayed(
-        self, now_s: float, current: int, wanted: int, wait: dict[str, Any] | None
+        self, now_s: float, current: int, replicas: int, wait: dict[str, Any] | None
     ) -> tuple[int, dict[str, Any] | None]:
         """The replicas to set, and the wait for a change from then on; None: there is none."""
-        if wanted == current:
+        if replicas == current:
             return current, None
-        is_up = wanted > current
+        is_up = replicas > current
         if wait is None or wait["up"] != is_up:
             wait = {"up": is_up, "since_s": now_s}
         since_s = moment(wait["since_s"], now_s)
         delay_s = self.upscale_delay_s if is_up else self.downscale_delay_s
         if now_s - since_s >= delay_s - EPSILON:
-            return wanted, None
+            return replicas, None
         return current, {"up": is_up, "since_s": since_s}

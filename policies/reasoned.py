@@ -52,35 +52,35 @@ class Reasoned:
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The policy's decision with its reasons; without any where it was held."""
         decision = self.policy.decide(observation, memory)
-        found = explain_decision(self.policy, observation, decision, prices=True)
-        return decision if found is None else replace(decision, why=why(found))
+        explanation = explain_decision(self.policy, observation, decision, prices=True)
+        return decision if explanation is None else replace(decision, why=why(explanation))
 
 
-def why(found: Explanation) -> dict[str, Any]:
+def why(explanation: Explanation) -> dict[str, Any]:
     """What a journal says of an explanation, JSON-able: the part that `Decision` does not say anyway.
 
     A configuration of None is the one decided on.
     """
-    second = found.runner_up
+    second = explanation.runner_up
     return {
-        "latency_s": found.latency_s,
-        "slack_s": found.slack_s,
-        "gains": dict(found.gains),
+        "latency_s": explanation.latency_s,
+        "slack_s": explanation.slack_s,
+        "gains": dict(explanation.gains),
         "runner_up": None
         if second is None
-        else {"difference": second.difference, "configuration": _other(found, second.configuration)},
-        "one_more_core": _price(found, found.one_more_core),
-        "ten_ms_of_sla": _price(found, found.ten_ms_of_sla),
+        else {"difference": second.difference, "configuration": _other(explanation, second.configuration)},
+        "one_more_core": _price(explanation, explanation.one_more_core),
+        "ten_ms_of_sla": _price(explanation, explanation.ten_ms_of_sla),
     }
 
 
-def _price(found: Explanation, price: Price | None) -> dict[str, Any] | None:
+def _price(explanation: Explanation, price: Price | None) -> dict[str, Any] | None:
     if price is None:
         return None
-    return {**asdict(price), "configuration": _other(found, price.configuration)}
+    return {**asdict(price), "configuration": _other(explanation, price.configuration)}
 
 
-def _other(found: Explanation, configuration: Configuration) -> dict[str, Any] | None:
-    if configuration == found.configuration:
+def _other(explanation: Explanation, configuration: Configuration) -> dict[str, Any] | None:
+    if configuration == explanation.configuration:
         return None
-    return {stage: asdict(wanted) for stage, wanted in configuration.items()}
+    return {stage: asdict(stage_configuration) for stage, stage_configuration in configuration.items()}

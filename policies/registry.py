@@ -25,8 +25,8 @@ class _Places(Mapping[str, type[Any]]):
 
     def __getitem__(self, name: str) -> type[Any]:
         module, _, kind = self.places[name].partition(":")
-        found: type[Any] = getattr(import_module(f"ipa.policies.{module}"), kind)
-        return found
+        policy_class: type[Any] = getattr(import_module(f"ipa.policies.{module}"), kind)
+        return policy_class
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)
@@ -37,7 +37,7 @@ class _Places(Mapping[str, type[Any]]):
     def name_of(self, kind: type) -> str | None:
         """The name of a class, None if it is none of these; imports nothing."""
         place = f"{kind.__module__.removeprefix('ipa.policies.')}:{kind.__qualname__}"
-        return next((name for name, known in self.places.items() if known == place), None)
+        return next((name for name, place_of_name in self.places.items() if place_of_name == place), None)
 
 
 POLICIES = _Places(
@@ -78,18 +78,20 @@ def create(
     """
     _check_spec(spec)
     whole, (spec, own) = spec, split_spec(spec)
-    given = _joined(whole, own, {key: in_own_unit(value, key) for key, value in (parameters or {}).items()})
+    own_parameters = _joined(whole, own, {key: in_own_unit(value, key) for key, value in (parameters or {}).items()})
     name, colon, argument = (spec, "", "") if plugins.is_file(spec) else spec.partition(":")
     factory = _factory(name)
     if colon:
-        given = _with_argument(name, argument, factory, pipeline, given)
-    told = {fact: (world or {})[fact] for fact in facts(factory) if fact in (world or {}) and fact not in given}
-    named = {fact: value for fact, value in told.items() if plugins.names(factory, fact)}
-    policy = plugins.call(f"policy {name!r}", factory, pipeline, parameters={**named, **given})
+        own_parameters = _with_argument(name, argument, factory, pipeline, own_parameters)
+    facts_of_run = {
+        fact: (world or {})[fact] for fact in facts(factory) if fact in (world or {}) and fact not in own_parameters
+    }
+    named = {fact: value for fact, value in facts_of_run.items() if plugins.names(factory, fact)}
+    policy = plugins.call(f"policy {name!r}", factory, pipeline, parameters={**named, **own_parameters})
     if not isinstance(policy, Policy):
         raise PolicyError(f"policy {name!r}: {type(policy).__name__} has no decide()")
-    for fact in told.keys() - named.keys():
-        setattr(policy, fact, told[fact])
+    for fact in facts_of_run.keys() - named.keys():
+        setattr(policy, fact, facts_of_run[fact])
     reads(policy)
     return policy
 
@@ -143,30 +145,30 @@ _PARAMETER = re.compile(r"""\s+[A-Za-z_][\w.]*=(?:"(?:[^"\\]|\\.)*"|'[^']*'|(?!\
 
 
 def _with_argument(
-    name: str, argument: str, factory: Any, pipeline: Pipeline, given: Mapping[str, Any]
+    name: str, argument: str, factory: Any, pipeline: Pipeline, parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
     parse = getattr(factory, "from_argument", None)
     if parse is None or not argument:
-        wanted = "takes no argument" if parse is None else "lacks its argument after ':'"
-        raise PolicyError(f"policy {name!r} {wanted}; given: {name}:{argument}")
-    return _joined(f"{name}:{argument}", parse(argument, pipeline), given)
+        problem = "takes no argument" if parse is None else "lacks its argument after ':'"
+        raise PolicyError(f"policy {name!r} {problem}; given: {name}:{argument}")
+    return _joined(f"{name}:{argument}", parse(argument, pipeline), parameters)
 
 
 def split_spec(spec: str) -> tuple[str, dict[str, Any]]:
     """A spec without the parameters behind it, and these. PolicyError: a value that is no YAML, a name given twice."""
-    found: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for text in _PARAMETER.findall(spec):
         key, _, value = text.strip().partition("=")
         if "." in key:
             whole, _, inner = key.partition(".")
             raise PolicyError(f"policy {spec!r}: {key}: give the whole of {whole}, as in {whole}={{{inner}: {value}}}")
-        if key in found:
+        if key in parameters:
             raise PolicyError(f"policy {spec!r}: gives {key} twice")
         try:
-            found[key] = in_own_unit(profiles.value_in_text(value, PolicyError), key)
+            parameters[key] = in_own_unit(profiles.value_in_text(value, PolicyError), key)
         except PolicyError as error:
             raise PolicyError(f"policy {spec!r}: {text.strip()}: {str(error).partition(': ')[2]}") from None
-    return _PARAMETER.sub("", spec).strip(), found
+    return _PARAMETER.sub("", spec).strip(), parameters
 
 
 def take_from_spec(spec: str, parameter: str) -> tuple[str, Any]:
@@ -176,7 +178,7 @@ def take_from_spec(spec: str, parameter: str) -> tuple[str, Any]:
     """
     if not any(_is_of(parameter, text) for text in _PARAMETER.findall(spec)):
         return spec, None
-    rest = _PARAMETER.sub(lambda found: "" if _is_of(parameter, found[0]) else found[0], spec)
+    rest = _PARAMETER.sub(lambda match: "" if _is_of(parameter, match[0]) else match[0], spec)
     return rest.strip(), split_spec(spec)[1][parameter]
 
 
@@ -184,12 +186,12 @@ def _is_of(parameter: str, text: str) -> bool:
     return text.strip().partition("=")[0] == parameter
 
 
-def _joined(spec: str, own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _joined(spec: str, in_spec: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters in a spec and those given beside it."""
-    twice = [key for key in own if key in given]
+    twice = [key for key in in_spec if key in parameters]
     if twice:
         raise PolicyError(f"{spec} gives {twice[0]}, and so do the parameters")
-    return {**own, **given}
+    return {**in_spec, **parameters}
 
 
 def _plain(value: Any) -> Any:
@@ -197,10 +199,10 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
-        items = {str(key): _plain(each) for key, each in value.items()}
-        return {key: each for key, each in items.items() if each is not _OPAQUE}
+        items = {str(key): _plain(item) for key, item in value.items()}
+        return {key: item for key, item in items.items() if item is not _OPAQUE}
     if isinstance(value, (list, tuple)):
-        return [each for each in map(_plain, value) if each is not _OPAQUE]
+        return [item for item in map(_plain, value) if item is not _OPAQUE]
     if any(hasattr(value, method) for method in ("decide", "forecast", "predict")):
         return describe(value)
     return _OPAQUE

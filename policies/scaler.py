@@ -142,7 +142,7 @@ class Scaler(ABC):
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able: those of the class, in the order of its signature, then those shared."""
         kinds = inspect.signature(type(self)).parameters.values()
-        names = [each.name for each in kinds if each.kind is each.KEYWORD_ONLY]
+        names = [parameter.name for parameter in kinds if parameter.kind is parameter.KEYWORD_ONLY]
         outlook: Outlook | None = getattr(self, "outlook", None)
         forecast = {} if outlook is None else outlook.parameters
         return {
@@ -169,9 +169,10 @@ class Scaler(ABC):
 
     def served(self, observation: Observation, batches: Mapping[str, int] | None = None) -> list[Served]:
         """The stages as they are now, with the policy's batches unless others are given."""
-        seen, stages = observation.stages, self._pipeline.stages
+        observed, stages = observation.stages, self._pipeline.stages
         serving = {
-            stage.name: standing(stage, self.variants[stage.name], seen[stage.name].failed_variants) for stage in stages
+            stage.name: standing(stage, self.variants[stage.name], observed[stage.name].failed_variants)
+            for stage in stages
         }
         factors = factors_of(self._pipeline, serving)
         served = []
@@ -180,7 +181,7 @@ class Scaler(ABC):
             batch = min((batches or self.batch)[stage.name], variant.max_batch())
             load_rps = self._throughput_rps(variant, batch) / factor if factor else inf
             least, most = self._least[stage.name], self._most[stage.name]
-            served.append(Served(stage.name, variant, batch, load_rps, seen[stage.name], least, most, factor))
+            served.append(Served(stage.name, variant, batch, load_rps, observed[stage.name], least, most, factor))
         return served
 
     def sized(self, stages: Sequence[Served], load_rps: float) -> list[int]:
@@ -235,15 +236,15 @@ class Scaler(ABC):
     def _throughput_rps(self, variant: Variant, batch: int) -> float:
         return variant.throughput_rps(batch) * self._programme.throughput_share
 
-    def _batches(self, given: str | int | Mapping[str, int]) -> dict[str, int]:
+    def _batches(self, batch: str | int | Mapping[str, int]) -> dict[str, int]:
         """Stage -> batch, checked."""
         stages = self._pipeline.stages
-        if isinstance(given, str):
-            checks.choice("batch", given, [LARGEST])
+        if isinstance(batch, str):
+            checks.choice("batch", batch, [LARGEST])
             return {stage.name: self._largest(stage) for stage in stages}
-        if not isinstance(given, Mapping):
-            given = dict.fromkeys((stage.name for stage in stages), given)
-        sizes = checks.mapping("batch", given, [stage.name for stage in stages])
+        if not isinstance(batch, Mapping):
+            batch = dict.fromkeys((stage.name for stage in stages), batch)
+        sizes = checks.mapping("batch", batch, [stage.name for stage in stages])
         for stage in stages:
             largest = stage.variant(self.variants[stage.name]).max_batch()
             if checks.integer(f"batch.{stage.name}", sizes[stage.name]) > largest:
@@ -253,24 +254,28 @@ class Scaler(ABC):
                 )
         return sizes
 
-    def by_stage(self, key: str, given: float | Mapping[str, float] | None, **bounds: float | None) -> dict[str, float]:
+    def by_stage(
+        self, key: str, parameter: float | Mapping[str, float] | None, **bounds: float | None
+    ) -> dict[str, float]:
         """Stage -> number, of a parameter that is a number for all stages or stage -> number; empty for None.
 
         PolicyError: a missing or unknown stage, or a number out of bounds (see `checks.number`).
         """
-        if given is None:
+        if parameter is None:
             return {}
         names = [stage.name for stage in self._pipeline.stages]
-        if not isinstance(given, Mapping):
-            return dict.fromkeys(names, checks.number(key, given, **bounds))
-        numbers = checks.mapping(key, given, names)
+        if not isinstance(parameter, Mapping):
+            return dict.fromkeys(names, checks.number(key, parameter, **bounds))
+        numbers = checks.mapping(key, parameter, names)
         return {name: checks.number(f"{key}.{name}", value, **bounds) for name, value in numbers.items()}
 
-    def _counts(self, key: str, given: int | Mapping[str, int]) -> dict[str, int]:
+    def _counts(self, key: str, replicas: int | Mapping[str, int]) -> dict[str, int]:
         """Stage -> a number of replicas, checked."""
         names = [stage.name for stage in self._pipeline.stages]
-        counts = checks.mapping(key, given, names) if isinstance(given, Mapping) else dict.fromkeys(names, given)
-        by_stage = isinstance(given, Mapping)
+        counts = (
+            checks.mapping(key, replicas, names) if isinstance(replicas, Mapping) else dict.fromkeys(names, replicas)
+        )
+        by_stage = isinstance(replicas, Mapping)
         return {name: checks.integer(f"{key}.{name}" if by_stage else key, count) for name, count in counts.items()}
 
     def _largest(self, stage: Stage) -> int:

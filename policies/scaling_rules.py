@@ -77,30 +77,30 @@ Changes = Sequence[tuple[float, int]]
 """What changed: the time [s], and the replicas added; below 0 for those that were removed."""
 
 
-def parse_rules(key: str, given: object, default: tuple[ScalingRule, ...]) -> tuple[ScalingRule, ...]:
+def parse_rules(key: str, rules: object, default: tuple[ScalingRule, ...]) -> tuple[ScalingRule, ...]:
     """The rules that a parameter gives, as mappings of `period_s` and `pods` or `percent`; None: the default.
 
     PolicyError: a key or value that cannot be.
     """
-    if given is None:
+    if rules is None:
         return default
-    if not isinstance(given, Sequence) or isinstance(given, str) or not given:
-        raise PolicyError(f"{key}={given!r} must be a list of rules such as {{pods: 4, period_s: 15}}")
-    return tuple(_parse_rule(f"{key}[{place}]", rule) for place, rule in enumerate(given))
+    if not isinstance(rules, Sequence) or isinstance(rules, str) or not rules:
+        raise PolicyError(f"{key}={rules!r} must be a list of rules such as {{pods: 4, period_s: 15}}")
+    return tuple(_parse_rule(f"{key}[{place}]", rule) for place, rule in enumerate(rules))
 
 
-def _parse_rule(key: str, given: object) -> ScalingRule:
-    if isinstance(given, ScalingRule):
-        return given
-    if not isinstance(given, Mapping):
-        raise PolicyError(f"{key}={given!r} must be a mapping such as {{pods: 4, period_s: 15}}")
-    checks.known("key", map(str, given), ("pods", "percent", "period_s"), of=f" of {key}")
-    if ("pods" in given) == ("percent" in given):
-        raise PolicyError(f"{key}={dict(given)!r} must have either pods or percent")
-    period_s = checks.number(f"{key}.period_s", given.get("period_s", 15.0), above=0, at_most=LONGEST_PERIOD_S)
-    if "pods" in given:
-        return ScalingRule(period_s, pods=checks.integer(f"{key}.pods", given["pods"]))
-    return ScalingRule(period_s, percent=checks.number(f"{key}.percent", given["percent"], above=0))
+def _parse_rule(key: str, rule: object) -> ScalingRule:
+    if isinstance(rule, ScalingRule):
+        return rule
+    if not isinstance(rule, Mapping):
+        raise PolicyError(f"{key}={rule!r} must be a mapping such as {{pods: 4, period_s: 15}}")
+    checks.known("key", map(str, rule), ("pods", "percent", "period_s"), suffix=f" of {key}")
+    if ("pods" in rule) == ("percent" in rule):
+        raise PolicyError(f"{key}={dict(rule)!r} must have either pods or percent")
+    period_s = checks.number(f"{key}.period_s", rule.get("period_s", 15.0), above=0, at_most=LONGEST_PERIOD_S)
+    if "pods" in rule:
+        return ScalingRule(period_s, pods=checks.integer(f"{key}.pods", rule["pods"]))
+    return ScalingRule(period_s, percent=checks.number(f"{key}.percent", rule["percent"], above=0))
 
 
 def stabilised(
@@ -113,20 +113,20 @@ def stabilised(
     return min(max(current, lowest), highest)
 
 
-def allowed(current: int, wanted: int, changes: Changes, now_s: float, up: Pace, down: Pace) -> int:
+def allowed(current: int, replicas: int, changes: Changes, now_s: float, up: Pace, down: Pace) -> int:
     """The replicas that the rules allow on the way to those wanted."""
-    if wanted == current:
+    if replicas == current:
         return current
-    pace = up if wanted > current else down
+    pace = up if replicas > current else down
     if pace.select == "disabled":
         return current
     begun = [current - sum(count for _, count in within(changes, now_s, rule.period_s)) for rule in pace.rules]
     most_change = pace.select == "max"
-    if wanted > current:
+    if replicas > current:
         highest = [rule.highest(count) for rule, count in zip(pace.rules, begun, strict=True)]
-        return min(wanted, max(current, max(highest) if most_change else min(highest)))
+        return min(replicas, max(current, max(highest) if most_change else min(highest)))
     lowest = [rule.lowest(count) for rule, count in zip(pace.rules, begun, strict=True)]
-    return max(wanted, min(current, min(lowest) if most_change else max(lowest)))
+    return max(replicas, min(current, min(lowest) if most_change else max(lowest)))
 
 
 def remembered(changes: Changes, now_s: float, change: int, up: Pace, down: Pace) -> list[tuple[float, Any]]:

@@ -60,21 +60,21 @@ class Static:
             counts = checks.mapping("replicas", replicas, stages)
             configuration = {s.name: {"variant": lightest(s), "replicas": counts[s.name]} for s in pipeline.stages}
         if configuration is not None:
-            given = checks.mapping("configuration", configuration, stages)
-            self.configuration = self._configured(given)
+            by_stage = checks.mapping("configuration", configuration, stages)
+            self.configuration = self._configured(by_stage)
             if pipeline.graph is not None:
-                factors = factors_of(pipeline, {name: each.variant for name, each in self.configuration.items()})
+                factors = factors_of(pipeline, {name: stage.variant for name, stage in self.configuration.items()})
                 self._items_rps = {name: self._planned_rps * factor for name, factor in factors.items()}
-                self.configuration = self._configured(given)
+                self.configuration = self._configured(by_stage)
 
     @property
     def reads(self) -> tuple[str, ...]:
         """The load's busiest minute, where the plan is for that."""
         return () if self.configuration or self.planned_load_rps is not None else ("peak_rps",)
 
-    def _configured(self, given: Mapping[str, Any]) -> dict[str, StageConfiguration]:
+    def _configured(self, by_stage: Mapping[str, Any]) -> dict[str, StageConfiguration]:
         stages = enumerate(self._pipeline.stages)
-        return {stage.name: self._stage_configuration(k, stage, given[stage.name]) for k, stage in stages}
+        return {stage.name: self._stage_configuration(k, stage, by_stage[stage.name]) for k, stage in stages}
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -136,52 +136,52 @@ class Static:
             why = f"the best plan for the load's busiest minute, {observation.peak_rps:.4g} rps, known beforehand"
         failed = {name: stage.failed_variants for name, stage in observation.stages.items()}
         problem = Problem(self._programme, load_rps, limit_cores=observation.limit_cores, failed=failed)
-        found = decision_from_solution(self._answers.solve(problem), memory, load_rps, load_rps)
-        return replace(found, notes=(*found.notes, why)) if why else found
+        decision = decision_from_solution(self._answers.solve(problem), memory, load_rps, load_rps)
+        return replace(decision, notes=(*decision.notes, why)) if why else decision
 
     def _working(self, observation: Observation) -> tuple[dict[str, StageConfiguration], tuple[str, ...]]:
         configuration, notes = dict(self.configuration), []
         for stage in self._pipeline.stages:
             failed = observation.stages[stage.name].failed_variants
             chosen = configuration[stage.name]
-            other = stage.variant(standing(stage, chosen.variant, failed))
-            if other.name == chosen.variant:
+            standing_variant = stage.variant(standing(stage, chosen.variant, failed))
+            if standing_variant.name == chosen.variant:
                 continue
             notes.append(f"{stage.name}: {chosen.variant} has failed to start")
             configuration[stage.name] = replace(
                 chosen,
-                variant=other.name,
-                batch=min(chosen.batch, other.max_batch()),
-                cores=other.base_cores,
+                variant=standing_variant.name,
+                batch=min(chosen.batch, standing_variant.max_batch()),
+                cores=standing_variant.base_cores,
             )
         return configuration, tuple(notes)
 
     def _stage_configuration(
-        self, k: int, stage: Stage, given: StageConfiguration | Mapping[str, Any]
+        self, k: int, stage: Stage, configuration: StageConfiguration | Mapping[str, Any]
     ) -> StageConfiguration:
         key = f"configuration.{stage.name}"
-        if isinstance(given, StageConfiguration):
-            given = {name: getattr(given, name) for name in KEYS}
-        if not isinstance(given, Mapping):
-            raise PolicyError(f"{key}={given!r} must have {', '.join(KEYS)}")
-        checks.known("key", given, KEYS, of=f" in {key}")
-        if "variant" not in given:
+        if isinstance(configuration, StageConfiguration):
+            configuration = {name: getattr(configuration, name) for name in KEYS}
+        if not isinstance(configuration, Mapping):
+            raise PolicyError(f"{key}={configuration!r} must have {', '.join(KEYS)}")
+        checks.known("key", configuration, KEYS, suffix=f" in {key}")
+        if "variant" not in configuration:
             raise PolicyError(f"{key} lacks variant")
-        refuse_excluded(self._pipeline, stage.name, given["variant"])
+        refuse_excluded(self._pipeline, stage.name, configuration["variant"])
         names = [variant.name for variant in stage.variants]
-        variant = stage.variant(checks.choice(f"{key}.variant", given["variant"], names))
-        batch = checks.integer(f"{key}.batch", given.get("batch", 1))
+        variant = stage.variant(checks.choice(f"{key}.variant", configuration["variant"], names))
+        batch = checks.integer(f"{key}.batch", configuration.get("batch", 1))
         if batch > variant.max_batch():
             raise PolicyError(
                 f"{key}.batch={batch} is above the largest profiled for {variant.name}: {variant.max_batch()}"
             )
-        timeout_s = given.get("batch_timeout_s")
+        timeout_s = configuration.get("batch_timeout_s")
         if timeout_s is None:
             timeout_s = self._programme.batch_timeout_s(k, batch, self._items_rps[stage.name])
         return StageConfiguration(
             variant=variant.name,
             batch=batch,
-            replicas=checks.integer(f"{key}.replicas", given.get("replicas", 1)),
+            replicas=checks.integer(f"{key}.replicas", configuration.get("replicas", 1)),
             batch_timeout_s=checks.number(f"{key}.batch_timeout_s", timeout_s, at_least=0),
             cores=variant.base_cores,
         )

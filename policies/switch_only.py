@@ -33,10 +33,10 @@ class SwitchOnly(OptimisingPolicy):
     ) -> None:
         super().__init__(pipeline, **planning)
         stages = [stage.name for stage in pipeline.stages]
-        given = pipeline.defaults.switch_only_replicas if replicas is None else replicas
+        counts = pipeline.defaults.switch_only_replicas if replicas is None else replicas
         self.replicas = {
             stage: self.allowed(stage, checks.integer(f"replicas.{stage}", count))
-            for stage, count in checks.mapping("replicas", given, stages).items()
+            for stage, count in checks.mapping("replicas", counts, stages).items()
         }
         self.fixed = {"replicas": self.replicas}
 

@@ -57,11 +57,11 @@ class TimeLimit:
 
 
 @contextmanager
-def in_time(what: str, limit_s: float = DECISION_LIMIT_S) -> Iterator[None]:
+def in_time(subject: str, limit_s: float = DECISION_LIMIT_S) -> Iterator[None]:
     """Raises PolicyError out of what takes longer, in real time; where there is no limit, see `TimeLimit`."""
 
     def late(_: int, __: FrameType | None) -> None:
-        raise PolicyError(f"no {what} within {limit_s:g} s")
+        raise PolicyError(f"no {subject} within {limit_s:g} s")
 
     with _clock(late, limit_s):
         yield

@@ -138,7 +138,7 @@ class ControlApi:
         if not isinstance(given, dict):
             raise ProtocolError(f"{where}: {given!r}; allowed: an object")
         required = ("number", "url", "variant", "cores", "state")
-        _checked(checks.known, "key", given, (*required, "model"), of=f" of {where}")
+        _checked(checks.known, "key", given, (*required, "model"), suffix=f" of {where}")
         fields = _checked(checks.mapping, where, {k: v for k, v in given.items() if k != "model"}, required)
         number = _checked(checks.integer, f"{where}.number", fields["number"], at_least=0)
         state = _checked(checks.choice, f"{where}.state", fields["state"], STATES)

@@ -146,17 +146,17 @@ def learnt(before: Remembered | None, load: Numbers, past: Numbers, now_s: float
     if before is None:
         load = np.concatenate([past, load])[-int(REMEMBERED_S) :]
         seen_s, slow_rps, usual_rps = float(np.isfinite(load).sum()), mean(load, SLOW_S), mean(load, USUAL_S)
-        found = Remembered(now_s=now_s, seen_s=seen_s, slow_rps=slow_rps, usual_rps=usual_rps)
+        remembered = Remembered(now_s=now_s, seen_s=seen_s, slow_rps=slow_rps, usual_rps=usual_rps)
         ends = np.arange(LONG_S, len(load) - reach.ahead_s, max(1, round(reach.step_s)))
     else:
         slow_rps = before.slow_rps + (mean(load, MEDIUM_S) - before.slow_rps) * (1 - 0.5 ** (2 * reach.step_s / SLOW_S))
         seen_s = min(before.seen_s + reach.step_s, REMEMBERED_S)
         newest_rps = mean(load, max(1, round(reach.step_s)))
         usual_rps = before.usual_rps + (newest_rps - before.usual_rps) * min(1.0, reach.step_s / USUAL_S)
-        found = replace(before, now_s=now_s, seen_s=seen_s, slow_rps=slow_rps, usual_rps=usual_rps)
+        remembered = replace(before, now_s=now_s, seen_s=seen_s, slow_rps=slow_rps, usual_rps=usual_rps)
         ends = np.array([len(load) - reach.ahead_s])
     if not len(ends) or ends[0] < MEDIUM_S:
-        return found
+        return remembered
     level_rps, kinds = levels(load, ends, None if before is None else slow_rps)
     ahead = np.lib.stride_tricks.sliding_window_view(load, reach.ahead_s)[ends]
     good = np.isfinite(ahead).all(axis=1) & (level_rps > 0)
@@ -164,23 +164,27 @@ def learnt(before: Remembered | None, load: Numbers, past: Numbers, now_s: float
     kinds, times_s = kinds[good], now_s - (len(load) - ends[good])
     unlike = int(np.searchsorted(GRID, UNLIKE))
     is_burst = (kinds == STEADY) & (curves[:, unlike] > 0)
-    kept = 0.5 ** (reach.step_s / DAY_S) if before is not None else 1.0
+    share_kept = 0.5 ** (reach.step_s / DAY_S) if before is not None else 1.0
     steady, rising, falling = (
-        _added(tally, curves[(kinds == kind) & ~is_burst], kept) for kind, tally in enumerate(found.tallies)
+        _added(tally, curves[(kinds == kind) & ~is_burst], share_kept) for kind, tally in enumerate(remembered.tallies)
     )
-    bursts = list(found.bursts)
+    bursts = list(remembered.bursts)
     for at_s, curve in zip(times_s[is_burst].tolist(), curves[is_burst], strict=True):
         if bursts and at_s - bursts[-1].at_s <= reach.ahead_s:
             bursts[-1] = Burst(bursts[-1].at_s, _curve(_full(bursts[-1].late) + curve))
         else:
             bursts.append(Burst(at_s, _curve(curve)))
-    latest = tuple(each for each in bursts if each.at_s > now_s - REMEMBERED_S)[-MOST_BURSTS:]
-    found = replace(found, tallies=(steady, rising, falling), bursts=latest)
-    return found if not is_burst.any() else replace(found, period_s=period_of([each.at_s for each in latest]))
+    latest = tuple(burst for burst in bursts if burst.at_s > now_s - REMEMBERED_S)[-MOST_BURSTS:]
+    remembered = replace(remembered, tallies=(steady, rising, falling), bursts=latest)
+    return (
+        remembered if not is_burst.any() else replace(remembered, period_s=period_of([burst.at_s for burst in latest]))
+    )
 
 
-def _added(tally: Tally, curves: Numbers, kept: float) -> Tally:
-    return Tally(_curve(kept * _full(tally.late) + curves.sum(axis=0)), kept * tally.decisions + len(curves))
+def _added(tally: Tally, curves: Numbers, share_kept: float) -> Tally:
+    return Tally(
+        _curve(share_kept * _full(tally.late) + curves.sum(axis=0)), share_kept * tally.decisions + len(curves)
+    )
 
 
 def _curve(full: Numbers) -> Curve:
@@ -207,16 +211,16 @@ class Prior:
     worth_s: float
 
 
-def multiple(seen: Remembered, kind: int, reach: Reach, risk: float, prior: Prior, made: float = 1.0) -> float:
-    """The least multiple of the level at which decisions like this one make no more than the risk late. `made`: the
+def multiple(remembered: Remembered, kind: int, reach: Reach, risk: float, prior: Prior, risen: float = 1.0) -> float:
+    """The least multiple of the level at which decisions like this one make no more than the risk late. `risen`: the
     factor by which bursts, and the rise that is assumed, have risen already.
 
     Between the multiples that are tried, the share is interpolated: it is convex, so that it is never underrated."""
-    steady, rare = seen.tallies[STEADY], _rare_share(seen, reach, prior)
-    places = np.arange(len(GRID)) + round(float(np.log(made) / np.log(GRID[1] / GRID[0])))
+    steady, rare = remembered.tallies[STEADY], _rare_share(remembered, reach, prior)
+    places = np.arange(len(GRID)) + round(float(np.log(risen) / np.log(GRID[1] / GRID[0])))
     share = _full(steady.late) / max(steady.decisions, 1.0) + rare[np.minimum(places, len(GRID) - 1)]
     if kind != STEADY:
-        tally = seen.tallies[kind]
+        tally = remembered.tallies[kind]
         share = (_full(tally.late) + SHRINK * share) / (tally.decisions + SHRINK)
     within = np.flatnonzero(share <= risk)
     if not len(within):
@@ -227,24 +231,26 @@ def multiple(seen: Remembered, kind: int, reach: Reach, risk: float, prior: Prio
     return float(GRID[first - 1] + part * (GRID[first] - GRID[first - 1]))
 
 
-def _rare_share(seen: Remembered, reach: Reach, prior: Prior) -> Numbers:
+def _rare_share(remembered: Remembered, reach: Reach, prior: Prior) -> Numbers:
     """What bursts, and the rise assumed before they are known, add to the mean curve of steady decisions now."""
     unseen = _rise_at_once(reach, prior.rise)
-    share: Numbers = unseen * reach.step_s * (prior.worth_s / prior.every_s) / (seen.seen_s + prior.worth_s)
-    times_s = np.array([each.at_s for each in seen.bursts])
+    share: Numbers = unseen * reach.step_s * (prior.worth_s / prior.every_s) / (remembered.seen_s + prior.worth_s)
+    times_s = np.array([burst.at_s for burst in remembered.bursts])
     # If older bursts were evicted, the remaining ones span less than the time observed.
-    within_s = seen.seen_s if len(times_s) < MOST_BURSTS else min(seen.seen_s, seen.now_s - times_s[0])
+    within_s = (
+        remembered.seen_s if len(times_s) < MOST_BURSTS else min(remembered.seen_s, remembered.now_s - times_s[0])
+    )
     any_time, at_its_time = reach.step_s / (within_s + prior.worth_s), 0.0
     alone, keeps = np.ones(len(times_s)), np.zeros(len(times_s))
-    if seen.period_s is not None and len(times_s):
-        visits = max(1.0, within_s / seen.period_s) * max(1.0, WIDTH_S / reach.step_s)
+    if remembered.period_s is not None and len(times_s):
+        visits = max(1.0, within_s / remembered.period_s) * max(1.0, WIDTH_S / reach.step_s)
         at_its_time = 1.0 / visits
-        is_kept = company(times_s, seen.period_s) >= FEWEST
+        is_kept = company(times_s, remembered.period_s) >= FEWEST
         keeps_share = is_kept.sum() / (len(times_s) + 1)
-        is_now = apart_s(times_s, seen.now_s, seen.period_s) <= WIDTH_S / 2
+        is_now = apart_s(times_s, remembered.now_s, remembered.period_s) <= WIDTH_S / 2
         alone = np.where(is_kept, 0.0, 1.0 - keeps_share)
         keeps = is_now * np.where(is_kept, 1.0, keeps_share)
-    for burst, uniform, timed in zip(seen.bursts, alone * any_time, keeps * at_its_time, strict=True):
+    for burst, uniform, timed in zip(remembered.bursts, alone * any_time, keeps * at_its_time, strict=True):
         if uniform + timed > 0:
             share += (uniform + timed) * _full(burst.late)
     return share
@@ -281,9 +287,9 @@ def period_of(times_s: Sequence[float]) -> float | None:
         chance = n * sum(comb(n - 1, k) * share**k * (1 - share) ** (n - 1 - k) for k in range(most - 1, n))
         if most < FEWEST or chance > CHANCE / len(PERIODS_S):
             continue
-        kept = np.sort(times[company(times, period_s) >= FEWEST] % period_s)
-        filled_s = np.minimum(np.diff(kept, append=kept[0] + period_s), WIDTH_S).sum()
-        explained = len(kept) - n * filled_s / period_s
+        phases_kept = np.sort(times[company(times, period_s) >= FEWEST] % period_s)
+        filled_s = np.minimum(np.diff(phases_kept, append=phases_kept[0] + period_s), WIDTH_S).sum()
+        explained = len(phases_kept) - n * filled_s / period_s
         if explained > most_explained + 0.5:
             best, most_explained = period_s, explained
     return best
@@ -291,8 +297,8 @@ def period_of(times_s: Sequence[float]) -> float | None:
 
 def company(times_s: Numbers, period_s: float) -> npt.NDArray[np.int64]:
     """For each burst, the number of bursts at its phase of the period, itself included."""
-    found: npt.NDArray[np.int64] = (apart_s(times_s[:, None], times_s, period_s) <= WIDTH_S / 2).sum(axis=1)
-    return found
+    counts: npt.NDArray[np.int64] = (apart_s(times_s[:, None], times_s, period_s) <= WIDTH_S / 2).sum(axis=1)
+    return counts
 
 
 def apart_s(one_s: Any, other_s: Any, period_s: float) -> Any:

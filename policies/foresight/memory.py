@@ -70,29 +70,29 @@ class Remembered:
     @classmethod
     def of(cls, memory: Memory) -> Self | None:
         """From a policy's memory; None before the first decision."""
-        kept = memory.get(KEY)
-        if kept is None:
+        plain = memory.get(KEY)
+        if plain is None:
             return None
-        steady, rising, falling = (Tally(tuple(late), decisions) for late, decisions in kept["tallies"])
+        steady, rising, falling = (Tally(tuple(late), decisions) for late, decisions in plain["tallies"])
         return cls(
             **{
-                "usual_rps": kept["slow_rps"],  # journals of 0.2.0 lack it
-                **kept,
+                "usual_rps": plain["slow_rps"],  # journals of 0.2.0 lack it
+                **plain,
                 "tallies": (steady, rising, falling),
-                "bursts": tuple(Burst(at_s, tuple(late)) for at_s, late in kept["bursts"]),
-                "decided": {name: StageConfiguration(*each) for name, each in kept.get("decided", {}).items()},
-                "stages": {name: StageMemory(*each) for name, each in kept["stages"].items()},
+                "bursts": tuple(Burst(at_s, tuple(late)) for at_s, late in plain["bursts"]),
+                "decided": {name: StageConfiguration(*row) for name, row in plain.get("decided", {}).items()},
+                "stages": {name: StageMemory(*row) for name, row in plain["stages"].items()},
             }
         )
 
     def into(self, memory: Memory) -> dict[str, Any]:
         """A policy's memory with this in it."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
-        plain["tallies"] = [[list(each.late), each.decisions] for each in self.tallies]
-        plain["bursts"] = [[each.at_s, list(each.late)] for each in self.bursts]
-        plain["decided"] = {name: list(astuple(each)) for name, each in self.decided.items()}
+        plain["tallies"] = [[list(entry.late), entry.decisions] for entry in self.tallies]
+        plain["bursts"] = [[entry.at_s, list(entry.late)] for entry in self.bursts]
+        plain["decided"] = {name: list(astuple(entry)) for name, entry in self.decided.items()}
         plain["stages"] = {
-            name: [each.waiting, each.ready, each.batch, each.reaches] for name, each in self.stages.items()
+            name: [entry.waiting, entry.ready, entry.batch, entry.reaches] for name, entry in self.stages.items()
         }
         return {**memory, KEY: plain}
 

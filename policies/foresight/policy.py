@@ -144,24 +144,24 @@ class Foresight(OptimisingPolicy):
         step_s = round(observation.elapsed_s, 1) or self.interval_s  # a live step comes some milliseconds late
         reach = Reach(step_s, self._lead_s, WAIT_SHARE * self.sla_s, self.dispatch == "eager")
         past = np.array(observation.past_rps or (), float)
-        seen = learnt(before, load, past, clock_s(observation, before), reach)
+        remembered = learnt(before, load, past, clock_s(observation, before), reach)
         stages = {
-            stage.name: noted(stage, observation.stages[stage.name], seen.stages.get(stage.name), step_s)
+            stage.name: noted(stage, observation.stages[stage.name], remembered.stages.get(stage.name), step_s)
             for stage in self._pipeline.stages
         }
-        level = level_now(load, seen.slow_rps)
-        held_rps = seen.held_rps * 0.5 ** (step_s / max(HALVED_S, HALVED_LEADS * self._lead_s))
-        allowed_rps = self._allowed_rps(observation, seen, level, reach, risk)
+        level = level_now(load, remembered.slow_rps)
+        held_rps = remembered.held_rps * 0.5 ** (step_s / max(HALVED_S, HALVED_LEADS * self._lead_s))
+        allowed_rps = self._allowed_rps(observation, remembered, level, reach, risk)
         held_rps = max(allowed_rps, level.medium_rps, held_rps)
-        slowest = min(each.reaches for each in stages.values())
-        lasting_rps = stepped(held_rps / slowest, seen.planned_rps)
+        slowest = min(stage_memory.reaches for stage_memory in stages.values())
+        lasting_rps = stepped(held_rps / slowest, remembered.planned_rps)
         need_rps = lasting_rps
         if observation.elapsed_s:
             waiting_rps = required_rps(self._pipeline, stages, observation, level, reach, self.sla_s)
             need_rps = max(need_rps, stepped(waiting_rps / slowest))
-        lost, decision = self._planned(observation, memory, seen.lost, lasting_rps, need_rps, step_s)
-        seen = replace(seen, stages=stages, held_rps=held_rps, planned_rps=lasting_rps, lost=lost)
-        return replace(decision, memory=replace(seen, decided=decision.configuration).into(decision.memory))
+        lost, decision = self._planned(observation, memory, remembered.lost, lasting_rps, need_rps, step_s)
+        remembered = replace(remembered, stages=stages, held_rps=held_rps, planned_rps=lasting_rps, lost=lost)
+        return replace(decision, memory=replace(remembered, decided=decision.configuration).into(decision.memory))
 
     def _as_decided(self, observation: Observation, before: Remembered | None) -> Observation:
         """What was decided and has not taken effect yet counts as if it had."""
@@ -173,7 +173,7 @@ class Foresight(OptimisingPolicy):
         return replace(observation, stages=stages)
 
     def _allowed_rps(
-        self, observation: Observation, seen: Remembered, level: Level, reach: Reach, risk: float
+        self, observation: Observation, remembered: Remembered, level: Level, reach: Reach, risk: float
     ) -> float:
         """The lowest rate that the risk allows [rps].
 
@@ -181,17 +181,17 @@ class Foresight(OptimisingPolicy):
         does not prove asks for no more than IPA would plan for, unless a goal allows less than `risk`.
         """
         is_soon = reach.ahead_s <= SOON_S and np.isfinite(observation.load_rps[-LONG_S:]).all()
-        is_above = bool(is_soon) and level.kind != RISING and level.level_rps > seen.usual_rps > 0
-        made = (level.level_rps / seen.usual_rps) ** MADE_SHARE if is_above else 1.0
-        reserve_rps = multiple(seen, level.kind, reach, risk, self._prior, made) * level.level_rps
-        rose_after_fall = level.kind == FALLING and bool(seen.tallies[FALLING].late)
+        is_above = bool(is_soon) and level.kind != RISING and level.level_rps > remembered.usual_rps > 0
+        risen = (level.level_rps / remembered.usual_rps) ** MADE_SHARE if is_above else 1.0
+        reserve_rps = multiple(remembered, level.kind, reach, risk, self._prior, risen) * level.level_rps
+        rose_after_fall = level.kind == FALLING and bool(remembered.tallies[FALLING].late)
         if not is_soon or rose_after_fall or risk < self._own_risk:
             return reserve_rps
         without_prior = replace(self._prior, rise=1.0)
         if level.kind == FALLING:
-            proven_rps = multiple(seen, STEADY, reach, risk, without_prior) * level.medium_rps
+            proven_rps = multiple(remembered, STEADY, reach, risk, without_prior) * level.medium_rps
         else:
-            proven_rps = multiple(seen, level.kind, reach, risk, without_prior, made) * level.level_rps
+            proven_rps = multiple(remembered, level.kind, reach, risk, without_prior, risen) * level.level_rps
         ipa_rps = self._ipa_factor * self.outlook.rps(observation)
         allowed_rps = min(reserve_rps, max(ipa_rps, proven_rps)) if isfinite(ipa_rps) else reserve_rps
         if is_above and level.kind != FALLING:  # little reserve is left: the trend takes its place
@@ -212,12 +212,12 @@ class Foresight(OptimisingPolicy):
         problem = self._posed(observation, need_rps)
         best = self._best(problem, lasting_rps)
         if lost is not None:
-            kept = self.answers.solve(problem.with_variants(observation.configuration))
-            gain = best.objective["total"] - kept.objective["total"]
+            unchanged = self.answers.solve(problem.with_variants(observation.configuration))
+            gain = best.objective["total"] - unchanged.objective["total"]
             lost = lost + gain * step_s if gain > 0 else 0.0
             is_paid = lost >= self.price_of_starting(observation.configuration, best.configuration)
-            if kept.feasible and (not is_paid or self._is_busy(observation, lasting_rps)):
-                decision = decision_from_solution(kept, memory, lasting_rps, need_rps)
+            if unchanged.feasible and (not is_paid or self._is_busy(observation, lasting_rps)):
+                decision = decision_from_solution(unchanged, memory, lasting_rps, need_rps)
                 return lost, with_starting(decision, observation)
         return 0.0, decision_from_solution(best, memory, lasting_rps, need_rps)
 
@@ -246,20 +246,20 @@ class Foresight(OptimisingPolicy):
 
 def stepped(rate_rps: float, before_rps: float = 0.0) -> float:
     """The rate rounded to a step; the previous rate if that is higher by at most `STAYS_WITHIN`."""
-    found = 2.0 ** (round(DOUBLED_IN * log2(rate_rps)) / DOUBLED_IN) if rate_rps > 0 else rate_rps
-    return before_rps if (1 - STAYS_WITHIN) * before_rps <= found <= before_rps else found
+    step_rps = 2.0 ** (round(DOUBLED_IN * log2(rate_rps)) / DOUBLED_IN) if rate_rps > 0 else rate_rps
+    return before_rps if (1 - STAYS_WITHIN) * before_rps <= step_rps <= before_rps else step_rps
 
 
-def with_starting(found: Decision, observation: Observation) -> Decision:
+def with_starting(decision: Decision, observation: Observation) -> Decision:
     """The decision, with no fewer replicas at stages where some are starting: a rollout removes those first."""
     if observation.limit_cores is not None:
-        return found
-    configuration = dict(found.configuration)
+        return decision
+    configuration = dict(decision.configuration)
     for name, stage in observation.stages.items():
-        wanted, at_hand = configuration[name], stage.configuration
-        if _is_starting(stage) and wanted.variant == at_hand.variant and wanted.replicas < at_hand.replicas:
-            configuration[name] = replace(wanted, replicas=at_hand.replicas)
-    return replace(found, configuration=configuration)
+        planned, at_hand = configuration[name], stage.configuration
+        if _is_starting(stage) and planned.variant == at_hand.variant and planned.replicas < at_hand.replicas:
+            configuration[name] = replace(planned, replicas=at_hand.replicas)
+    return replace(decision, configuration=configuration)
 
 
 def _is_starting(stage: StageObservation) -> bool:

@@ -53,29 +53,29 @@ class Bounds(Guard):
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The policy's decision with all numbers of replicas within the bounds."""
         decision = self.asked(observation, memory)
-        bounded = {stage: self._bounded(stage, wanted) for stage, wanted in decision.configuration.items()}
+        bounded = {stage: self._bounded(stage, planned) for stage, planned in decision.configuration.items()}
         return with_configuration(decision, bounded, "bounds")
 
-    def _bounded(self, stage: str, wanted: StageConfiguration) -> StageConfiguration:
+    def _bounded(self, stage: str, planned: StageConfiguration) -> StageConfiguration:
         """As many replicas as allowed."""
         limits = self.pipeline.limits
-        most = wanted.replicas if self.max_replicas is None else min(wanted.replicas, self.max_replicas)
-        return replace(wanted, replicas=max(self.min_replicas, limits.least(stage), limits.most(stage, most)))
+        most = planned.replicas if self.max_replicas is None else min(planned.replicas, self.max_replicas)
+        return replace(planned, replicas=max(self.min_replicas, limits.least(stage), limits.most(stage, most)))
 
 
-def sustained_rps(pipeline: Pipeline, stage: str, wanted: StageConfiguration) -> float:
+def sustained_rps(pipeline: Pipeline, stage: str, configuration: StageConfiguration) -> float:
     """The load that a stage sustains [rps]."""
-    variant = pipeline.stage(stage).variant(wanted.variant)
-    return wanted.replicas * variant.throughput_rps(wanted.batch, wanted.cores)
+    variant = pipeline.stage(stage).variant(configuration.variant)
+    return configuration.replicas * variant.throughput_rps(configuration.batch, configuration.cores)
 
 
 def with_configuration(decision: Decision, configuration: Configuration, guard: str, why: str = "") -> Decision:
     """The decision with other numbers of replicas, each change noted."""
     because = f" ({why})" if why else ""
     notes = tuple(
-        f"{guard}: {stage} {wanted.replicas} -> {configuration[stage].replicas} replicas{because}"
-        for stage, wanted in decision.configuration.items()
-        if wanted.replicas != configuration[stage].replicas
+        f"{guard}: {stage} {planned.replicas} -> {configuration[stage].replicas} replicas{because}"
+        for stage, planned in decision.configuration.items()
+        if planned.replicas != configuration[stage].replicas
     )
     if not notes:
         return decision
@@ -107,7 +107,7 @@ class Ceiling(Guard):
             load_rps = recent_rps(observation)
         if load_rps is None or decision.rung == RUNGS[-1]:
             return decision
-        factors = factors_of(self.pipeline, {name: each.variant for name, each in decision.configuration.items()})
+        factors = factors_of(self.pipeline, {name: planned.variant for name, planned in decision.configuration.items()})
         enough = {
             stage.name: self._enough(stage, decision.configuration[stage.name], load_rps * factors[stage.name])
             for stage in self.pipeline.stages
@@ -116,10 +116,10 @@ class Ceiling(Guard):
             decision, enough, "ceiling", f"{load_rps:.4g} rps at a utilisation of {self.utilisation:g}"
         )
 
-    def _enough(self, stage: Stage, wanted: StageConfiguration, load_rps: float) -> StageConfiguration:
-        throughput_rps = stage.variant(wanted.variant).throughput_rps(wanted.batch, wanted.cores)
+    def _enough(self, stage: Stage, planned: StageConfiguration, load_rps: float) -> StageConfiguration:
+        throughput_rps = stage.variant(planned.variant).throughput_rps(planned.batch, planned.cores)
         least = replicas_for(load_rps, throughput_rps * self.utilisation)
-        return replace(wanted, replicas=max(wanted.replicas, least))
+        return replace(planned, replicas=max(planned.replicas, least))
 
 
 def recent_rps(observation: Observation) -> float | None:
@@ -145,7 +145,11 @@ class CoreLimit(Guard):
             raise PolicyError(f"core limit {limit_cores}; allowed: at least 1, or None for no limit")
         if limit_cores is not None:
             decision = self._cut(
-                decision, "core limit", "cores", lambda each: _total_cores(each) <= limit_cores, f"{limit_cores} cores"
+                decision,
+                "core limit",
+                "cores",
+                lambda configuration: _total_cores(configuration) <= limit_cores,
+                f"{limit_cores} cores",
             )
         nodes = ", ".join(map(str, self.pipeline.limits.nodes))
         return self._cut(decision, "nodes", "nodes", self._is_placed, f"the nodes' {nodes} cores")
@@ -158,19 +162,19 @@ class CoreLimit(Guard):
             return decision
         while not fits(configuration):
             fewer = {
-                stage: replace(wanted, replicas=wanted.replicas - 1)
-                for stage, wanted in configuration.items()
-                if wanted.replicas > 1
+                stage: replace(chosen, replicas=chosen.replicas - 1)
+                for stage, chosen in configuration.items()
+                if chosen.replicas > 1
             }
             if not fewer:
                 cores = _total_cores(configuration)
                 note = f"{guard}: one replica a stage already takes {cores} of {room}"
                 decision = replace(decision, feasible=False, notes=(*decision.notes, note))
                 break
-            factors = factors_of(self.pipeline, {name: each.variant for name, each in configuration.items()})
+            factors = factors_of(self.pipeline, {name: chosen.variant for name, chosen in configuration.items()})
             sustained = {
-                stage: sustained_rps(self.pipeline, stage, wanted) / max(factors[stage], LEAST_FACTOR)
-                for stage, wanted in fewer.items()
+                stage: sustained_rps(self.pipeline, stage, chosen) / max(factors[stage], LEAST_FACTOR)
+                for stage, chosen in fewer.items()
             }
             stage = max(sustained, key=sustained.__getitem__)
             configuration[stage] = fewer[stage]
@@ -180,8 +184,8 @@ class CoreLimit(Guard):
 
     def _is_placed(self, configuration: Configuration) -> bool:
         nodes = self.pipeline.limits.nodes
-        return not nodes or fits_nodes([(each.cores, each.replicas) for each in configuration.values()], nodes)
+        return not nodes or fits_nodes([(stage.cores, stage.replicas) for stage in configuration.values()], nodes)
 
 
 def _total_cores(configuration: Configuration) -> int:
-    return sum(wanted.total_cores for wanted in configuration.values())
+    return sum(stage.total_cores for stage in configuration.values())

@@ -81,22 +81,22 @@ class Situation:
         """Whether the present variant cannot serve."""
         return self.now.variant in self.seen.failed_variants
 
-    def replica_rps(self, of: StageConfiguration) -> float:
+    def replica_rps(self, configuration: StageConfiguration) -> float:
         """What one replica sustains."""
-        return self.stage.variant(of.variant).throughput_rps(of.batch, of.cores)
+        return self.stage.variant(configuration.variant).throughput_rps(configuration.batch, configuration.cores)
 
-    def rps(self, of: StageConfiguration) -> float:
+    def rps(self, configuration: StageConfiguration) -> float:
         """What all replicas sustain."""
-        return of.replicas * self.replica_rps(of)
+        return configuration.replicas * self.replica_rps(configuration)
 
-    def now_with(self, wanted: StageConfiguration) -> StageConfiguration:
-        """The present variant and batch size, with the replicas that sustain what `wanted` needs to.
+    def now_with(self, proposed: StageConfiguration) -> StageConfiguration:
+        """The present variant and batch size, with the replicas that sustain what `proposed` needs to.
 
         That is the load it sustains, or less if the plan needs less: a replica of it may sustain another load than a
         present one.
         """
-        needed_rps = self.rps(wanted)
-        if self.planned_rps is not None and self.replica_rps(wanted) != self.replica_rps(self.now):
+        needed_rps = self.rps(proposed)
+        if self.planned_rps is not None and self.replica_rps(proposed) != self.replica_rps(self.now):
             needed_rps = min(needed_rps, self.planned_rps)
         return replace(self.now, replicas=replicas_for(needed_rps, self.replica_rps(self.now)))
 
@@ -106,48 +106,52 @@ Rule = Callable[[StageConfiguration, Situation, Steadiness], tuple[StageConfigur
 
 
 def hold_the_way_down(
-    wanted: StageConfiguration, at: Situation, settings: Steadiness
+    proposed: StageConfiguration, at: Situation, settings: Steadiness
 ) -> tuple[StageConfiguration, str]:
     """The configuration of the window that sustains most, the latest of equals (Kubernetes' stabilisation window)."""
-    working = [each for each in at.wished if each.variant not in at.seen.failed_variants] or [wanted]
+    working = [wish for wish in at.wished if wish.variant not in at.seen.failed_variants] or [proposed]
     most = max(reversed(working), key=at.rps)
-    if at.rps(most) <= at.rps(wanted) * (1 + SLACK):
-        return wanted, ""
+    if at.rps(most) <= at.rps(proposed) * (1 + SLACK):
+        return proposed, ""
     return most, f"wanted within {settings.scale_down_window_s:g} s"
 
 
-def keep_the_variant(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
+def keep_the_variant(
+    proposed: StageConfiguration, at: Situation, settings: Steadiness
+) -> tuple[StageConfiguration, str]:
     """The present variant for its time, with as many replicas as the plan needs of it."""
-    if wanted.variant == at.now.variant or at.has_failed or at.variant_for_s >= settings.variant_stays_s:
-        return wanted, ""
-    return at.now_with(wanted), f"{at.now.variant} stays {settings.variant_stays_s:g} s, now {at.variant_for_s:g}"
+    if proposed.variant == at.now.variant or at.has_failed or at.variant_for_s >= settings.variant_stays_s:
+        return proposed, ""
+    return at.now_with(proposed), f"{at.now.variant} stays {settings.variant_stays_s:g} s, now {at.variant_for_s:g}"
 
 
-def ignore_the_small(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
-    """The present configuration, if the wanted one has the same variant and cores and sustains about as much."""
-    same = (wanted.variant, wanted.cores) == (at.now.variant, at.now.cores)
-    if not settings.hysteresis or not same or wanted == at.now:
-        return wanted, ""
-    share = abs(at.rps(wanted) - at.rps(at.now)) / at.rps(at.now)
+def ignore_the_small(
+    proposed: StageConfiguration, at: Situation, settings: Steadiness
+) -> tuple[StageConfiguration, str]:
+    """The present configuration, if the proposed one has the same variant and cores and sustains about as much."""
+    same = (proposed.variant, proposed.cores) == (at.now.variant, at.now.cores)
+    if not settings.hysteresis or not same or proposed == at.now:
+        return proposed, ""
+    share = abs(at.rps(proposed) - at.rps(at.now)) / at.rps(at.now)
     if share > settings.hysteresis * (1 + SLACK):
-        return wanted, ""
+        return proposed, ""
     return at.now, f"{100 * share:.3g} % is within {100 * settings.hysteresis:g} %"
 
 
-def limit_the_step(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
+def limit_the_step(proposed: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
     """The replicas within the step of the present ones; of another variant, within that of as much throughput."""
     up, down, present = settings.max_step_up, settings.max_step_down, at.now.replicas
-    if wanted.variant != at.now.variant:
-        present = replicas_for(at.rps(at.now), at.replica_rps(wanted))
-    if up is not None and wanted.replicas > present + up:
-        return replace(wanted, replicas=present + up), f"at most {up} more"
-    if down is not None and wanted.replicas < present - down:
-        return replace(wanted, replicas=present - down), f"at most {down} fewer"
-    return wanted, ""
+    if proposed.variant != at.now.variant:
+        present = replicas_for(at.rps(at.now), at.replica_rps(proposed))
+    if up is not None and proposed.replicas > present + up:
+        return replace(proposed, replicas=present + up), f"at most {up} more"
+    if down is not None and proposed.replicas < present - down:
+        return replace(proposed, replicas=present - down), f"at most {down} fewer"
+    return proposed, ""
 
 
 def wait_for_the_starting(
-    wanted: StageConfiguration, at: Situation, settings: Steadiness
+    proposed: StageConfiguration, at: Situation, settings: Steadiness
 ) -> tuple[StageConfiguration, str]:
     """No further replicas of a variant while some are starting that, with the ready ones, sustain its expected load.
 
@@ -155,21 +159,21 @@ def wait_for_the_starting(
     policy that follows them requests more each time.
     """
     counts = at.seen.replicas.get(at.now.variant, ReplicaCounts())
-    is_more = wanted.variant == at.now.variant and wanted.replicas > at.now.replicas
+    is_more = proposed.variant == at.now.variant and proposed.replicas > at.now.replicas
     if not (settings.wait_for_starting and is_more and counts.starting):
-        return wanted, ""
-    coming_rps = (counts.starting + counts.ready) * at.replica_rps(wanted)
+        return proposed, ""
+    coming_rps = (counts.starting + counts.ready) * at.replica_rps(proposed)
     if at.expected_rps is not None and coming_rps < at.expected_rps * (1 - SLACK):
-        return wanted, ""
-    return replace(wanted, replicas=at.now.replicas), f"{counts.starting} are starting, which is enough"
+        return proposed, ""
+    return replace(proposed, replicas=at.now.replicas), f"{counts.starting} are starting, which is enough"
 
 
-def spend_no_more(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
+def spend_no_more(proposed: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
     """With the budget spent, only further replicas of the present variant if the plan needs them; they do not count."""
     is_spent = settings.flap_budget is not None and at.changes >= settings.flap_budget
-    if not is_spent or wanted == at.now or at.has_failed:
-        return wanted, ""
-    replicas = max(at.now.replicas, at.now_with(wanted).replicas)
+    if not is_spent or proposed == at.now or at.has_failed:
+        return proposed, ""
+    replicas = max(at.now.replicas, at.now_with(proposed).replicas)
     return replace(at.now, replicas=replicas), f"{at.changes} changes in {settings.flap_window_s:g} s"
 
 

@@ -31,23 +31,23 @@ class Past:
 
     def plain(self) -> list[Any]:
         """As JSON holds it."""
-        wished = [[time_s, *_plain(each)] for time_s, each in self.wished]
+        wished = [[time_s, *_plain(wish)] for time_s, wish in self.wished]
         return [_plain(self.seen), self.since_s, list(self.changed_s), wished]
 
     @classmethod
     def of(cls, plain: Sequence[Any], now_s: float) -> Past:
         """From a journal. A later time is from before the clock restarted; it counts as now."""
-        seen, since_s, changed_s, wished = plain
+        last_seen, since_s, changed_s, wished = plain
         return cls(
-            StageConfiguration(*seen),
+            StageConfiguration(*last_seen),
             min(since_s, now_s),
             tuple(min(time_s, now_s) for time_s in changed_s),
-            tuple((min(time_s, now_s), StageConfiguration(*each)) for time_s, *each in wished),
+            tuple((min(time_s, now_s), StageConfiguration(*wish)) for time_s, *wish in wished),
         )
 
 
-def _plain(wanted: StageConfiguration) -> list[Any]:
-    return list(astuple(wanted))
+def _plain(configuration: StageConfiguration) -> list[Any]:
+    return list(astuple(configuration))
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,21 @@ class Steady(Guard):
         own = {key: value for key, value in memory.items() if key != KEY}
         decision = self.asked(observation, own)
         now_s = observation.time_s
-        known = _past(memory.get(KEY, {}), now_s)
+        pasts = _past(memory.get(KEY, {}), now_s)
         configuration, notes, past = dict(decision.configuration), list(decision.notes), {}
         if any(stage.replicas for stage in observation.stages.values()):
             for stage in self.pipeline.stages:
-                name, wanted = stage.name, configuration[stage.name]
+                name, proposed = stage.name, configuration[stage.name]
                 if observation.stages[name].configuration.variant not in stage.largest_batches:
                     continue  # a variant that has been ruled out since is let go at once
-                before = self._updated(known.get(name), observation, name, wanted)
+                before = self._updated(pasts.get(name), observation, name, proposed)
                 at = self._situation(before, observation, decision, name)
                 for guard, rule in RULES:
-                    answer, why = rule(wanted, at, self.settings)
-                    if answer != wanted:
-                        notes.append(f"{guard}: {name} {_brief(wanted)} -> {_brief(answer)} ({why})")
-                        wanted = answer
-                configuration[name] = wanted
+                    answer, why = rule(proposed, at, self.settings)
+                    if answer != proposed:
+                        notes.append(f"{guard}: {name} {_brief(proposed)} -> {_brief(answer)} ({why})")
+                        proposed = answer
+                configuration[name] = proposed
                 past[name] = before.plain()
         return replace(
             decision,
@@ -88,7 +88,7 @@ class Steady(Guard):
             notes=tuple(notes),
         )
 
-    def _updated(self, past: Past | None, observation: Observation, name: str, wanted: StageConfiguration) -> Past:
+    def _updated(self, past: Past | None, observation: Observation, name: str, proposed: StageConfiguration) -> Past:
         """The past with what is observed and wanted now."""
         now_s, now = observation.time_s, observation.stages[name].configuration
         if past is None:
@@ -103,10 +103,10 @@ class Steady(Guard):
             since_s = last_s
         changed_s = tuple(time_s for time_s in changed_s if now_s - time_s < self.settings.flap_window_s)
         window_s = self.settings.scale_down_window_s
-        known = [(time_s, each) for time_s, each in past.wished if now_s - time_s < window_s]
-        rps = self._rps(name, wanted)
-        known = [(time_s, each) for time_s, each in known if self._rps(name, each) > rps]
-        return Past(now, since_s, changed_s, (*known, (now_s, wanted)) if window_s else ())
+        wishes = [(time_s, wish) for time_s, wish in past.wished if now_s - time_s < window_s]
+        rps = self._rps(name, proposed)
+        wishes = [(time_s, wish) for time_s, wish in wishes if self._rps(name, wish) > rps]
+        return Past(now, since_s, changed_s, (*wishes, (now_s, proposed)) if window_s else ())
 
     def _is_spent(self, changed_s: Sequence[float], time_s: float) -> bool:
         """Whether the budget was spent at a time."""
@@ -114,25 +114,27 @@ class Steady(Guard):
         return budget is not None and sum(time_s - each_s < window_s for each_s in changed_s) >= budget
 
     def _situation(self, past: Past, observation: Observation, decision: Decision, name: str) -> Situation:
-        expected = [each for each in (decision.forecast_rps, recent_rps(observation)) if each is not None]
+        expected = [chosen for chosen in (decision.forecast_rps, recent_rps(observation)) if chosen is not None]
         share = min(self.pipeline.defaults.throughput_share, self.pipeline.limits.utilisation)
         planned_rps = decision.planned_load_rps
-        factor = factors_of(self.pipeline, {key: each.variant for key, each in decision.configuration.items()})[name]
+        factor = factors_of(self.pipeline, {key: chosen.variant for key, chosen in decision.configuration.items()})[
+            name
+        ]
         return Situation(
             stage=self.pipeline.stage(name),
             seen=observation.stages[name],
-            wished=[each for _, each in past.wished],
+            wished=[chosen for _, chosen in past.wished],
             planned_rps=None if planned_rps is None else planned_rps / share * factor,
             expected_rps=max(expected) * factor if expected else None,
             variant_for_s=observation.time_s - past.since_s,
             changes=len(past.changed_s),
         )
 
-    def _rps(self, name: str, of: StageConfiguration) -> float:
+    def _rps(self, name: str, configuration: StageConfiguration) -> float:
         """What a configuration sustains; 0 with a variant that is no longer there."""
-        if of.variant not in self.pipeline.stage(name).largest_batches:
+        if configuration.variant not in self.pipeline.stage(name).largest_batches:
             return 0.0
-        return sustained_rps(self.pipeline, name, of)
+        return sustained_rps(self.pipeline, name, configuration)
 
 
 def _past(memory: Any, now_s: float) -> dict[str, Past]:

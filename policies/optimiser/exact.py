@@ -42,17 +42,17 @@ def exact(knapsack: Knapsack) -> Pick | None:
         return None
     # `graphs.best` finds the same for a single way, in up to four times the time.
     best = _best if knapsack.flow.is_chain else graphs.best
-    held = () if knapsack.bounded is None else knapsack.bounded.held
+    binding = () if knapsack.bounded is None else knapsack.bounded.held
     free_loss: int | None = None
     while True:
-        pick = best(knapsack.without(*(name for name in LIMITS if name not in held)))
+        pick = best(knapsack.without(*(name for name in LIMITS if name not in binding)))
         if pick is None:
             return None
         free_loss = pick.loss if free_loss is None else free_loss
         broken = knapsack.broken(pick)
         if not broken:
-            return replace(pick, held=held, free_loss=free_loss)
-        held = tuple(name for name in LIMITS if name in held or name in broken)
+            return replace(pick, held=binding, free_loss=free_loss)
+        binding = tuple(name for name in LIMITS if name in binding or name in broken)
 
 
 def _best(knapsack: Knapsack) -> Pick | None:
@@ -77,9 +77,9 @@ def _best_of_few(fronts: Sequence[list[Point]], knapsack: Knapsack, matters: Mat
         left_ns += least_ns[k]
         left_cores += least_cores[k]
         crossed = [
-            (loss + more, spent_ns, spent_cores, accuracy * factor, picks + pick)
+            (loss + next_loss, spent_ns, spent_cores, accuracy * factor, picks + pick)
             for loss, latency, used, accuracy, picks in merged
-            for more, wait, extra, factor, pick in following
+            for next_loss, wait, extra, factor, pick in following
             if (spent_ns := latency + wait) <= left_ns and (spent_cores := used + extra) <= left_cores
         ]
         merged = unbeaten(crossed, matters) if k else sorted(crossed)
@@ -92,8 +92,8 @@ def _completed(merged: list[Point], last: list[Point], limits: tuple[float, floa
     most_ns, most_cores, least_accuracy = limits
     highest = reward * max((point[3] for point in last), default=0)
     for loss, latency, used, accuracy, picks in merged:
-        for more, wait, extra, factor, pick in last:
-            total = loss + more
+        for last_loss, wait, extra, factor, pick in last:
+            total = loss + last_loss
             if best is not None and total - highest * accuracy >= best[0]:
                 break
             if latency + wait > most_ns or used + extra > most_cores or accuracy * factor < least_accuracy:
@@ -139,8 +139,8 @@ def _best_of_many(fronts: Sequence[Sequence[Point]], knapsack: Knapsack, matters
         is_complete = True
         for k, stage in enumerate(stages):
             bounds = [
-                Bound(each.prices, each.limit_price, each.envelopes[k + 1], cost + each.margin)
-                for each in relaxed.tried
+                Bound(relaxation.prices, relaxation.limit_price, relaxation.envelopes[k + 1], cost + relaxation.margin)
+                for relaxation in relaxed.tried
             ]
             merged = list(_grown(merged, stage, bounds, (*limits, least[k])))
             if k < len(stages) - 1:
@@ -165,18 +165,18 @@ def _reduced(fronts: Sequence[Sequence[Point]], knapsack: Knapsack) -> tuple[lis
         least = [(min(point[1] for point in front), min(point[2] for point in front)) for front in fronts]
         left_ns = most_ns - sum(ns for ns, _ in least)
         left_cores = most_cores - sum(cores for _, cores in least)
-        kept = [
+        fitting = [
             [point for point in front if point[1] - ns <= left_ns and point[2] - cores <= left_cores]
             for front, (ns, cores) in zip(fronts, least, strict=True)
         ]
-        if min(left_ns, left_cores) < 0 or not all(kept):
+        if min(left_ns, left_cores) < 0 or not all(fitting):
             return None
-        if sum(map(len, kept)) == sum(map(len, fronts)):
+        if sum(map(len, fitting)) == sum(map(len, fronts)):
             break
-        fronts = kept
+        fronts = fitting
     points = [
         [(point[0], point[1] - ns, point[2] - cores, point[3], point[4]) for point in front]
-        for front, (ns, cores) in zip(kept, least, strict=True)
+        for front, (ns, cores) in zip(fitting, least, strict=True)
     ]
     limits = (0 if left_ns == inf else int(left_ns), 0 if left_cores == inf else int(left_cores))
     return [sorted(stage, key=itemgetter(3), reverse=True) for stage in points], limits
@@ -184,7 +184,7 @@ def _reduced(fronts: Sequence[Sequence[Point]], knapsack: Knapsack) -> tuple[lis
 
 def _in_shares(points: Sequence[Point], unit: int) -> list[Option]:
     least, highest = min(points)[0], max(points[0][3], 1)
-    return [Option((loss - least) / unit, (ns, cores), each / highest) for loss, ns, cores, each, _ in points]
+    return [Option((loss - least) / unit, (ns, cores), accuracy / highest) for loss, ns, cores, accuracy, _ in points]
 
 
 def _grown(
@@ -196,7 +196,7 @@ def _grown(
     """Every partial pick extended by every option of the next stage, if limits and bounds allow."""
     most_ns, most_cores, least_accuracy = limits
     for loss, latency, used, accuracy, picks, spent, rate, _ in merged:
-        for (more, wait, extra, factor, pick), (cost, _, share) in stage:
+        for (stage_loss, wait, extra, factor, pick), (cost, _, share) in stage:
             late, large, combined = latency + wait, used + extra, accuracy * factor
             if late > most_ns or large > most_cores or combined < least_accuracy:
                 continue
@@ -209,4 +209,4 @@ def _grown(
                 if here > bound:
                     bound = here
             else:
-                yield loss + more, late, large, combined, picks + pick, total, product, bound
+                yield loss + stage_loss, late, large, combined, picks + pick, total, product, bound

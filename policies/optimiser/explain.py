@@ -144,7 +144,7 @@ def _runner_up(
             others.append((rank, pick.loss, pick))
     if not others:
         return None
-    _, _, pick = min(others, key=lambda other: other[:2])
+    _, _, pick = min(others, key=lambda ranked: ranked[:2])
     second_configuration = configured(problem, pick)
     objective = problem.programme.score(second_configuration)
     difference = problem.programme.score(configuration)["total"] - objective["total"]
@@ -291,8 +291,8 @@ def _trade_off(plan: Solution) -> TradeOff:
 
 
 def _price(before: Solution, after: Solution) -> Price:
-    both = before.feasible and after.feasible
-    gain = after.objective["total"] - before.objective["total"] if both else None
+    are_feasible = before.feasible and after.feasible
+    gain = after.objective["total"] - before.objective["total"] if are_feasible else None
     return Price(gain, after.rung, after.latency_s, after.sustained_rps, after.configuration)
 
 

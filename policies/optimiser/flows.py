@@ -100,32 +100,36 @@ class Flow:
         every = range(len(self.parents))
         return tuple(tuple(j for j in every if k in self.parents[j]) for k in every)
 
-    def inflows(self, variants: Sequence[Collection[str]], known: Sequence[Inflows] = ()) -> tuple[Inflows, ...]:
+    def inflows(
+        self, variants: Sequence[Collection[str]], first_inflows: Sequence[Inflows] = ()
+    ) -> tuple[Inflows, ...]:
         """The inflows of every stage; `variants`: those that each stage may still have.
 
         `known`: those of the first stages, if they are known.
         """
         if not self.deciding:
             return self._fixed_inflows
-        return self._inflows(variants, known)
+        return self._inflows(variants, first_inflows)
 
     @cached_property
     def _fixed_inflows(self) -> tuple[Inflows, ...]:
         """Those that do not depend on variants."""
-        sources = {each.parent: tuple(each.factors) for of in self.arrivals for each in of}
+        sources = {arrival.parent: tuple(arrival.factors) for arrivals in self.arrivals for arrival in arrivals}
         return self._inflows([sources.get(k, ()) for k in range(len(self.names))], ())
 
-    def _inflows(self, variants: Sequence[Collection[str]], known: Sequence[Inflows]) -> tuple[Inflows, ...]:
-        ranges = list(known)
-        for k in range(len(known), len(self.arrivals)):
+    def _inflows(self, variants: Sequence[Collection[str]], first_inflows: Sequence[Inflows]) -> tuple[Inflows, ...]:
+        ranges = list(first_inflows)
+        for k in range(len(first_inflows), len(self.arrivals)):
             arrivals, is_joining = self.arrivals[k], self.is_joining[k]
             if not arrivals:
                 ranges.append(ONE_ITEM)
                 continue
             ranges.append(
                 Inflows(
-                    _inflow(arrivals, [ranges[each.parent].least for each in arrivals], variants, min, is_joining),
-                    _inflow(arrivals, [ranges[each.parent].most for each in arrivals], variants, max, is_joining),
+                    _inflow(
+                        arrivals, [ranges[arrival.parent].least for arrival in arrivals], variants, min, is_joining
+                    ),
+                    _inflow(arrivals, [ranges[arrival.parent].most for arrival in arrivals], variants, max, is_joining),
                 )
             )
         return tuple(ranges)
@@ -175,7 +179,7 @@ def flow_of(
 
 def _are_neighbours(parents: Sequence[Sequence[int]]) -> bool:
     """Whether each stage has one parent, the one before it."""
-    return all(tuple(of) == ((k - 1,) if k else ()) for k, of in enumerate(parents))
+    return all(tuple(stage_parents) == ((k - 1,) if k else ()) for k, stage_parents in enumerate(parents))
 
 
 def _arrivals(names: Sequence[str], edge: Edge, variants: Sequence[Sequence[str]]) -> Arrivals:
@@ -203,11 +207,11 @@ def _inflow(
 ) -> Inflow:
     """The least or the greatest inflow (`extreme`: min or max), from those of the parents, one for each arrival."""
     factors, bursts = [], []
-    for each, (factor, burst) in zip(arrivals, before, strict=True):
-        names = variants[each.parent]
-        factors.append(factor * extreme([each.factors[name] for name in names]))
-        taking = burst if each.share == 1.0 else _taking(burst, each.share)
-        bursts.append(taking * extreme([each.at_once[name] for name in names]))
+    for arrival, (factor, burst) in zip(arrivals, before, strict=True):
+        names = variants[arrival.parent]
+        factors.append(factor * extreme([arrival.factors[name] for name in names]))
+        taking = burst if arrival.share == 1.0 else _taking(burst, arrival.share)
+        bursts.append(taking * extreme([arrival.at_once[name] for name in names]))
     if is_joining:
         return Inflow(min(math.fsum(factors), 1.0), 1)
     return Inflow(math.fsum(factors), max(1, sum(bursts)))
@@ -256,8 +260,8 @@ class Ways:
         for before in parents:
             depths.append(1 + max((depths[i] for i in before), default=0))
             ways.append(sum(ways[i] for i in before) or 1)
-        given = graph.exits or dict.fromkeys(graph.ends(names), 1.0)
-        of_exit = {name: Fraction(str(weight)) for name, weight in given.items()}
+        exits = graph.exits or dict.fromkeys(graph.ends(names), 1.0)
+        of_exit = {name: Fraction(str(weight)) for name, weight in exits.items()}
         total = sum(of_exit.values())
         shares = [of_exit.get(name, Fraction(0)) / total / ways[k] for k, name in enumerate(names)]
         common, longest = math.lcm(*(share.denominator for share in shares)), max(depths)
@@ -282,7 +286,7 @@ class Ways:
         through: list[int] = []
         for k, term in enumerate(terms):
             through.append(term * self.before(k, through))
-        return sum(weight * each for weight, each in zip(self.weights, through, strict=True))
+        return sum(weight * term_through for weight, term_through in zip(self.weights, through, strict=True))
 
     @cached_property
     def children(self) -> tuple[tuple[tuple[int, int], ...], ...]:
@@ -294,10 +298,10 @@ class Ways:
 
     def worths(self, terms: Sequence[int]) -> list[int]:
         """For each stage, the graph's gain from a unit of accuracy there, if later stages have these accuracies."""
-        found = [0] * len(terms)
+        worths = [0] * len(terms)
         for k in reversed(range(len(terms))):
-            found[k] = self.weights[k] + sum(terms[j] * found[j] * multiplier for j, multiplier in self.children[k])
-        return found
+            worths[k] = self.weights[k] + sum(terms[j] * worths[j] * multiplier for j, multiplier in self.children[k])
+        return worths
 
 
 @dataclass(frozen=True)
@@ -314,8 +318,8 @@ class Combinations:
     @cached_property
     def highest(self) -> Mapping[tuple[str, ...], int]:
         """Variants of the first stages -> the highest accuracy of all combinations that begin with them."""
-        found: dict[tuple[str, ...], int] = {}
+        highest: dict[tuple[str, ...], int] = {}
         for variants, accuracy in self.table.items():
             for start in accumulate(((name,) for name in variants), initial=()):
-                found[start] = max(accuracy, found.get(start, 0))
-        return found
+                highest[start] = max(accuracy, highest.get(start, 0))
+        return highest

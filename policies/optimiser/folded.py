@@ -98,17 +98,17 @@ def fold(knapsack: Knapsack) -> Folded | None:
     least = knapsack.least_accuracy / top * (1 - 1e-6) if knapsack.least_accuracy else None
     layout = Layout(
         groups=tuple(
-            tuple(level.index(each) if flow else 0 for each in stage.accuracy)
+            tuple(level.index(value) if flow else 0 for value in stage.accuracy)
             for stage, level in zip(stages, levels, strict=True)
         ),
-        accuracies=tuple(tuple(each / max(level[-1], 1) for each in level) for level in levels),
+        accuracies=tuple(tuple(value / max(level[-1], 1) for value in level) for level in levels),
         limited=(knapsack.sla_ns is not None, knapsack.limit_cores is not None),
         flow=flow,
         least=least,
     )
     highest = reward * top
     unit = max(1, highest, *(max(stage.loss) - min(stage.loss) for stage in stages))
-    costs = [COST_UNIT * ((each - min(stage.loss)) / unit) for stage in stages for each in stage.loss]
+    costs = [COST_UNIT * ((value - min(stage.loss)) / unit) for stage in stages for value in stage.loss]
     return _written(layout, costs, [*spent, *used], COST_UNIT * (highest / unit))
 
 
@@ -119,8 +119,12 @@ def _shares(spendings: Sequence[Sequence[int]], limit: int | None) -> list[float
     """
     if limit is None:
         return []
-    left = limit - sum(map(min, spendings))
-    return [ROW_UNIT * (1.0 + min((each - min(of)) / max(left, 1), 2.0)) for of in spendings for each in of]
+    spare = limit - sum(map(min, spendings))
+    return [
+        ROW_UNIT * (1.0 + min((spent - min(stage_spendings)) / max(spare, 1), 2.0))
+        for stage_spendings in spendings
+        for spent in stage_spendings
+    ]
 
 
 def _written(layout: Layout, costs: list[float], limited: list[float], reward: float) -> Folded:

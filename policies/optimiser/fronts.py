@@ -44,7 +44,7 @@ def front(stage: StageOptions, matters: Matters, places: Sequence[int] | None = 
         return [(loss[best], 0, 0, 1, (best,))]
     order = sorted(among, key=loss.__getitem__)
     if sum(matters) == 1:
-        costs = latency_ns if matters.sla else cores if matters.cores else [-each for each in accuracy]
+        costs = latency_ns if matters.sla else cores if matters.cores else [-value for value in accuracy]
         order = _in_one([costs[i] for i in order], order)
         return [(loss[i], latency_ns[i], cores[i], accuracy[i], (i,)) for i in order]
     return unbeaten([(loss[i], latency_ns[i], cores[i], accuracy[i], (i,)) for i in order], matters)
@@ -69,17 +69,17 @@ def unbeaten(points: list[P], matters: Matters) -> list[P]:
 
 
 def _in_one(costs: Sequence[int], points: Sequence[T]) -> list[T]:
-    kept, least = [], None
+    unbeaten_points, least = [], None
     for cost, point in zip(costs, points, strict=True):
         if least is None or cost < least:
-            kept.append(point)
+            unbeaten_points.append(point)
             least = cost
-    return kept
+    return unbeaten_points
 
 
 def _in_two(costs: Sequence[tuple[int, int]], points: Sequence[P]) -> list[P]:
     """Keep a staircase of points, along which the first cost rises and the second falls."""
-    kept: list[P] = []
+    unbeaten_points: list[P] = []
     firsts: list[int] = []
     seconds: list[int] = []
     for (first, second), point in zip(costs, points, strict=True):
@@ -91,14 +91,14 @@ def _in_two(costs: Sequence[tuple[int, int]], points: Sequence[P]) -> list[P]:
             end += 1
         firsts[place:end] = [first]
         seconds[place:end] = [second]
-        kept.append(point)
-    return kept
+        unbeaten_points.append(point)
+    return unbeaten_points
 
 
 def _in_three(points: Sequence[P]) -> list[P]:
-    kept: list[P] = []
+    unbeaten_points: list[P] = []
     for point in points:
         _, latency, cores, accuracy, *_ = point
-        if not any(p[1] <= latency and p[2] <= cores and p[3] >= accuracy for p in kept):
-            kept.append(point)
-    return kept
+        if not any(p[1] <= latency and p[2] <= cores and p[3] >= accuracy for p in unbeaten_points):
+            unbeaten_points.append(point)
+    return unbeaten_points

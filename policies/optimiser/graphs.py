@@ -64,7 +64,7 @@ class _Search:
         self.pushed += 1
         heappush(self.waiting, (bound, self.pushed, step))
 
-    def _open(self, chosen: tuple[str, ...], known: Sequence[Inflows]) -> None:
+    def _open(self, chosen: tuple[str, ...], first_inflows: Sequence[Inflows]) -> None:
         """Bound the picks with these variants of the first deciding stages; `known`: the inflows of the first stages.
 
         What comes next waits for its turn: the node's scene, or the nodes below.
@@ -80,7 +80,7 @@ class _Search:
         variants = list(self.variants)
         for k, variant in zip(deciding, chosen, strict=False):
             variants[k] = (variant,)
-        inflows = self.flow.inflows(variants, known)
+        inflows = self.flow.inflows(variants, first_inflows)
         cheapest = [self.cheapest(k, inflows[k], names) for k, names in enumerate(variants)]
         if not all(cheapest):
             return
@@ -91,7 +91,7 @@ class _Search:
         bound = costs.base + sum(map(min, least))
         if problem.bounded is not None:
             excluded = [self.out_of_bounds(k, inflows[k], names) for k, names in enumerate(variants)]
-            extras = [min(costs.least(k, of)) - min(least[k]) for k, of in enumerate(excluded) if of]
+            extras = [min(costs.least(k, options)) - min(least[k]) for k, options in enumerate(excluded) if options]
             if not extras or bound + min(extras) >= problem.bounded.loss:
                 return
         if len(chosen) == len(deciding):
@@ -161,7 +161,7 @@ def least_latency_ns(problem: Knapsack) -> int | None:
             variants[k] = (variant,)
         stages = [stage.at(inflows) for stage, inflows in zip(problem.stages, flow.inflows(variants), strict=True)]
         quickest = [_quickest_ns(stage, names) for stage, names in zip(stages, variants, strict=True)]
-        bound_ns = flow.latency_ns([min(of.values()) for of in quickest]) if all(quickest) else None
+        bound_ns = flow.latency_ns([min(by_variant.values()) for by_variant in quickest]) if all(quickest) else None
         if bound_ns is None or (least_ns is not None and bound_ns >= least_ns):
             return
         if len(chosen) == len(flow.deciding):

@@ -39,18 +39,18 @@ def best(knapsack: Knapsack) -> Pick | None:
     if folded is None:
         return None
     try:
-        kept = _model(folded)
-        kept.update(folded)
+        model = _model(folded)
+        model.update(folded)
         cuts: list[gp.Constr] = []
         try:
-            while (indices := kept.solved(folded)) is not None:
+            while (indices := model.solved(folded)) is not None:
                 pick = pick_of(knapsack, indices)
                 if pick is not None:
                     return pick
-                cuts.append(kept.without(folded.binaries(indices)))
+                cuts.append(model.without(folded.binaries(indices)))
             return None
         finally:
-            kept.model.remove(cuts)
+            model.model.remove(cuts)
     except gp.GurobiError as error:
         raise SolverError(_explained(error, folded)) from error
 
@@ -83,8 +83,8 @@ class KeptModel:
             terms[row][0].append(entry)
             terms[row][1].append(self._x[column])
         self._rows = [
-            self.model.addLConstr(gp.LinExpr(*of), gp.GRB.EQUAL if low == high else gp.GRB.LESS_EQUAL, high)
-            for of, low, high in zip(terms, folded.low.tolist(), folded.high.tolist(), strict=True)
+            self.model.addLConstr(gp.LinExpr(*row_terms), gp.GRB.EQUAL if low == high else gp.GRB.LESS_EQUAL, high)
+            for row_terms, low, high in zip(terms, folded.low.tolist(), folded.high.tolist(), strict=True)
         ]
         self._cost, self._entries = folded.cost, folded.entries
         self.model.update()
@@ -111,8 +111,8 @@ class KeptModel:
 
     def without(self, binaries: Sequence[int]) -> gp.Constr:
         """Rule out one pick, given by its binaries."""
-        left = gp.LinExpr([1.0] * len(binaries), [self._x[i] for i in binaries])
-        return self.model.addLConstr(left, gp.GRB.LESS_EQUAL, len(binaries) - 1.0)
+        chosen_binaries = gp.LinExpr([1.0] * len(binaries), [self._x[i] for i in binaries])
+        return self.model.addLConstr(chosen_binaries, gp.GRB.LESS_EQUAL, len(binaries) - 1.0)
 
 
 def _model(folded: Folded) -> KeptModel:

@@ -49,12 +49,12 @@ def climb(problem: Problem, solver: Solver) -> Answer:
     best = placed(solver, problem.nodes)
     table, limit = problem.programme.table, problem.most_cores
     sla_ns, reward = table.sla_ns, table.scales.reward
-    wanted, lifted, notes = wanted_variants(problem)
-    stages = options(problem, wanted)
+    candidates, lifted, notes = wanted_variants(problem)
+    stages = options(problem, candidates)
     if not lifted:
-        accurate = _accurate_enough(problem, wanted)
+        accurate = _accurate_enough(problem, candidates)
         if all(accurate):
-            offered = stages if accurate == wanted else options(problem, accurate)
+            offered = stages if accurate == candidates else options(problem, accurate)
             knapsack = Knapsack(offered, table.flow, sla_ns, limit, reward, problem.programme.least_accuracy)
             pick = best(knapsack)
             if pick is not None:
@@ -63,41 +63,41 @@ def climb(problem: Problem, solver: Solver) -> Answer:
                 return Answer(OPTIMAL, pick, knapsack, accurate, notes)
         if problem.programme.wanted.wants_accuracy:
             fewest = _fewest_cores(knapsack.without("cores"), best) if all(accurate) else None
-            answer = _most_accurate(problem, wanted, notes, best, fewest)
+            answer = _most_accurate(problem, candidates, notes, best, fewest)
             if answer is not None:
                 return answer
         if problem.variants is not None and not problem.keep_variants:
-            wanted, _, notes = wanted_variants(replace(problem, variants=None))
-            lifted, stages = True, options(problem, wanted)
+            candidates, _, notes = wanted_variants(replace(problem, variants=None))
+            lifted, stages = True, options(problem, candidates)
     if lifted:
-        bare = options(problem, wanted, accuracy_matters=False)
+        bare = options(problem, candidates, accuracy_matters=False)
         notes = (*notes, "the wish for certain variants is dropped")
         knapsack = Knapsack(bare, table.flow, sla_ns, limit)
         pick = best(knapsack)
         if pick is not None:
-            return Answer(NO_ACCURACY, pick, knapsack, wanted, notes)
+            return Answer(NO_ACCURACY, pick, knapsack, candidates, notes)
     notes = (*notes, reason(problem, stages, solver))
     quickest = _fastest_for_goal(problem, Knapsack(stages, table.flow, None, limit, reward), best)
     if quickest is not None:
         pick, knapsack = quickest
         assert knapsack.sla_ns is not None
         excess = f"the SLA of {sla_ns / NS:.4g} s is exceeded by {(knapsack.sla_ns - sla_ns) / NS:.3g} s"
-        return Answer(SLA_EXCESS, pick, knapsack, wanted, (*notes, excess))
-    return _most_throughput(problem, wanted, notes, solver)
+        return Answer(SLA_EXCESS, pick, knapsack, candidates, (*notes, excess))
+    return _most_throughput(problem, candidates, notes, solver)
 
 
-def _accurate_enough(problem: Problem, wanted: tuple[Collection[str], ...]) -> tuple[Collection[str], ...]:
+def _accurate_enough(problem: Problem, candidates: tuple[Collection[str], ...]) -> tuple[Collection[str], ...]:
     """For each stage, the variants with at least the accuracy that a goal requires of it."""
     programme = problem.programme
     if not programme.wanted.stage_accuracy_at_least:
-        return wanted
-    stages = zip(programme.table.names, wanted, strict=True)
+        return candidates
+    stages = zip(programme.table.names, candidates, strict=True)
     return tuple([name for name in names if programme.accurate_enough(stage, name)] for stage, names in stages)
 
 
 def _most_accurate(
     problem: Problem,
-    wanted: tuple[Collection[str], ...],
+    candidates: tuple[Collection[str], ...],
     notes: tuple[str, ...],
     best: Solver,
     needed_cores: int | None,
@@ -105,7 +105,7 @@ def _most_accurate(
     """The most accurate plan that keeps all but the goal's accuracy; `needed_cores`: those that this accuracy needs."""
     programme, limit = problem.programme, problem.most_cores
     accurate = programme.most_accurate
-    stages = options(replace(problem, programme=accurate), wanted)
+    stages = options(replace(problem, programme=accurate), candidates)
     knapsack = Knapsack(stages, accurate.table.flow, programme.table.sla_ns, limit, accurate.table.scales.reward)
     pick = best(knapsack)
     if pick is None:
@@ -118,7 +118,7 @@ def _most_accurate(
     note = f"the goal's accuracy cannot be had for {load} within {within}: {100 * most:.4g} is the most"
     if needed_cores is not None and limit is not None and needed_cores > limit:
         note += f"; it takes {_counted(needed_cores, 'core')}"
-    return Answer(NO_ACCURACY, pick, knapsack, wanted, (*notes, note))
+    return Answer(NO_ACCURACY, pick, knapsack, candidates, (*notes, note))
 
 
 def _fewest_cores_of_equals(problem: Problem, knapsack: Knapsack, pick: Pick, best: Solver) -> Pick:
@@ -200,30 +200,30 @@ def wanted_variants(
     stages = problem.programme.table.stages
     if not problem.variants and not problem.failed:
         return tuple(stage.variants for stage in stages), False, ()
-    wanted: list[Collection[str]] = []
+    candidates: list[Collection[str]] = []
     lifted, notes = False, []
     for stage in stages:
         wish = (problem.variants or {}).get(stage.name, stage.variants)
         wish = [name for name in stage.variants if name in wish]
         working = [n for n in stage.variants if n not in problem.failed.get(stage.name, ())]
-        both = [name for name in wish if name in working]
-        if not both:
+        working_wishes = [name for name in wish if name in working]
+        if not working_wishes:
             lifted = lifted or bool(working)
             kind = "wanted variant" if working else "variant"
             notes.append(f"{stage.name}: every {kind} has failed to start")
-        wanted.append(both or working or wish)
-    return tuple(wanted), lifted, tuple(notes)
+        candidates.append(working_wishes or working or wish)
+    return tuple(candidates), lifted, tuple(notes)
 
 
 def _most_throughput(
     problem: Problem,
-    wanted: tuple[Collection[str], ...],
+    candidates: tuple[Collection[str], ...],
     notes: tuple[str, ...],
     solver: Solver,
 ) -> Answer:
     programme, load, limit = problem.programme, problem.load_rps, problem.most_cores
     tables = programme.table.stages
-    rows = [stage.select(names, load <= 0).rows for stage, names in zip(tables, wanted, strict=True)]
+    rows = [stage.select(names, load <= 0).rows for stage, names in zip(tables, candidates, strict=True)]
     fixed = [problem.replicas[stage.name] for stage in tables] if problem.replicas else None
     fewest = fixed or [problem.bounds(stage.name)[0] for stage in tables]
     least = fewest_cores(rows, fewest)
@@ -241,17 +241,17 @@ def _most_throughput(
         stages = options(problem, variants, sustain_rps=rate_rps)
         return best(Knapsack(stages, flow, limit_cores=limit)) is not None
 
-    if problem.nodes and not is_placed(0.0, wanted):
+    if problem.nodes and not is_placed(0.0, candidates):
         nodes = ", ".join(map(str, problem.nodes))
         notes = (*notes, f"{subject} {least} cores, for which the nodes ({nodes} cores) have no room")
         best = solver
-    rate = most_sustained_rps(problem, wanted, limit, None if best is solver else is_placed)
+    rate = most_sustained_rps(problem, candidates, limit, None if best is solver else is_placed)
     if rate < load:
         notes = (*notes, f"sustains {rate:.4g} of {load:.4g} rps")
-    stages = options(problem, wanted, sustain_rps=rate)
+    stages = options(problem, candidates, sustain_rps=rate)
     quickest = _fastest_for_goal(problem, Knapsack(stages, flow, None, limit, programme.table.scales.reward), best)
     assert quickest is not None, "the greatest sustained load is sustained by some configuration"
-    return Answer(MOST_THROUGHPUT, *quickest, wanted, notes)
+    return Answer(MOST_THROUGHPUT, *quickest, candidates, notes)
 
 
 def reason(problem: Problem, stages: Sequence[StageOptions], solver: Solver) -> str:
@@ -272,8 +272,8 @@ def reason(problem: Problem, stages: Sequence[StageOptions], solver: Solver) -> 
     quickest, smallest = [min(stage.latency_ns) for stage in stages], [min(stage.cores) for stage in stages]
     spare_ns = sla_ns - sum(quickest)
     spare_cores = None if limit is None else limit - sum(smallest)
-    allowed_ns = [spare_ns + each for each in quickest]
-    allowed_cores = [None if spare_cores is None else spare_cores + each for each in smallest]
+    allowed_ns = [spare_ns + least for least in quickest]
+    allowed_cores = [None if spare_cores is None else spare_cores + least for least in smallest]
     rest = "; the other stages need the rest" if len(stages) > 1 else ""
     if spare_ns < 0:
         slowest = quickest.index(max(quickest))
@@ -330,8 +330,8 @@ def _cores(cores: int | None) -> str:
     return _counted(cores or 0, "core")
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def _s(ns: int) -> str:

@@ -155,36 +155,36 @@ class Parameters:
 
     def _checked_caps(self) -> dict[str, float]:
         stages = [stage.name for stage in self.pipeline.stages]
-        given = {} if self.throughput_cap_rps is None else self.throughput_cap_rps
-        if not isinstance(given, Mapping):
+        caps = {} if self.throughput_cap_rps is None else self.throughput_cap_rps
+        if not isinstance(caps, Mapping):
             raise PolicyError(
-                f"throughput_cap_rps={given!r} must map stages to requests per second; stages: {', '.join(stages)}"
+                f"throughput_cap_rps={caps!r} must map stages to requests per second; stages: {', '.join(stages)}"
             )
-        checks.known("stage", given, stages, of=" in throughput_cap_rps")
-        return {name: checks.number(f"throughput_cap_rps.{name}", cap, above=0) for name, cap in given.items()}
+        checks.known("stage", caps, stages, suffix=" in throughput_cap_rps")
+        return {name: checks.number(f"throughput_cap_rps.{name}", cap, above=0) for name, cap in caps.items()}
 
     def _checked_candidates(self) -> dict[str, tuple[str, ...]]:
         stages = {stage.name: [variant.name for variant in stage.variants] for stage in self.pipeline.stages}
-        given = {} if self.candidates is None else self.candidates
-        if not isinstance(given, Mapping):
-            raise PolicyError(f"candidates={given!r} must map stages to variants; stages: {', '.join(stages)}")
-        checks.known("stage", given, stages, of=" in candidates")
-        for stage, names in given.items():
+        candidates = {} if self.candidates is None else self.candidates
+        if not isinstance(candidates, Mapping):
+            raise PolicyError(f"candidates={candidates!r} must map stages to variants; stages: {', '.join(stages)}")
+        checks.known("stage", candidates, stages, suffix=" in candidates")
+        for stage, names in candidates.items():
             if isinstance(names, str) or not isinstance(names, Collection) or not names:
                 raise PolicyError(f"candidates.{stage}={names!r} must be a list of some of: {', '.join(stages[stage])}")
             for name in names:
                 refuse_excluded(self.pipeline, stage, name)
-            checks.known("variant", names, stages[stage], of=f" in candidates.{stage}")
-        return {stage: tuple(names) for stage, names in given.items()}
+            checks.known("variant", names, stages[stage], suffix=f" in candidates.{stage}")
+        return {stage: tuple(names) for stage, names in candidates.items()}
 
     def _checked_drop_limits(self) -> tuple[float, ...]:
         stages = [stage.name for stage in self.pipeline.stages]
-        given = self.drop_limits_s
-        if not isinstance(given, (list, tuple)) or len(given) != len(stages):
+        limits_s = self.drop_limits_s
+        if not isinstance(limits_s, (list, tuple)) or len(limits_s) != len(stages):
             raise PolicyError(
-                f"drop_limits_s={given!r} must be a list of seconds, one for each of: {', '.join(stages)}"
+                f"drop_limits_s={limits_s!r} must be a list of seconds, one for each of: {', '.join(stages)}"
             )
-        return tuple(checks.number("drop_limits_s", limit, above=0) for limit in given)
+        return tuple(checks.number("drop_limits_s", limit, above=0) for limit in limits_s)
 
     def _set(self, key: str, value: object) -> None:
         object.__setattr__(self, key, value)

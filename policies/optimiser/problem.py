@@ -52,7 +52,7 @@ class Problem:
     @property
     def most_cores(self) -> int | None:
         """The most cores: the lower of the limit and those of all nodes; None: unlimited."""
-        limits = [each for each in (self.core_limit, sum(self.nodes) or None) if each is not None]
+        limits = [limit for limit in (self.core_limit, sum(self.nodes) or None) if limit is not None]
         return min(limits, default=None)
 
     @property
@@ -83,11 +83,11 @@ class Problem:
         if self.limit_cores is not None:
             checks.number("limit_cores", self.limit_cores, at_least=0)
         table = self.programme.table
-        for key, wanted in (("variants", self.variants), ("replicas", self.replicas)):
-            if wanted is not None:
-                checks.known("stage", wanted, table.names, of=f" in {key}")
+        for key, by_stage in (("variants", self.variants), ("replicas", self.replicas)):
+            if by_stage is not None:
+                checks.known("stage", by_stage, table.names, suffix=f" in {key}")
         for stage, names in (self.variants or {}).items():
-            checks.known("variant", names, table.stages[table.names.index(stage)].variants, of=f" of {stage}")
+            checks.known("variant", names, table.stages[table.names.index(stage)].variants, suffix=f" of {stage}")
             if not names:
                 raise PolicyError(f"variants.{stage} is empty; allowed: any of its variants")
         if self.replicas is not None:
@@ -168,7 +168,7 @@ class StageOptions:
 
     def without(self, row: Row) -> StageOptions:
         """The options of all other rows, for every inflow."""
-        others = self.only([i for i, other in enumerate(self.rows) if other != row])
+        others = self.only([i for i, another in enumerate(self.rows) if another != row])
         return replace(others, source=self.source and self.source.changed(lambda options: options.without(row)))
 
     def shaped(self, is_allowed: Callable[[Shape], bool]) -> StageOptions:
@@ -192,9 +192,9 @@ class Cheapest(NamedTuple):
     cores: int
     accuracy: int
 
-    def least(self, other: Cheapest) -> Cheapest:
+    def least(self, another: Cheapest) -> Cheapest:
         """The least of both."""
-        return self._replace(loss=min(self.loss, other.loss), cores=min(self.cores, other.cores))
+        return self._replace(loss=min(self.loss, another.loss), cores=min(self.cores, another.cores))
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,13 +344,13 @@ def replicas_for(load_rps: float, throughput_rps: float) -> int:
 
 def options(
     problem: Problem,
-    wanted: Sequence[Collection[str]],
+    candidates: Sequence[Collection[str]],
     *,
     sustain_rps: float | None = None,
     accuracy_matters: bool = True,
     replicas_bound: bool = True,
 ) -> tuple[StageOptions, ...]:
-    """For each stage, the options with the `wanted` variants that sustain the load.
+    """For each stage, the options with the `candidates` that sustain the load.
 
     With `sustain_rps`, they need to sustain only that, although batches fill at the load. Without `replicas_bound`,
     replicas are neither fixed nor limited, whatever the problem says.
@@ -358,8 +358,10 @@ def options(
     demand = _Demand(
         problem, problem.load_rps if sustain_rps is None else sustain_rps, accuracy_matters, replicas_bound
     )
-    inflows = problem.programme.table.flow.inflows(wanted)
-    return tuple([_stage_options(demand, k, variants, inflows[k], ANY_TIME_NS) for k, variants in enumerate(wanted)])
+    inflows = problem.programme.table.flow.inflows(candidates)
+    return tuple(
+        [_stage_options(demand, k, variants, inflows[k], ANY_TIME_NS) for k, variants in enumerate(candidates)]
+    )
 
 
 class _Demand(NamedTuple):
@@ -419,13 +421,13 @@ def _stage_options(
         columns, counts = columns.where(sustaining), list(compress(counts, sustaining))
     if fewest > 1:
         counts = [count if count > fewest else fewest for count in counts]
-    latency_ns = [each + waits[batch] for each, batch in zip(columns.latency_ns, columns.batch, strict=True)]
+    latency_ns = [value + waits[batch] for value, batch in zip(columns.latency_ns, columns.batch, strict=True)]
     if burst > 1:
         columns, counts, latency_ns = _for_bursts(columns, counts, latency_ns, (burst, most, within_ns))
     rows = columns.rows
     cores = list(map(mul, counts, columns.cores))
     bare = columns.loss if demand.accuracy_matters else columns.bare_loss
-    loss = [each + used * core_loss for each, used in zip(bare, cores, strict=True)]
+    loss = [value + used * core_loss for value, used in zip(bare, cores, strict=True)]
     at_hand = None if problem.current is None else problem.current.get(table.names[k])
     if at_hand is not None:
         switched_loss, changed_loss = table.scales.switched_loss, table.scales.changed_loss
@@ -490,7 +492,7 @@ def _cheapest(
 def _counts(columns: Columns, sustained_rps: float) -> list[int]:
     """The fewest replicas of each row that sustain a load."""
     # As `replicas_for`, but inline: a large pipeline has hundreds of rows.
-    return [ceil(sustained_rps / each - SLACK) or 1 for each in columns.throughput_rps]
+    return [ceil(sustained_rps / row_rps - SLACK) or 1 for row_rps in columns.throughput_rps]
 
 
 def _for_burst(burst: int, batch: int, service_ns: int, spare_ns: int) -> int:

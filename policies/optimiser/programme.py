@@ -98,9 +98,9 @@ class Programme(Parameters):
         cost_cores, batch (the sum of sizes), total.
         """
         chosen = [configuration[stage.name] for stage in self.pipeline.stages]
-        variants = [each.variant for each in chosen]
-        cores = sum(each.total_cores for each in chosen)
-        batch = sum(each.batch for each in chosen)
+        variants = [stage.variant for stage in chosen]
+        cores = sum(stage.total_cores for stage in chosen)
+        batch = sum(stage.batch for stage in chosen)
         return self.table.scales.parts(variants, cores, batch)
 
     def accuracy_of(self, variants: Sequence[str]) -> float:
@@ -151,8 +151,8 @@ class Columns(NamedTuple):
 
     def where(self, chosen: Sequence[bool]) -> Columns:
         """The chosen rows."""
-        kept: list[Any] = [tuple(compress(column, chosen)) for column in self]
-        return Columns(*kept)
+        columns: list[Any] = [tuple(compress(column, chosen)) for column in self]
+        return Columns(*columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +175,10 @@ class StageTable:
 
     def select(self, variants: Collection[str], idle: bool) -> Columns:
         """The rows of some variants."""
-        found = self.idle if idle else self.every
+        columns = self.idle if idle else self.every
         if len(variants) == len(self.variants):
-            return found
-        return found.where([row.variant in variants for row in found.rows])
+            return columns
+        return columns.where([row.variant in variants for row in columns.rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +201,9 @@ def tabulate(parameters: Parameters) -> Table:
     stages = parameters.pipeline.stages
     candidates = [_placeable(parameters, stage) for stage in stages]
     sizes = [[v.planned_batches(parameters.batch_cap) for v in variants] for variants in candidates]
-    order_bits = [sum(map(len, each)).bit_length() for each in sizes]
+    order_bits = [sum(map(len, stage_sizes)).bit_length() for stage_sizes in sizes]
     scale = scales(parameters, sum(order_bits))
-    distinct = [tuple(sorted(set().union(*each))) for each in sizes]
+    distinct = [tuple(sorted(set().union(*stage_sizes))) for stage_sizes in sizes]
     tables = []
     for k, stage in enumerate(stages):
         place = sum(order_bits[k + 1 :])
@@ -230,12 +230,12 @@ def tabulate(parameters: Parameters) -> Table:
 def _placeable(parameters: Parameters, stage: Stage) -> tuple[Variant, ...]:
     """The candidates of which a replica fits a node. Raises PolicyError if there are none."""
     largest = parameters.pipeline.limits.largest_node
-    found = parameters.candidates_of(stage)
-    kept = tuple(variant for variant in found if parameters.cores_of(stage, variant) <= largest)
-    if not kept:
-        least = min(parameters.cores_of(stage, variant) for variant in found)
+    candidates = parameters.candidates_of(stage)
+    placeable = tuple(variant for variant in candidates if parameters.cores_of(stage, variant) <= largest)
+    if not placeable:
+        least = min(parameters.cores_of(stage, variant) for variant in candidates)
         raise PolicyError(f"{stage.name}: every replica takes at least {least} cores; the largest node has {largest:g}")
-    return kept
+    return placeable
 
 
 def _row(parameters: Parameters, scale: Scales, k: int, variant: Variant, batch: int, place: int) -> Row:

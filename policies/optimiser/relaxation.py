@@ -90,7 +90,7 @@ class Relaxed:
         # An upper bound for all picks, whatever they spend.
         self.cost = sum(max(option.cost for option in stage) for stage in stages)
         self._look_for_prices([axis for axis in (0, 1) if limited[axis]])
-        self.tried.sort(key=lambda each: -each.bound)
+        self.tried.sort(key=lambda relaxation: -relaxation.bound)
 
     def _look_for_prices(self, axes: Sequence[int]) -> None:
         prices = (0.0, 0.0)
@@ -105,10 +105,12 @@ class Relaxed:
         The bound is concave in the price, and every pick is a line above it: its cost without prices, with the excess
         of its spending as slope. The highest point below the lines is tried next.
         """
-        other = 1 - axis
+        other_axis = 1 - axis
 
         def line(cost: float, spent: tuple[int, int]) -> tuple[float, int]:
-            return cost + prices[other] * (spent[other] - self._limits[other]), spent[axis] - self._limits[axis]
+            return cost + prices[other_axis] * (spent[other_axis] - self._limits[other_axis]), spent[
+                axis
+            ] - self._limits[axis]
 
         def priced(price: float) -> tuple[float, float]:
             return (price, prices[1]) if axis == 0 else (prices[0], price)
@@ -120,12 +122,12 @@ class Relaxed:
         falling = line(*self._met([_least_spending(stage, axis) for stage in self._stages]))
         for _ in range(STEPS):
             price = (falling[0] - rising[0]) / (rising[1] - falling[1])
-            found = self._at(priced(price))
-            best = max(best, found, key=lambda each: each.bound)
-            left = rising[0] + price * rising[1] - best.bound
-            if left <= max(ROUNDING, ENOUGH * (self.cost - best.bound)):
+            tried = self._at(priced(price))
+            best = max(best, tried, key=lambda relaxation: relaxation.bound)
+            gap = rising[0] + price * rising[1] - best.bound
+            if gap <= max(ROUNDING, ENOUGH * (self.cost - best.bound)):
                 break
-            cut = line(found.cost, found.spent)
+            cut = line(tried.cost, tried.spent)
             if cut[1] > 0:
                 rising = cut
             else:
@@ -136,16 +138,16 @@ class Relaxed:
         limits = self._limits
         limit_price = prices[0] * limits[0] + prices[1] * limits[1]
         envelopes, lowest, pick = _envelopes(self._stages, self._reward, prices, self._lows)
-        found = Relaxation(prices, limit_price, envelopes, lowest - limit_price, pick, *self._met(pick))
-        self.tried.append(found)
-        return found
+        relaxation = Relaxation(prices, limit_price, envelopes, lowest - limit_price, pick, *self._met(pick))
+        self.tried.append(relaxation)
+        return relaxation
 
     def _met(self, pick: Sequence[int]) -> tuple[float, tuple[int, int]]:
         """A pick's cost (less the reward) and spending; records the least cost of a pick within the limits."""
         cost, ns, cores, product = 0.0, 0, 0, 1.0
         for stage, i in zip(self._stages, pick, strict=True):
-            more, (wait, extra), share = stage[i]
-            cost, ns, cores, product = cost + more, ns + wait, cores + extra, product * share
+            option_cost, (wait, extra), share = stage[i]
+            cost, ns, cores, product = cost + option_cost, ns + wait, cores + extra, product * share
         cost -= self._reward * product
         if ns <= self._limits[0] and cores <= self._limits[1] and product >= self._least_share:
             self.cost = min(self.cost, cost)
@@ -194,22 +196,22 @@ def _lowest(lines: list[Line], low: float) -> Envelope:
     if len(lines) == 1:
         return Envelope(lines, [])
     lines.sort(key=lambda line: (line[1], line[0]))
-    kept: list[Line] = []
+    envelope: list[Line] = []
     cuts: list[float] = []
     for line in lines:
         value, slope, _ = line
         cut = low
-        while kept:
-            above, flatter, _ = kept[-1]
+        while envelope:
+            above, flatter, _ = envelope[-1]
             cut = (value - above) / (slope - flatter) if slope > flatter else inf
             if cut > (cuts[-1] if cuts else low):
                 break
-            kept.pop()
+            envelope.pop()
             if cuts:
                 cuts.pop()
-        if not kept:
-            kept.append(line)
+        if not envelope:
+            envelope.append(line)
         elif cut < 1.0:
-            kept.append(line)
+            envelope.append(line)
             cuts.append(cut)
-    return Envelope(kept, cuts)
+    return Envelope(envelope, cuts)

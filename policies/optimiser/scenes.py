@@ -58,23 +58,23 @@ class SceneSearch:
     def _leave_out_the_slow(self) -> None:
         """Keep the options that keep the SLA if all other stages are at their quickest."""
         self.limit_ns = 0 if self.problem.sla_ns is None else self.problem.sla_ns
-        quickest_ns = [min([option.latency_ns for option in of]) for of in self.options]
+        quickest_ns = [min([option.latency_ns for option in options]) for options in self.options]
         before_ns, self.after_ns = beside(self.flow, quickest_ns)
         self.options = [
-            [option for option in of if before + option.latency_ns + after <= self.limit_ns]
-            for of, before, after in zip(self.options, before_ns, self.after_ns, strict=True)
+            [option for option in options if before + option.latency_ns + after <= self.limit_ns]
+            for options, before, after in zip(self.options, before_ns, self.after_ns, strict=True)
         ]
-        self.fewest = [min([option.cores for option in of], default=0) for of in self.options]
+        self.fewest = [min([option.cores for option in options], default=0) for options in self.options]
         self.spare_cores = 0 if self.problem.limit_cores is None else self.problem.limit_cores - sum(self.fewest)
         self.is_open = all(self.options) and self.spare_cores >= 0
 
     def _bound(self) -> None:
         """Compute the least cost of each stage and its descendants by time left, and of later stages by cores left."""
         self.costs = Costs(self.problem, self.options)
-        least = [self.costs.least(k, of) for k, of in enumerate(self.options)]
+        least = [self.costs.least(k, options) for k, options in enumerate(self.options)]
         # An upper bound for all picks: an accuracy is never negative.
-        self.worst = 1 + sum([max([option.loss for option in of]) for of in self.options])
-        never = self.worst - self.costs.base + 1 + 2 * sum([max(map(abs, of)) for of in least])
+        self.worst = 1 + sum([max([option.loss for option in options]) for options in self.options])
+        never = self.worst - self.costs.base + 1 + 2 * sum([max(map(abs, options)) for options in least])
         size = len(self.options)
         slots = SLOTS * size
         self.unit_ns = self.limit_ns // slots + 1
@@ -85,11 +85,11 @@ class SceneSearch:
         for k in reversed(range(size)):
             after = [self.in_time[j] for j in self.heirs[k]]
             following = [sum(costs) for costs in zip(*after, strict=True)] or [0] * (self.limit_ns // self.unit_ns + 1)
-            taken = [option.latency_ns // self.unit_ns for option in self.options[k]]
-            self.in_time[k] = _least_costs(taken, least[k], following, never)
+            units = [option.latency_ns // self.unit_ns for option in self.options[k]]
+            self.in_time[k] = _least_costs(units, least[k], following, never)
             if self.problem.limit_cores is not None:
-                taken = [(option.cores - self.fewest[k]) // self.unit_cores for option in self.options[k]]
-                self.on_cores[k] = _least_costs(taken, least[k], self.on_cores[k + 1], never)
+                units = [(option.cores - self.fewest[k]) // self.unit_cores for option in self.options[k]]
+                self.on_cores[k] = _least_costs(units, least[k], self.on_cores[k + 1], never)
         self.rest = sum([self.in_time[k][-1] for k in range(size) if not self.flow.parents[k]])
         on_cores = self.rest if self.problem.limit_cores is None else self.on_cores[0][-1]
         self.bound = self.costs.base + max(self.rest, on_cores)
@@ -120,13 +120,13 @@ class SceneSearch:
             self.pick = Pick(self.stages, tuple([option.place for option in self.picked]), total)
             return
         before = self.costs.before(k, self.through)
-        for bound, then, top_then, after, left, option in self._next(k, total, top, rest, spare, before):
+        for bound, then, top_then, after, spare_after, option in self._next(k, total, top, rest, spare, before):
             if bound >= self.worst:
                 return
             self.picked.append(option)
             self.through[k] = before * option.accuracy
             self.finished_ns[k] = self._start_ns(k) + option.latency_ns
-            self._visit(k + 1, then, top_then, after, left)
+            self._visit(k + 1, then, top_then, after, spare_after)
             self.picked.pop()
 
     def _next(
@@ -144,15 +144,17 @@ class SceneSearch:
         promising = []
         options = self.options[k]
         for option, drop in zip(options, self.costs.drops(k, options, self.picked, before), strict=True):
-            left = spare - option.cores + self.fewest[k] if is_limited else 0
-            if option.latency_ns > latest_ns or left < 0 or top - drop < least_top:
+            spare_after = spare - option.cores + self.fewest[k] if is_limited else 0
+            if option.latency_ns > latest_ns or spare_after < 0 or top - drop < least_top:
                 continue
             then = total + option.loss + self.problem.reward * drop
             slot = (self.limit_ns - start_ns - option.latency_ns) // self.unit_ns
             after = rest + sum([self.in_time[j][slot] for j in self.heirs[k]])
-            bound = then + max(after, self.on_cores[k + 1][left // self.unit_cores]) if is_limited else then + after
+            bound = (
+                then + max(after, self.on_cores[k + 1][spare_after // self.unit_cores]) if is_limited else then + after
+            )
             if bound < self.worst:
-                promising.append((bound, then, top - drop, after, left, option))
+                promising.append((bound, then, top - drop, after, spare_after, option))
         return sorted(promising)
 
     def _start_ns(self, k: int) -> int:
@@ -172,14 +174,14 @@ class Costs:
         self.together = joint if isinstance(joint, Combinations) else None
         self.highest = 0
         if self.along is not None:
-            self.most = [max([option.accuracy for option in of]) for of in options]
+            self.most = [max([option.accuracy for option in stage_options]) for stage_options in options]
             self.least_drops: list[int] = []
             self.worths = self.along.worths(self.most)
             through: list[int] = []
-            for k, of in enumerate(options):
+            for k, stage_options in enumerate(options):
                 before = self.along.before(k, through)
                 self.least_drops.append(before * self.worths[k])
-                through.append(before * min([option.accuracy for option in of]))
+                through.append(before * min([option.accuracy for option in stage_options]))
             self.highest = self.along.accuracy(self.most, ())
         elif self.together is not None:
             self.highest = self.together.highest[()]
@@ -207,11 +209,11 @@ class Costs:
         return [0] * len(options)
 
 
-def _least_costs(taken: Sequence[int], costs: Sequence[int], following: Sequence[int], never: int) -> list[int]:
-    """The least of an option's cost plus `following`, by what is left of a limit; `taken`: each option's use of it."""
+def _least_costs(units_taken: Sequence[int], costs: Sequence[int], following: Sequence[int], never: int) -> list[int]:
+    """The least of an option's cost plus `following`, by what is left of a limit; `units_taken`: what each option uses."""
     least_costs = [never] * len(following)
     lowest: int | None = None
-    for units, cost in sorted(zip(taken, costs, strict=True)):
+    for units, cost in sorted(zip(units_taken, costs, strict=True)):
         if units >= len(following):
             break
         if lowest is not None and cost >= lowest:

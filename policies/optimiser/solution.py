@@ -137,7 +137,7 @@ def relaxation_gains(problem: Problem, answer: Answer, solver: Solver) -> dict[s
     Exact, in units of the scales' U W. A constraint that did not matter to the solver gains nothing. Without nodes, all
     other limits of cores remain.
     """
-    held: tuple[str, ...] = answer.pick.held
+    binding: tuple[str, ...] = answer.pick.held
     best = placed(solver, problem.nodes)
     knapsack = answer.knapsack
     gains = {name: 0 for name in CONSTRAINTS if name not in ("nodes", "accuracy")}
@@ -146,10 +146,10 @@ def relaxation_gains(problem: Problem, answer: Answer, solver: Solver) -> dict[s
         gains["accuracy"] = _gain(problem, answer, replace(knapsack.without("accuracy"), stages=every), best)
     if problem.nodes:
         gains["nodes"] = _gain(problem, answer, replace(knapsack, limit_cores=problem.core_limit), solver)
-    if len(held) == 1 and answer.pick.free_loss is not None:
-        gains[held[0]] = _rise(problem, answer, answer.pick.free_loss)
-        held = ()
-    for name in set(held) - {"accuracy"}:
+    if len(binding) == 1 and answer.pick.free_loss is not None:
+        gains[binding[0]] = _rise(problem, answer, answer.pick.free_loss)
+        binding = ()
+    for name in set(binding) - {"accuracy"}:
         gains[name] = _gain(problem, answer, knapsack.without(name), best)
     if _is_bounded(answer):
         free = options(problem, answer.wanted, replicas_bound=False)
@@ -236,18 +236,18 @@ class Answers:
 
     def kept(self, question: Question) -> Solution | None:
         """The cached answer to a question; None without one."""
-        known = self._known.get(question)
-        self.hits += known is not None
-        return known
+        solution = self._known.get(question)
+        self.hits += solution is not None
+        return solution
 
     def solve(self, problem: Problem) -> Solution:
         """The solution of a problem, as `solve` finds it. Those of other programmes are not kept."""
         if problem.programme is not self._programme:
             return solve(problem, solver=self._solver, fallback=self._fallback)
         posed = question_of(problem)
-        known = self.kept(posed)
-        if known is not None:
-            return known
+        cached = self.kept(posed)
+        if cached is not None:
+            return cached
         self.misses += 1
         solution = solve(problem, solver=self._solver, fallback=self._fallback)
         if len(self._known) >= MOST_KEPT:

@@ -125,8 +125,8 @@ def _first_that_fits(whole: Part, nodes: Sequence[int], best_of: Callable[[Part]
     return None
 
 
-def _is_another(shape: Shape, is_allowed: Callable[[Shape], bool], other: Shape) -> bool:
-    return other != shape and is_allowed(other)
+def _is_another(shape: Shape, is_allowed: Callable[[Shape], bool], another: Shape) -> bool:
+    return another != shape and is_allowed(another)
 
 
 def with_pairs(best: Solver, pairs: Mapping[str, Mapping[str, int]]) -> Solver:
@@ -142,10 +142,10 @@ def with_pairs(best: Solver, pairs: Mapping[str, Mapping[str, int]]) -> Solver:
             return None
         # A limit matters if it left a variant without any pick, or if another pick depends on it.
         is_short = len(picks) < len(by_first)
-        held = [name for name in knapsack.limits if is_short or any(name in pick.held for pick in picks)]
+        binding = [name for name in knapsack.limits if is_short or any(name in pick.held for pick in picks)]
         free = [pick.free_loss for pick in picks if pick.free_loss is not None]
         free_loss = min(free) if len(free) == len(by_first) else None
-        return replace(min(picks, key=lambda pick: pick.loss), held=tuple(held), free_loss=free_loss)
+        return replace(min(picks, key=lambda pick: pick.loss), held=tuple(binding), free_loss=free_loss)
 
     return best_pair if pairs else best
 
@@ -156,8 +156,8 @@ def _by_first(
     """For each variant of the first stage, both stages' options with it."""
     for variant in dict.fromkeys(row.variant for row in first.rows):
         indices = [i for i, row in enumerate(first.rows) if row.variant == variant]
-        one = replace(first.only(indices), accuracy=[1] * len(indices))
-        yield (one, replace(second, accuracy=[pairs[variant][row.variant] for row in second.rows]))
+        first_alone = replace(first.only(indices), accuracy=[1] * len(indices))
+        yield (first_alone, replace(second, accuracy=[pairs[variant][row.variant] for row in second.rows]))
 
 
 PACKAGES: Mapping[str, str] = {"gurobi": "gurobipy", "highs": "highspy"}

@@ -16,11 +16,11 @@ Variants = tuple[Collection[str], ...]
 
 def most_sustained_rps(
     problem: Problem,
-    wanted: Variants,
+    variants_by_stage: Variants,
     limit_cores: int | None,
     fits: Callable[[float, Variants], bool] | None = None,
 ) -> float:
-    """The greatest rate up to the load that all stages can serve with `wanted` variants and so many cores in total.
+    """The greatest rate up to the load that all stages can serve with these variants and so many cores in total.
 
     `fits`: a further condition on a rate with some variants, which must hold for every lower rate too. 0 if even the
     fewest replicas of each stage take too many cores. The variants of deciding stages are fixed one stage after the
@@ -33,7 +33,7 @@ def most_sustained_rps(
         most_rps = _most_rps(problem, variants, limit_cores, fits if fixed == len(deciding) else None)
         heappush(waiting, (-most_rps, -fixed, len(waiting), variants))
 
-    push(0, wanted)
+    push(0, variants_by_stage)
     while True:
         negative_rps, negative_fixed, _, variants = heappop(waiting)
         fixed = -negative_fixed
@@ -46,7 +46,7 @@ def most_sustained_rps(
 
 def _most_rps(
     problem: Problem,
-    wanted: Variants,
+    variants_by_stage: Variants,
     limit_cores: int | None,
     fits: Callable[[float, Variants], bool] | None,
 ) -> float:
@@ -56,9 +56,10 @@ def _most_rps(
     """
     table, load_rps = problem.programme.table, problem.load_rps
     most_cores = inf if limit_cores is None else limit_cores
-    factors = [inflows.least.factor for inflows in table.flow.inflows(wanted)]
+    factors = [inflows.least.factor for inflows in table.flow.inflows(variants_by_stage)]
     useful = [
-        _useful(stage.select(names, load_rps <= 0).rows) for stage, names in zip(table.stages, wanted, strict=True)
+        _useful(stage.select(names, load_rps <= 0).rows)
+        for stage, names in zip(table.stages, variants_by_stage, strict=True)
     ]
     fixed = [problem.replicas[stage.name] for stage in table.stages] if problem.replicas else None
     bounds = [problem.bounds(stage.name) for stage in table.stages]
@@ -74,7 +75,7 @@ def _most_rps(
 
     def too_much(rate_rps: float) -> bool:
         cores = _cores_for(useful, [rate_rps * factor for factor in factors], bounds, fixed)
-        return cores == inf or cores > most_cores or (fits is not None and not fits(rate_rps, wanted))
+        return cores == inf or cores > most_cores or (fits is not None and not fits(rate_rps, variants_by_stage))
 
     sustained = bisect_right(rising, False, key=too_much)
     return rising[sustained - 1] if sustained else 0.0
@@ -87,11 +88,11 @@ def fewest_cores(stages: Sequence[Sequence[Row]], replicas: Sequence[int]) -> in
 
 def _useful(rows: Sequence[Row]) -> list[Row]:
     """The rows whose throughput no other row with at most as many cores reaches."""
-    kept: list[Row] = []
+    useful: list[Row] = []
     for row in sorted(rows, key=lambda row: (row.cores, -row.throughput_rps)):
-        if not kept or row.throughput_rps > kept[-1].throughput_rps:
-            kept.append(row)
-    return kept
+        if not useful or row.throughput_rps > useful[-1].throughput_rps:
+            useful.append(row)
+    return useful
 
 
 def _cores_for(

@@ -32,14 +32,14 @@ def best_within(problem: Problem) -> Iterator[Within]:
     Ends with the fewest cores of any plan; there is none without a limit of cores.
     """
     solver = solver_for("exact", problem.programme)
-    wanted, *_ = wanted_variants(problem)
+    candidates, *_ = wanted_variants(problem)
     load_rps, best = problem.load_rps, _best(problem, solver)
     plan, limit_cores = best, problem.limit_cores
     while limit_cores is not None and plan.cores <= limit_cores:
         yield plan
         limit_cores = plan.cores - 1
         problem = replace(problem, limit_cores=limit_cores)
-        rate_rps = most_sustained_rps(problem, wanted, problem.most_cores)
+        rate_rps = most_sustained_rps(problem, candidates, problem.most_cores)
         if rate_rps >= load_rps:
             plan = best = _best(problem, solver)
         elif rate_rps > 0:

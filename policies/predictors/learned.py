@@ -31,10 +31,10 @@ class Learned(Shipped):
     def __post_init__(self) -> None:
         if not isinstance(self.model, str):
             raise PolicyError(f"model={self.model!r} should be the name of a shipped model or a file")
-        found, outputs = _shipped(self.model) if self.model in trained.shipped() else _loaded(self.model)
-        if found.kind != self.kind:
-            raise PolicyError(f"model={self.model!r} is of kind {found.kind!r}; this predictor needs {self.kind!r}")
-        object.__setattr__(self, "_trained", found)
+        model, outputs = _shipped(self.model) if self.model in trained.shipped() else _loaded(self.model)
+        if model.kind != self.kind:
+            raise PolicyError(f"model={self.model!r} is of kind {model.kind!r}; this predictor needs {self.kind!r}")
+        object.__setattr__(self, "_trained", model)
         object.__setattr__(self, "_outputs", outputs)
 
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
@@ -85,24 +85,24 @@ class Relative(Learned):
         windows = trained.features.by_window(load_rps)
         level, scale = trained.features.level_and_scale(windows)
         horizons_s = np.full(len(level), float(horizon_s))
-        seen = trained.features.relative(windows, level, scale, horizons_s)
+        inputs = trained.features.relative(windows, level, scale, horizons_s)
         if self.kind == trained.TREES:
-            seen = seen.reshape(len(seen), -1)
-        values = np.maximum(level[:, None] + scale[:, None] * self._outputs(seen), 0.0)
+            inputs = inputs.reshape(len(inputs), -1)
+        values = np.maximum(level[:, None] + scale[:, None] * self._outputs(inputs), 0.0)
         values[level == 0.0] = 0.0  # nothing came, and no deviation says what might
         values.sort(axis=1)
         levels = self._trained.levels
         medians = between(levels, tuple(values.T), 0.5)
         rows = zip(medians.tolist(), values.tolist(), strict=True)
-        found = [Forecast(horizon_s, median, levels, tuple(row)) for median, row in rows]
+        forecasts = [Forecast(horizon_s, median, levels, tuple(row)) for median, row in rows]
         for place in np.flatnonzero((~np.isnan(windows)).sum(axis=(1, 2)) < self.least_seen_s).tolist():
-            found[place] = Ewma().after(load_rps[place].tolist(), horizon_s)
-        return found
+            forecasts[place] = Ewma().after(load_rps[place].tolist(), horizon_s)
+        return forecasts
 
 
 def _loaded(model: str) -> tuple[Model, Callable[[Floats], Floats]]:
-    found = trained.load(model)
-    return found, trained.forward_pass(found)
+    loaded = trained.load(model)
+    return loaded, trained.forward_pass(loaded)
 
 
 _shipped = cache(_loaded)

@@ -35,17 +35,17 @@ DEFAULT_PREDICTOR = "quantile-gbm"
 class PointPredictor:
     """A predictor with `predict(observation) -> float` alone, whose forecasts are single numbers for any horizon."""
 
-    def __init__(self, given: Any) -> None:
-        self.given = given
-        self.reads = reads(given)
+    def __init__(self, predictor: Any) -> None:
+        self.predictor = predictor
+        self.reads = reads(predictor)
 
     def predict(self, observation: Observation) -> float:
         """What it predicts [rps]; NaN: no forecast. PolicyError: it is no number, negative or infinite."""
-        predicted: Any = self.given.predict(observation)
+        predicted: Any = self.predictor.predict(observation)
         rate_rps = _rate_rps(predicted)
         if rate_rps is not None:
             return rate_rps
-        kind = type(self.given)
+        kind = type(self.predictor)
         raise PolicyError(
             f"{plugins.place_of(kind)}{kind.__name__}.predict returned {checks.shown(predicted)}; allowed: requests "
             "per second, a finite number of at least 0, or NaN where there is no forecast"
@@ -67,23 +67,23 @@ def _rate_rps(predicted: object) -> float | None:
     return None if rate_rps < 0 or rate_rps == inf else rate_rps
 
 
-def create_predictor(given: str | Mapping[str, Any] | object) -> Predictor:
+def create_predictor(predictor: str | Mapping[str, Any] | object) -> Predictor:
     """A predictor from a name, from {"name": ..., parameters ...}, or as it is.
 
     A name is built in, an entry point of the group `ipa.predictors`, or `path.py:Class`; the class is called with the
     parameters. It has `forecast` as in `Predictor`, or `predict(observation) -> float`. PolicyError: an unknown name
     or parameter, or a wrong value.
     """
-    if isinstance(given, str):
-        given = {"name": given}
-    if not isinstance(given, Mapping):
-        if _is_predictor(given):
-            return _whole(given)
-        raise PolicyError(f"predictor={given!r} must be a name, a mapping, or have forecast() or predict()")
-    if not isinstance(given.get("name"), str):
-        raise PolicyError(f"predictor={dict(given)!r} lacks a name; names: {', '.join(PREDICTORS)}")
-    name = given["name"]
-    parameters = {key: value for key, value in given.items() if key != "name"}
+    if isinstance(predictor, str):
+        predictor = {"name": predictor}
+    if not isinstance(predictor, Mapping):
+        if _is_predictor(predictor):
+            return _whole(predictor)
+        raise PolicyError(f"predictor={predictor!r} must be a name, a mapping, or have forecast() or predict()")
+    if not isinstance(predictor.get("name"), str):
+        raise PolicyError(f"predictor={dict(predictor)!r} lacks a name; names: {', '.join(PREDICTORS)}")
+    name = predictor["name"]
+    parameters = {key: value for key, value in predictor.items() if key != "name"}
     if name == "auto" and "candidates" in parameters:
         parameters["candidates"] = _candidates(parameters["candidates"])
     if plugins.is_file(name):
@@ -97,25 +97,25 @@ def describe_predictor(predictor: Predictor) -> dict[str, Any]:
     """The predictor's name and parameters, as `create_predictor` takes them."""
     for name, kind in PREDICTORS.items():
         if type(predictor) is kind:
-            given = {field.name: getattr(predictor, field.name) for field in fields(predictor) if field.init}  # type: ignore[arg-type]
+            parameters = {field.name: getattr(predictor, field.name) for field in fields(predictor) if field.init}  # type: ignore[arg-type]
             if isinstance(predictor, Auto):
-                given["candidates"] = [describe_predictor(each) for each in predictor.candidates]
-            return {"name": name, **given}
-    return {"name": type(predictor.given if isinstance(predictor, PointPredictor) else predictor).__name__}
+                parameters["candidates"] = [describe_predictor(candidate) for candidate in predictor.candidates]
+            return {"name": name, **parameters}
+    return {"name": type(predictor.predictor if isinstance(predictor, PointPredictor) else predictor).__name__}
 
 
-def _candidates(given: Any) -> tuple[Predictor, ...]:
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-        raise PolicyError(f"candidates={given!r} should be a list of predictors")
-    return tuple(map(create_predictor, given))
+def _candidates(predictors: Any) -> tuple[Predictor, ...]:
+    if isinstance(predictors, str | Mapping) or not isinstance(predictors, Iterable):
+        raise PolicyError(f"candidates={predictors!r} should be a list of predictors")
+    return tuple(map(create_predictor, predictors))
 
 
-def _is_predictor(given: object) -> bool:
-    return any(callable(getattr(given, method, None)) for method in ("forecast", "predict"))
+def _is_predictor(candidate: object) -> bool:
+    return any(callable(getattr(candidate, method, None)) for method in ("forecast", "predict"))
 
 
-def _whole(given: Any) -> Predictor:
-    predictor: Predictor = given if callable(getattr(given, "forecast", None)) else PointPredictor(given)
+def _whole(candidate: Any) -> Predictor:
+    predictor: Predictor = candidate if callable(getattr(candidate, "forecast", None)) else PointPredictor(candidate)
     reads(predictor)
     return predictor
 
@@ -187,9 +187,9 @@ class Outlook:
                 self._keep(((load_rps, forecast),))
         return forecast
 
-    def share(self, other: Outlook) -> None:
+    def share(self, outlook: Outlook) -> None:
         """Keep forecasts in one place with another outlook of the same parameters."""
-        self._known, self._ahead = other._known, other._ahead
+        self._known, self._ahead = outlook._known, outlook._ahead
 
     def compute_ahead(self, histories: Histories) -> None:
         """Make the forecasts for these `load_rps` now, all at once, unless they are known.
@@ -206,11 +206,11 @@ class Outlook:
         for history in histories:
             if id(history) in self._ahead:
                 continue
-            found = self._known.get(history)
-            if found is None:
+            forecast = self._known.get(history)
+            if forecast is None:
                 missing.append(history)
             else:
-                self._ahead[id(history)] = (history, found)
+                self._ahead[id(history)] = (history, forecast)
         if not missing:
             return
         import numpy as np
@@ -219,23 +219,23 @@ class Outlook:
         for history in dict.fromkeys(missing):
             by_length.setdefault(len(history), []).append(history)
         for alike in by_length.values():
-            made = list(zip(alike, many(np.array(alike, dtype=np.float64), self.horizon_s), strict=True))
-            self._keep(made)
-            self._ahead.update((id(one[0]), one) for one in made)
+            forecasts = list(zip(alike, many(np.array(alike, dtype=np.float64), self.horizon_s), strict=True))
+            self._keep(forecasts)
+            self._ahead.update((id(known_forecast[0]), known_forecast) for known_forecast in forecasts)
 
-    def _keep(self, made: Iterable[tuple[tuple[float, ...], Forecast]]) -> None:
+    def _keep(self, forecasts: Iterable[tuple[tuple[float, ...], Forecast]]) -> None:
         if len(self._known) >= MOST_KEPT:
             self._known.clear()
-        self._known.update(made)
+        self._known.update(forecasts)
 
     def _asked(self, observation: Observation) -> Forecast:
-        given: Any = self.predictor.forecast(observation, self.horizon_s)
-        if isinstance(given, Forecast) and not any(
-            value < 0 or value == inf for value in (given.point_rps, given.at(1))
+        forecast: Any = self.predictor.forecast(observation, self.horizon_s)
+        if isinstance(forecast, Forecast) and not any(
+            value < 0 or value == inf for value in (forecast.point_rps, forecast.at(1))
         ):
-            return given
+            return forecast
         kind = type(self.predictor)
         raise PolicyError(
-            f"{plugins.place_of(kind)}{kind.__name__}.forecast returned {checks.shown(given)}; allowed: a Forecast of "
+            f"{plugins.place_of(kind)}{kind.__name__}.forecast returned {checks.shown(forecast)}; allowed: a Forecast "
             "requests per second, finite numbers of at least 0, or NaN where there is no forecast"
         )

@@ -42,9 +42,9 @@ class Shipped(ABC):
     reads: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for each in fields(self):  # type: ignore[arg-type]  # every one of them is a dataclass
-            if each.name in CHECKS:
-                CHECKS[each.name](each.name, getattr(self, each.name))
+        for parameter in fields(self):  # type: ignore[arg-type]  # every one of them is a dataclass
+            if parameter.name in CHECKS:
+                CHECKS[parameter.name](parameter.name, getattr(self, parameter.name))
 
     @abstractmethod
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
@@ -55,19 +55,19 @@ class Shipped(ABC):
         return self.forecast(observation).point_rps
 
 
-def load_of(seconds: Sequence[float], of: str) -> float:
+def load_of(seconds: Sequence[float], statistic: str) -> float:
     """The load of some seconds [rps]: of the busiest one, or the mean; NaN without a sample."""
     total = sum(seconds)
     samples = seconds if total == total else [count for count in seconds if count == count]
     if not samples:
         return nan
-    return max(samples) if of == "max" else sum(samples) / len(samples)
+    return max(samples) if statistic == "max" else sum(samples) / len(samples)
 
 
-def window_loads(load_rps: Sequence[float], windows: int, window_s: int, of: str) -> list[float]:
+def window_loads(load_rps: Sequence[float], windows: int, window_s: int, statistic: str) -> list[float]:
     """The loads of the last windows, newest first; windows without a sample are left out."""
     ends = range(len(load_rps), max(0, len(load_rps) - windows * window_s), -window_s)
-    loads = [load_of(load_rps[max(0, end - window_s) : end], of) for end in ends]
+    loads = [load_of(load_rps[max(0, end - window_s) : end], statistic) for end in ends]
     return [load for load in loads if load == load]
 
 
@@ -221,12 +221,12 @@ def _ewma(loads: Sequence[float], weight: float) -> Iterator[float]:
 
 def _with_errors(forecasts: Iterator[float], loads: Sequence[float], horizon_s: float) -> Forecast:
     """The last of the forecasts, with the spread of the errors of those before; missing where there are no loads."""
-    made = list(forecasts)
-    if not made:
+    made_forecasts = list(forecasts)
+    if not made_forecasts:
         return missing(horizon_s)
-    errors = [load - forecast for forecast, load in zip(made, loads[1:], strict=False)]
-    deviation = sqrt(sum(error * error for error in errors) / len(errors)) if errors else sqrt(made[-1])
-    return spread(made[-1], (made[-1] + z * deviation for z in _NORMAL), horizon_s)
+    errors = [load - forecast for forecast, load in zip(made_forecasts, loads[1:], strict=False)]
+    deviation = sqrt(sum(error * error for error in errors) / len(errors)) if errors else sqrt(made_forecasts[-1])
+    return spread(made_forecasts[-1], (made_forecasts[-1] + z * deviation for z in _NORMAL), horizon_s)
 
 
 @dataclass(frozen=True)
@@ -267,10 +267,10 @@ class Auto(Shipped):
         super().__post_init__()
         if not self.candidates:
             raise PolicyError("candidates=() should name at least one predictor")
-        for each in self.candidates:
-            if reads(each):
+        for candidate in self.candidates:
+            if reads(candidate):
                 raise PolicyError(
-                    f"candidates: {type(each).__name__} reads {', '.join(reads(each))}, not the load alone"
+                    f"candidates: {type(candidate).__name__} reads {', '.join(reads(candidate))}, not the load alone"
                 )
 
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
@@ -281,7 +281,8 @@ class Auto(Shipped):
         """The candidate that is asked."""
         trials = self._trials(observation, horizon_s)
         losses = [
-            sum(_loss(each.forecast(then, horizon_s), busiest) for then, busiest in trials) for each in self.candidates
+            sum(_loss(candidate.forecast(then, horizon_s), busiest) for then, busiest in trials)
+            for candidate in self.candidates
         ]
         least = min(losses)
         if not least < losses[0] * (1.0 - self.margin):  # not, as it may be NaN
@@ -291,12 +292,12 @@ class Auto(Shipped):
     def _trials(self, observation: Observation, horizon_s: float) -> list[tuple[Observation, float]]:
         """What was seen at some moments, and the busiest second that followed each."""
         load, ahead = observation.load_rps, max(1, round(horizon_s))
-        found = []
+        trials = []
         for end in range(len(load) - ahead, max(0, len(load) - self.window_s - 1), -EVERY_S):
             busiest = load_of(load[end : end + ahead], "max")
             if busiest == busiest and load_of(load[:end], "max") == load_of(load[:end], "max"):
-                found.append((replace(observation, load_rps=load[:end]), busiest))
-        return found
+                trials.append((replace(observation, load_rps=load[:end]), busiest))
+        return trials
 
 
 def _loss(forecast: Forecast, busiest_rps: float) -> float:

@@ -47,9 +47,9 @@ def weights_of(
         sums: dict[str | None, Fraction] = {}
         for tenant, weight in zip(tenants, weights, strict=True):
             sums[tenant] = sums.get(tenant, Fraction(0)) + weight
-        known = tenant_weights or {}
+        weight_by_tenant = tenant_weights or {}
         weights = [
-            Fraction(str(known.get(tenant or "", 1))) * weight / sums[tenant]
+            Fraction(str(weight_by_tenant.get(tenant or "", 1))) * weight / sums[tenant]
             for tenant, weight in zip(tenants, weights, strict=True)
         ]
     total = sum(weights, Fraction(0))

@@ -36,10 +36,10 @@ def greatest_sum(
         choice = sums.argmax(axis=1)
         chosen.append(least + choice)
         best = sums[np.arange(limit_cores + 1), choice]
-    cores, left = [], limit_cores
+    cores, cores_left = [], limit_cores
     for choice in reversed(chosen):
-        cores.append(int(choice[left]))
-        left -= cores[-1]
+        cores.append(int(choice[cores_left]))
+        cores_left -= cores[-1]
     return topped_up(limit_cores, members, demands, cores[::-1])
 
 

@@ -40,8 +40,8 @@ def strict_priority(limit_cores: int, members: Sequence[Member], demands: Sequen
     cores = [member.at_least_cores for member in members]
     for weight in sorted({member.weight for member in members}, reverse=True):
         equals = [place for place, member in enumerate(members) if member.weight == weight]
-        left = limit_cores - sum(cores) + sum(cores[place] for place in equals)
-        parts = water_filling(left, [members[place] for place in equals], [demands[place] for place in equals])
+        cores_left = limit_cores - sum(cores) + sum(cores[place] for place in equals)
+        parts = water_filling(cores_left, [members[place] for place in equals], [demands[place] for place in equals])
         for place, part in zip(equals, parts, strict=True):
             cores[place] = part
     return cores
@@ -65,11 +65,11 @@ def _filled(
     targets = [Fraction(member.at_least_cores) for member in members]
     rising = [place for place, member in enumerate(members) if weights[place] > 0 and most[place] > targets[place]]
     while rising:
-        left = limit_cores - sum(targets)
+        cores_left = limit_cores - sum(targets)
         total = sum(weights[place] for place in rising)
-        full = [place for place in rising if targets[place] + left * weights[place] / total >= most[place]]
+        full = [place for place in rising if targets[place] + cores_left * weights[place] / total >= most[place]]
         for place in full or rising:
-            targets[place] = Fraction(most[place]) if full else targets[place] + left * weights[place] / total
+            targets[place] = Fraction(most[place]) if full else targets[place] + cores_left * weights[place] / total
         rising = [place for place in rising if place not in full] if full else []
     return _whole(targets, [member.name for member in members])
 

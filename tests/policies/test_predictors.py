@@ -52,7 +52,7 @@ def test_the_default_is_the_published_setting() -> None:
 
 
 def test_windows_are_newest_first_and_the_oldest_may_be_short() -> None:
-    assert window_loads(LOAD[2:], windows=5, window_s=4, of="max") == [5.0, 9.0, 3.0]
+    assert window_loads(LOAD[2:], windows=5, window_s=4, statistic="max") == [5.0, 9.0, 3.0]
 
 
 def test_a_missing_second_is_no_zero() -> None:

@@ -60,14 +60,14 @@ def relative(windows: Floats, level: Floats, scale: Floats, horizons_s: Floats) 
     mean, deviation = _moments(windows)
     newest = WINDOW_S - 1 - np.argmax(~np.isnan(windows[:, :, ::-1]), axis=2, keepdims=True)
     last = np.take_along_axis(windows, newest, axis=2)[:, :, 0]
-    found = np.empty((len(windows), WINDOWS, len(PER_WINDOW)))
+    features = np.empty((len(windows), WINDOWS, len(PER_WINDOW)))
     for place, load in enumerate((maxima(windows), mean, None, last)):
         if load is not None:
-            found[:, :, place] = (load - level[:, None]) / scale[:, None]
-    found[:, :, 2] = deviation / scale[:, None]
-    found[:, :, 4] = np.clip(np.log10(scale / np.maximum(level, 1e-9)), *_LOG_VARIATION)[:, None]
-    found[:, :, 5] = np.clip(np.log10(horizons_s / REFERENCE_HORIZON_S), -_LOG_HORIZON, _LOG_HORIZON)[:, None]
-    return np.nan_to_num(found, copy=False, nan=0.0)
+            features[:, :, place] = (load - level[:, None]) / scale[:, None]
+    features[:, :, 2] = deviation / scale[:, None]
+    features[:, :, 4] = np.clip(np.log10(scale / np.maximum(level, 1e-9)), *_LOG_VARIATION)[:, None]
+    features[:, :, 5] = np.clip(np.log10(horizons_s / REFERENCE_HORIZON_S), -_LOG_HORIZON, _LOG_HORIZON)[:, None]
+    return np.nan_to_num(features, copy=False, nan=0.0)
 
 
 def _moments(samples: Floats) -> tuple[Floats, Floats]:

@@ -31,11 +31,11 @@ class Trees:
 
     def __init__(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         levels, trees, nodes = arrays["feature"].shape
-        left, right, feature, threshold, value = (
+        left_child, right_child, feature, threshold, value = (
             arrays[name].reshape(levels * trees, nodes) for name in ("left", "right", "feature", "threshold", "value")
         )
-        asks = left != np.arange(nodes)
-        leaves, first = _leaves(left, right, asks)
+        asks = left_child != np.arange(nodes)
+        leaves, first = _leaves(left_child, right_child, asks)
         most = int(leaves.max())
 
         self._value = np.zeros((levels * trees, most))
@@ -51,7 +51,7 @@ class Trees:
         self._asked[place, tree] = number.ravel()
         # A bit for each leaf; nothing is ruled out by the questions that a tree with fewer leaves does not ask.
         self._on_the_left = np.zeros((most - 1, levels * trees, 1), np.min_scalar_type(2**most - 1))
-        count = leaves[tree, left[asks]].astype(np.uint64)
+        count = leaves[tree, left_child[asks]].astype(np.uint64)
         self._on_the_left[place, tree, 0] = ((np.uint64(1) << count) - 1) << first[asks].astype(np.uint64)
         self._baseline = np.asarray(arrays["baseline"], dtype=np.float64)
         self._shape = (levels, trees)
@@ -64,28 +64,28 @@ class Trees:
     def _outputs(self, inputs: Floats) -> Floats:
         is_above = (inputs.T.take(self._feature, axis=0) > self._threshold).view(np.uint8)
         ruled_out: npt.NDArray[Any] = np.zeros((len(self._begin), len(inputs)), self._on_the_left.dtype)
-        for asked, on_the_left in zip(self._asked, self._on_the_left, strict=True):
-            ruled_out |= is_above.take(asked, axis=0) * on_the_left
+        for question, on_the_left in zip(self._asked, self._on_the_left, strict=True):
+            ruled_out |= is_above.take(question, axis=0) * on_the_left
         leaf = np.bitwise_count(ruled_out & ~(ruled_out + 1))  # how many bits there are below the first that is not set
         values = self._value.take(np.add(leaf.T, self._begin, order="C"))
         return np.asarray(values.reshape(len(inputs), *self._shape).sum(axis=2) + self._baseline)
 
 
-def _leaves(left: Numbers, right: Numbers, asks: npt.NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
+def _leaves(left_child: Numbers, right_child: Numbers, asks: npt.NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
     """Of each node of trees: how many leaves it leads to, and how many are to the left of these, -1 where no path goes.
 
     All have the shape (trees, nodes); children come after their parents.
     """
-    count = np.ones(left.shape, dtype=np.int64)
-    first = np.full(left.shape, -1)
+    count = np.ones(left_child.shape, dtype=np.int64)
+    first = np.full(left_child.shape, -1)
     first[:, 0] = 0
-    for node in reversed(range(left.shape[1])):
+    for node in reversed(range(left_child.shape[1])):
         tree = np.flatnonzero(asks[:, node])
-        count[tree, node] = count[tree, left[tree, node]] + count[tree, right[tree, node]]
-    for node in range(left.shape[1]):
+        count[tree, node] = count[tree, left_child[tree, node]] + count[tree, right_child[tree, node]]
+    for node in range(left_child.shape[1]):
         tree = np.flatnonzero(asks[:, node])
-        first[tree, left[tree, node]] = first[tree, node]
-        first[tree, right[tree, node]] = first[tree, node] + count[tree, left[tree, node]]
+        first[tree, left_child[tree, node]] = first[tree, node]
+        first[tree, right_child[tree, node]] = first[tree, node] + count[tree, left_child[tree, node]]
     return count, first
 
 
@@ -117,12 +117,12 @@ class Lstm:
     def __call__(self, inputs: Floats) -> Floats:
         """The outputs, shape (rows, levels), for inputs of shape (rows, windows, features)."""
         units = self._units
-        given = np.matmul(inputs[:, :, None, :], self._kernel)[:, :, 0, :] + self._bias
+        gate_inputs = np.matmul(inputs[:, :, None, :], self._kernel)[:, :, 0, :] + self._bias
         state = np.zeros((len(inputs), 1, units))
         cell = np.zeros((len(inputs), units))
         for window in range(inputs.shape[1]):
             before = np.matmul(state, self._recurrent)[:, 0, :]
-            before += given[:, window]
+            before += gate_inputs[:, window]
             gates = np.tanh(before[:, : 3 * units])
             gates += 1.0
             gates *= 0.5

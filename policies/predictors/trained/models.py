@@ -77,15 +77,15 @@ def _checked(config: Any, path: Path) -> str:
     try:
         layers = [(str(layer["class_name"]), layer["config"]) for layer in config["config"]["layers"]]
         names = [name for name, _ in layers if name != "InputLayer"]
-        settings = [given for name, given in layers if name != "InputLayer"]
+        settings = [config_of_layer for name, config_of_layer in layers if name != "InputLayer"]
         if config["class_name"] not in ("Sequential", "Functional"):
             raise PolicyError(f"{path}: is a {config['class_name']}; allowed: Sequential or Functional, of {KNOWN}")
         if names != ["LSTM", "Dense"]:
             raise PolicyError(f"{path}: has the layers {', '.join(names) or 'none'}; allowed: {KNOWN}")
-        for name, given, wanted in zip(names, settings, (_LSTM, _DENSE), strict=True):
-            for key, value in wanted.items():
-                if given[key] != value:
-                    raise PolicyError(f"{path}: {name} has {key}={given[key]!r}; allowed: {value!r}")
+        for name, config_of_layer, allowed in zip(names, settings, (_LSTM, _DENSE), strict=True):
+            for key, value in allowed.items():
+                if config_of_layer[key] != value:
+                    raise PolicyError(f"{path}: {name} has {key}={config_of_layer[key]!r}; allowed: {value!r}")
         activation = settings[0]["activation"]
     except (KeyError, TypeError, IndexError) as error:
         raise PolicyError(f"{path}: config.json describes no model of keras 3: {error!r}") from error
@@ -108,24 +108,24 @@ def _weights(stored: bytes, path: Path) -> dict[str, npt.NDArray[Any]]:
         raise PolicyError(f"{path}: model.weights.h5: {error}") from error
 
 
-def _array(found: Any, path: Path, place: str) -> npt.NDArray[Any]:
-    if not isinstance(getattr(found, "dtype", None), np.dtype) or getattr(found, "external", None):
+def _array(dataset: Any, path: Path, place: str) -> npt.NDArray[Any]:
+    if not isinstance(getattr(dataset, "dtype", None), np.dtype) or getattr(dataset, "external", None):
         raise PolicyError(f"{path}: model.weights.h5: {place} is no array of its own")
-    return np.asarray(found[()], dtype=np.float64)
+    return np.asarray(dataset[()], dtype=np.float64)
 
 
 def _card_beside(path: Path) -> Mapping[str, Any]:
     """The card of a model, from the file NAME.card.json beside it; empty without one. PolicyError: it is no JSON."""
     card = path.with_suffix(".card.json")
     try:
-        found = json.loads(card.read_text(encoding="utf-8"))
+        content = json.loads(card.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise PolicyError(f"{card}: cannot be read as JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise PolicyError(f"{card}: should be a JSON object")
-    return found
+    return content
 
 
 LIBRARY = Path(__file__).parents[1] / "library"
@@ -193,17 +193,17 @@ class Model:
     @cached_property
     def levels(self) -> tuple[float, ...]:
         """The levels of the quantiles that the model gives; none for a point."""
-        given = self.card.get("levels", [])
-        if not isinstance(given, list):
-            raise PolicyError(f"{self.source}: levels={given!r} should be a list")
-        return tuple(checks.number(f"{self.source}: levels", level) for level in given)
+        levels = self.card.get("levels", [])
+        if not isinstance(levels, list):
+            raise PolicyError(f"{self.source}: levels={levels!r} should be a list")
+        return tuple(checks.number(f"{self.source}: levels", level) for level in levels)
 
     def _sizes(self) -> dict[str, int]:
         """The length of each dimension."""
-        wanted = SHAPES[self.kind]
-        checks.mapping(f"{self.source}: arrays", dict(self.arrays), wanted)
+        dimensions = SHAPES[self.kind]
+        checks.mapping(f"{self.source}: arrays", dict(self.arrays), dimensions)
         sizes: dict[str, int] = {}
-        for name, letters in wanted.items():
+        for name, letters in dimensions.items():
             array = self.arrays[name]
             if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
                 raise PolicyError(f"{self.source}: {name} should hold finite numbers, not {array.dtype}")
@@ -215,9 +215,9 @@ class Model:
                 self._agree(f"shape {array.shape} of {name}: a dimension", size, sizes.setdefault(letter, size))
         return sizes
 
-    def _agree(self, what: str, size: int, wanted: int) -> None:
-        if size != wanted:
-            raise PolicyError(f"{self.source}: {what} of {size}; a model of kind {self.kind!r} here has {wanted}")
+    def _agree(self, measure: str, size: int, expected: int) -> None:
+        if size != expected:
+            raise PolicyError(f"{self.source}: {measure} of {size}; a model of kind {self.kind!r} here has {expected}")
 
     def _within(self, name: str, size: int) -> None:
         array = self.arrays[name]
@@ -228,13 +228,13 @@ class Model:
         """A leaf leads to itself, any other node to two that come after it, and nothing has two parents."""
         if nodes > MOST_NODES:
             raise PolicyError(f"{self.source}: trees of {nodes} nodes; allowed: up to {MOST_NODES}")
-        left, right = (self.arrays[side].reshape(-1, nodes) for side in ("left", "right"))
+        left_child, right_child = (self.arrays[side].reshape(-1, nodes) for side in ("left", "right"))
         itself = np.arange(nodes)
-        asks = (left != itself) | (right != itself)
-        child = np.stack([left, right], axis=-1)[asks]
+        asks = (left_child != itself) | (right_child != itself)
+        child = np.stack([left_child, right_child], axis=-1)[asks]
         tree, node = np.nonzero(asks)
-        parents = np.bincount((tree[:, None] * nodes + child).ravel(), minlength=left.size)
-        orphan = asks & (parents.reshape(left.shape) == 0) & (itself > 0)
+        parents = np.bincount((tree[:, None] * nodes + child).ravel(), minlength=left_child.size)
+        orphan = asks & (parents.reshape(left_child.shape) == 0) & (itself > 0)
         if (child <= node[:, None]).any() or parents.max(initial=0) > 1 or orphan.any():
             raise PolicyError(
                 f"{self.source}: left and right should lead from each node to two others that come after it and have "
@@ -283,10 +283,10 @@ def read_npz(path: Path) -> Model:
     return Model(str(card.get("kind")), arrays, card, str(path))
 
 
-def _unpacked(found: Any, path: Path) -> dict[str, npt.NDArray[Any]]:
-    if isinstance(found, np.ndarray):
+def _unpacked(loaded: Any, path: Path) -> dict[str, npt.NDArray[Any]]:
+    if isinstance(loaded, np.ndarray):
         raise PolicyError(f"{path}: is no .npz file but a single array")
-    with found as packed:
+    with loaded as packed:
         size = sum(info.file_size for info in packed.zip.infolist())
         if size > MOST_BYTES:
             raise PolicyError(f"{path}: holds {size} bytes; allowed: {MOST_BYTES}")
