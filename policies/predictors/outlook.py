@@ -237,5 +237,5 @@ class Outlook:
         kind = type(self.predictor)
         raise PolicyError(
             f"{plugins.place_of(kind)}{kind.__name__}.forecast returned {checks.shown(forecast)}; allowed: a Forecast "
-            "requests per second, finite numbers of at least 0, or NaN where there is no forecast"
+            "of requests per second, finite numbers of at least 0, or NaN where there is no forecast"
         )
