@@ -51,13 +51,13 @@ class ProcessSettings:
     def arguments(self) -> list[str]:
         """The command line with these settings; those that are at their defaults are left out."""
         words: list[str] = []
-        for each in _fields(type(self)):
-            value = getattr(self, each.name)
+        for declared in _fields(type(self)):
+            value = getattr(self, declared.name)
             if value is True:
-                words.append(_flag(each))
-            elif value != each.default:
+                words.append(_flag(declared))
+            elif value != declared.default:
                 for item in value if isinstance(value, tuple) else (value,):
-                    words += [_flag(each), _text(item)]
+                    words += [_flag(declared), _text(item)]
         return words
 
 
@@ -65,17 +65,16 @@ def options_of(settings: type[ProcessSettings]) -> Callable[[F], F]:
     """A decorator that gives a click command the options of these settings."""
 
     def decorated(command: F) -> F:
-        for each in reversed(_fields(settings)):
-            option: _Option = each.metadata["option"]
+        for declared in reversed(_fields(settings)):
+            option: _Option = declared.metadata["option"]
             command = click.option(
-                _flag(each),
-                each.name,
+                _flag(declared),
+                declared.name,
                 type=option.type,
-                default=None if option.is_required else each.default,
-                required=option.is_required,
-                show_default=each.default not in (None, "", (), False),
-                multiple=each.default == (),
-                is_flag=each.default is False,
+                **({"required": True} if option.is_required else {"default": declared.default}),
+                show_default=declared.default not in (None, "", (), False),
+                multiple=declared.default == (),
+                is_flag=declared.default is False,
                 metavar=option.metavar,
                 help=option.help,
             )(command)
@@ -88,10 +87,10 @@ def _fields(settings: type[ProcessSettings]) -> tuple[Field[Any], ...]:
     return fields(settings)  # type: ignore[arg-type]  # a dataclass
 
 
-def _flag(each: Field[Any]) -> str:
-    option: _Option = each.metadata["option"]
-    name = each.name.removesuffix("_s").removesuffix("_bytes")
-    if each.default == ():
+def _flag(declared: Field[Any]) -> str:
+    option: _Option = declared.metadata["option"]
+    name = declared.name.removesuffix("_s").removesuffix("_bytes")
+    if declared.default == ():
         name = name.removesuffix("s")
     return option.flag or "--" + name.replace("_", "-")
 

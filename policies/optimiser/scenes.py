@@ -210,7 +210,7 @@ class Costs:
 
 
 def _least_costs(units_taken: Sequence[int], costs: Sequence[int], following: Sequence[int], never: int) -> list[int]:
-    """The least of an option's cost plus `following`, by what is left of a limit; `units_taken`: what each option uses."""
+    """The least of an option's cost plus `following`, by what is left of a limit; `units_taken`: of each option."""
     least_costs = [never] * len(following)
     lowest: int | None = None
     for units, cost in sorted(zip(units_taken, costs, strict=True)):

@@ -103,4 +103,4 @@ def test_what_is_at_its_default_is_left_out() -> None:
 def test_a_setting_that_cannot_be_is_refused(arguments: list[str], problem: str) -> None:
     with pytest.raises(click.UsageError) as refusal:
         read(gateway.main, arguments)
-    assert problem in str(refusal.value)
+    assert problem in refusal.value.format_message()
