@@ -13,6 +13,7 @@ from .foresight import Foresight as Foresight
 from .goals import NO_GOAL as NO_GOAL
 from .goals import Goal as Goal
 from .goals import check_cores as check_cores
+from .goals import check_gpus as check_gpus
 from .goals import goal_of as goal_of
 from .guards import Bounds as Bounds
 from .guards import Ceiling as Ceiling

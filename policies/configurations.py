@@ -138,9 +138,10 @@ def check_stage(stage: Stage, chosen: object, limits: Limits) -> None:
         raise PolicyError(
             f"{chosen.cores!r} cores are not profiled for {chosen.variant!r}; allowed: {', '.join(map(str, by_cores))}"
         )
-    if chosen.cores > limits.largest_node:
+    own_cores = stage.variant(chosen.variant).own_cores(chosen.cores)
+    if own_cores > limits.largest_node:
         raise PolicyError(
-            f"a replica of {chosen.variant!r} with {chosen.cores} cores; the largest node has {limits.largest_node:g}"
+            f"a replica of {chosen.variant!r} with {own_cores} cores; the largest node has {limits.largest_node:g}"
         )
     most = by_cores[chosen.cores]
     if not (_is_whole(chosen.batch) and 1 <= chosen.batch <= most):

@@ -166,6 +166,19 @@ def check_cores(pipeline: Pipeline, key: str, cores_at_most: int) -> None:
         )
 
 
+def check_gpus(pipeline: Pipeline, key: str, gpus_at_most: int) -> None:
+    """PolicyError: a limit of GPUs, named `key`, of a pipeline without any, or below what one replica a stage takes."""
+    if not pipeline.has_gpus:
+        raise PolicyError(f"{key}: no variant of {pipeline.name} has GPUs; leave it out")
+    fewest = [min(stage.variants, key=lambda variant: variant.gpus) for stage in pipeline.stages]
+    least = sum(variant.gpus for variant in fewest)
+    if gpus_at_most < least:
+        replicas = " + ".join(f"{variant.name} {variant.gpus}" for variant in fewest if variant.gpus)
+        raise PolicyError(
+            f"{key}: {gpus_at_most} is less than one replica a stage takes; allowed: at least {least} ({replicas})"
+        )
+
+
 def most_accurate(pipeline: Pipeline) -> float:
     """The highest accuracy of a pipeline's variants together, from 0 to 1."""
     if pipeline.measured_accuracies:

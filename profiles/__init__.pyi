@@ -25,6 +25,7 @@ from .latencies import slug as slug
 from .pipeline import Limits as Limits
 from .pipeline import Pipeline as Pipeline
 from .pipeline import Provenance as Provenance
+from .pipeline import Room as Room
 from .pipeline import fits_nodes as fits_nodes
 from .profiled import ProfiledEdge as ProfiledEdge
 from .profiled import ProfiledVariant as ProfiledVariant

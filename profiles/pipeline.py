@@ -22,15 +22,17 @@ class Limits:
 
     `node_cores`: the cores of each node, as many nodes as there are entries; or one number: nodes of that size, as many
     as are needed; None: unknown. `min_replicas`, `max_replicas`: stage -> number; a missing stage: no bound.
-    `ruled_out`: stage -> variants that may not be used. `utilisation`: the highest share of a replica's profiled
-    throughput that may be planned with, above 0 to 1. `price_per_core`: the price of a core, such as per hour.
-    `excluded`: stage -> variant -> why a pipeline is without it; filled in by `Pipeline.within`.
+    `ruled_out`: stage -> variants that may not be used. `gpus`: the most GPUs of all replicas; None: no limit.
+    `utilisation`: the highest share of a replica's profiled throughput that may be planned with, above 0 to 1.
+    `price_per_core`: the price of a core, such as per hour. `excluded`: stage -> variant -> why a pipeline is without
+    it; filled in by `Pipeline.within`.
     """
 
     node_cores: int | tuple[int, ...] | None = None
     min_replicas: Mapping[str, int] = field(default_factory=dict, hash=False)
     max_replicas: Mapping[str, int] = field(default_factory=dict, hash=False)
     ruled_out: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    gpus: int | None = None
     utilisation: float = 1.0
     price_per_core: float = 1.0
     excluded: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
@@ -39,6 +41,11 @@ class Limits:
     def nodes(self) -> tuple[int, ...]:
         """The cores of each node; empty where their number is not limited."""
         return self.node_cores if isinstance(self.node_cores, tuple) else ()
+
+    @property
+    def room(self) -> Room:
+        """The room for all replicas together."""
+        return Room(self.nodes, self.gpus)
 
     @cached_property
     def largest_node(self) -> float:
@@ -55,13 +62,34 @@ class Limits:
         """The most replicas of a stage, and never more than `otherwise`."""
         return min(self.max_replicas.get(stage, otherwise), otherwise)
 
-    def why_not(self, stage: str, variant: str, cores: int) -> str:
-        """Why a variant with replicas of this many cores cannot be used; empty if it can."""
+    def why_not(self, stage: str, variant: str, cores: int, gpus: int) -> str:
+        """Why a variant with replicas of this many cores and GPUs cannot be used; empty if it can."""
         if variant in self.ruled_out.get(stage, ()):
             return f"{variant} is ruled out"
+        if self.gpus is not None and gpus > self.gpus:
+            return f"a replica of {variant} takes {gpus} GPUs, and limit_gpus is {self.gpus}"
         if cores > self.largest_node:
             return f"a replica of {variant} takes {cores} cores, and the largest node has {self.largest_node:g}"
         return ""
+
+
+@dataclass(frozen=True)
+class Room:
+    """The room for replicas: the cores of each node, empty for any number of nodes, and GPUs in all, None for any."""
+
+    nodes: tuple[int, ...] = ()
+    gpus: int | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there may be no room for some replicas."""
+        return bool(self.nodes) or self.gpus is not None
+
+    def fits(self, replicas: Sequence[tuple[int, int, int]]) -> bool:
+        """Whether all replicas find room. `replicas`: (own cores of each, GPUs of each, number)."""
+        if self.gpus is not None and sum(gpus * count for _, gpus, count in replicas) > self.gpus:
+            return False
+        return not self.nodes or fits_nodes([(cores, count) for cores, _, count in replicas], self.nodes)
 
 
 def fits_nodes(replicas: Iterable[tuple[int, int]], nodes: Sequence[int]) -> bool:
@@ -232,7 +260,9 @@ class Pipeline:
             stage.name: {
                 variant.name: why
                 for variant in stage.variants
-                if (why := limits.why_not(stage.name, variant.name, variant.base_cores))
+                if (
+                    why := limits.why_not(stage.name, variant.name, variant.own_cores(variant.base_cores), variant.gpus)
+                )
             }
             for stage in self.stages
         }

@@ -111,6 +111,10 @@ class Variant:
         """The GPUs of a replica, which its cores count at what they cost."""
         return self.language_model.gpus if self.language_model else 0
 
+    def own_cores(self, cores: int) -> int:
+        """The cores that a replica really has, of those that it costs."""
+        return self.language_model.cores if self.language_model else cores
+
     def with_gpu_cores(self, gpu_cores: int) -> Variant:
         """The variant where a GPU costs so many cores."""
         if self.language_model is None:

@@ -18,7 +18,7 @@ from ipa.policies.interface import (
     reads,
 )
 from ipa.policies.optimiser import RUNGS, replicas_for
-from ipa.profiles import Pipeline, Stage, fits_nodes
+from ipa.profiles import Pipeline, Stage, Variant
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def recent_rps(observation: Observation) -> float | None:
 
 @dataclass(frozen=True)
 class CoreLimit(Guard):
-    """Keeps the desired cores within the limit in the observation and on the nodes of the pipeline's limits.
+    """Keeps the desired cores within the limit in the observation, and replicas within the pipeline's nodes and GPUs.
 
     It removes one replica at a time, from the stage that sustains the most load without it, so that the pipeline's
     throughput suffers least. Every stage keeps one replica; if even these are too many, the decision is not feasible,
@@ -151,8 +151,24 @@ class CoreLimit(Guard):
                 lambda configuration: _total_cores(configuration) <= limit_cores,
                 f"{limit_cores} cores",
             )
-        nodes = ", ".join(map(str, self.pipeline.limits.nodes))
-        return self._cut(decision, "nodes", "nodes", self._is_placed, f"the nodes' {nodes} cores")
+        room = self.pipeline.limits.room
+        if room.gpus is not None:
+            on_any_node = replace(room, nodes=())
+            decision = self._cut(
+                decision,
+                "GPU limit",
+                "gpus",
+                lambda configuration: on_any_node.fits(self._shapes(configuration)),
+                f"{room.gpus} GPUs",
+            )
+        nodes = ", ".join(map(str, room.nodes))
+        return self._cut(
+            decision,
+            "nodes",
+            "nodes",
+            lambda configuration: room.fits(self._shapes(configuration)),
+            f"the nodes' {nodes} cores",
+        )
 
     def _cut(
         self, decision: Decision, guard: str, binding: str, fits: Callable[[Configuration], bool], room: str
@@ -164,11 +180,13 @@ class CoreLimit(Guard):
             fewer = {
                 stage: replace(chosen, replicas=chosen.replicas - 1)
                 for stage, chosen in configuration.items()
-                if chosen.replicas > 1
+                if chosen.replicas > 1 and (binding != "gpus" or self._variant(stage, chosen).gpus)
             }
             if not fewer:
-                cores = _total_cores(configuration)
-                note = f"{guard}: one replica a stage already takes {cores} of {room}"
+                taken = _total_cores(configuration)
+                if binding == "gpus":
+                    taken = sum(gpus * count for _, gpus, count in self._shapes(configuration))
+                note = f"{guard}: one replica a stage already takes {taken} of {room}"
                 decision = replace(decision, feasible=False, notes=(*decision.notes, note))
                 break
             factors = factors_of(self.pipeline, {name: chosen.variant for name, chosen in configuration.items()})
@@ -182,9 +200,13 @@ class CoreLimit(Guard):
             decision = replace(decision, binding=binding)
         return with_configuration(decision, configuration, guard)
 
-    def _is_placed(self, configuration: Configuration) -> bool:
-        nodes = self.pipeline.limits.nodes
-        return not nodes or fits_nodes([(stage.cores, stage.replicas) for stage in configuration.values()], nodes)
+    def _shapes(self, configuration: Configuration) -> list[tuple[int, int, int]]:
+        """Own cores and GPUs of a replica of each stage, and their number."""
+        stages = [(self._variant(name, chosen), chosen) for name, chosen in configuration.items()]
+        return [(variant.own_cores(chosen.cores), variant.gpus, chosen.replicas) for variant, chosen in stages]
+
+    def _variant(self, stage: str, chosen: StageConfiguration) -> Variant:
+        return self.pipeline.stage(stage).variant(chosen.variant)
 
 
 def _total_cores(configuration: Configuration) -> int:

@@ -112,7 +112,7 @@ def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = F
         options={
             name: _stage_options(problem, answer, k, configuration) for k, name in enumerate(programme.table.names)
         },
-        runner_up=_runner_up(problem, answer, configuration, placed(best, problem.nodes)),
+        runner_up=_runner_up(problem, answer, configuration, placed(best, problem.room)),
         notes=answer.notes,
         one_more_core=None if solution is None else price_of_core(problem, solution, solver),
         ten_ms_of_sla=None if solution is None else price_of_sla(problem, solution, solver),
@@ -138,7 +138,9 @@ def _runner_up(
     for k, (chosen_stage, chosen) in enumerate(answer.pick.chosen):
         stages = list(answer.knapsack.stages)
         stages[k] = stages[k].without(chosen_stage.rows[chosen])
-        second = _next_best(replace(answer.knapsack, stages=stages), answer.rung, best)
+        second = _next_best(
+            replace(answer.knapsack, stages=stages), answer.rung, best, is_placed=problem.room.is_limited
+        )
         if second is not None:
             pick, rank = second
             others.append((rank, pick.loss, pick))
@@ -151,12 +153,12 @@ def _runner_up(
     return RunnerUp(second_configuration, objective, difference)
 
 
-def _next_best(knapsack: Knapsack, rung: str, best: Solver) -> tuple[Pick, int] | None:
+def _next_best(knapsack: Knapsack, rung: str, best: Solver, *, is_placed: bool) -> tuple[Pick, int] | None:
     """The best pick in the order of a rung, and the value that this order ranks before the loss."""
     if rung in (OPTIMAL, NO_ACCURACY):
         pick = best(knapsack)
         return None if pick is None else (pick, 0)
-    quickest = fastest(knapsack, best)
+    quickest = fastest(knapsack, best, is_placed=is_placed)
     return None if quickest is None else (quickest[0], quickest[1].sla_ns or 0)
 
 

@@ -46,7 +46,7 @@ class Answer:
 
 def climb(problem: Problem, solver: Solver) -> Answer:
     """The answer of the first rung that has one."""
-    best = placed(solver, problem.nodes)
+    best = placed(solver, problem.room)
     table, limit = problem.programme.table, problem.most_cores
     sla_ns, reward = table.sla_ns, table.scales.reward
     candidates, lifted, notes = wanted_variants(problem)
@@ -144,9 +144,12 @@ def _fewest_cores(knapsack: Knapsack, best: Solver) -> int | None:
     return None if fewest is None else fewest.cores
 
 
-def fastest(knapsack: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
-    """The best pick of least planned latency, and the knapsack with this latency as its SLA."""
-    least_ns = _least_latency_ns(knapsack, best)
+def fastest(knapsack: Knapsack, best: Solver, *, is_placed: bool = False) -> tuple[Pick, Knapsack] | None:
+    """The best pick of least planned latency, and the knapsack with this latency as its SLA.
+
+    `is_placed`: the solver's picks have to find room, too.
+    """
+    least_ns = _least_latency_ns(knapsack, best, is_placed)
     if least_ns is None:
         return None
     # With the least possible latency as the SLA, the optimum is the best of the fastest.
@@ -155,9 +158,9 @@ def fastest(knapsack: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
     return None if pick is None else (pick, within)
 
 
-def _least_latency_ns(knapsack: Knapsack, best: Solver) -> int | None:
+def _least_latency_ns(knapsack: Knapsack, best: Solver, is_placed: bool) -> int | None:
     """The least planned latency [ns] of a pick within the cores; None if there is none."""
-    if knapsack.limit_cores is None:
+    if knapsack.limit_cores is None and not is_placed:
         return graphs.least_latency_ns(knapsack)
     within = Knapsack(knapsack.stages, knapsack.flow, limit_cores=knapsack.limit_cores)
     if knapsack.flow.is_chain:
@@ -182,7 +185,7 @@ def _least_latency_ns(knapsack: Knapsack, best: Solver) -> int | None:
 
 def _fastest_for_goal(problem: Problem, knapsack: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
     """As `fastest`; if a goal maximises accuracy, with the fewest cores among equals."""
-    quickest = fastest(knapsack, best)
+    quickest = fastest(knapsack, best, is_placed=problem.room.is_limited)
     if quickest is None or problem.programme.wanted.aim != "accuracy":
         return quickest
     pick, within = quickest
@@ -233,7 +236,7 @@ def _most_throughput(
     if limit is not None and least > limit:
         notes = (*notes, f"{subject} {least} cores; limit: {limit}")
         limit = least
-    best = placed(solver, problem.nodes)
+    best = placed(solver, problem.room)
 
     flow = programme.table.flow
 
@@ -241,9 +244,8 @@ def _most_throughput(
         stages = options(problem, variants, sustain_rps=rate_rps)
         return best(Knapsack(stages, flow, limit_cores=limit)) is not None
 
-    if problem.nodes and not is_placed(0.0, candidates):
-        nodes = ", ".join(map(str, problem.nodes))
-        notes = (*notes, f"{subject} {least} cores, for which the nodes ({nodes} cores) have no room")
+    if problem.room.is_limited and not is_placed(0.0, candidates):
+        notes = (*notes, f"{subject} {least} cores, for which {_rooms(problem)} have no room")
         best = solver
     rate = most_sustained_rps(problem, candidates, limit, None if best is solver else is_placed)
     if rate < load:
@@ -317,7 +319,14 @@ def _cores_in_the_way(problem: Problem, knapsack: Knapsack, solver: Solver) -> s
     takes = f"serving {load} within {_s(sla_ns)} takes at least {_cores(cores)}"
     if limit is not None and cores > limit:
         return f"{takes}; the limit is {limit}"
-    return f"{takes}, in replicas that the nodes ({', '.join(map(str, problem.nodes))} cores) have no room for"
+    return f"{takes}, in replicas that {_rooms(problem)} have no room for"
+
+
+def _rooms(problem: Problem) -> str:
+    """The room that there is, in words."""
+    nodes = f"the nodes ({', '.join(map(str, problem.room.nodes))} cores)" if problem.room.nodes else ""
+    gpus = f"the GPUs ({problem.room.gpus})" if problem.room.gpus is not None else ""
+    return " and ".join(filter(None, (nodes, gpus)))
 
 
 def _replicas(problem: Problem, name: str) -> str:

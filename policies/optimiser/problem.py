@@ -19,6 +19,7 @@ from ipa.policies.interface import Configuration, PolicyError
 from ipa.policies.optimiser.flows import ONE_ITEM, Flow, Inflows
 from ipa.policies.optimiser.programme import Columns, Programme, Row
 from ipa.policies.optimiser.scales import NS
+from ipa.profiles import Room
 
 HIGHEST_LOAD_RPS = 1e12
 
@@ -45,15 +46,15 @@ class Problem:
     current: Configuration | None = None
 
     @property
-    def nodes(self) -> tuple[int, ...]:
-        """The cores of each node, into which replicas must fit; empty if nodes are not limited."""
-        return self.programme.pipeline.limits.nodes
+    def room(self) -> Room:
+        """The nodes and GPUs into which replicas must fit."""
+        return self.programme.pipeline.limits.room
 
     @property
     def most_cores(self) -> int | None:
         """The most cores: the lower of the limit and those of all nodes; None: unlimited."""
-        limits = [limit for limit in (self.core_limit, sum(self.nodes) or None) if limit is not None]
-        return min(limits, default=None)
+        of_nodes = None if self.programme.pipeline.has_gpus else sum(self.room.nodes) or None
+        return min((limit for limit in (self.core_limit, of_nodes) if limit is not None), default=None)
 
     @property
     def core_limit(self) -> int | None:
@@ -109,8 +110,8 @@ class SolverError(PolicyError):
     """A solver cannot answer: it is not installed, or has no licence or one that is too small."""
 
 
-Shape = tuple[int, int]
-"""The cores of a replica, and the number of replicas."""
+Shape = tuple[int, int, int]
+"""The cores and the GPUs that a replica has, and the number of replicas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +176,11 @@ class StageOptions:
         """The options with an allowed shape. While there is a range of inflows, any number of replicas may be."""
         if self.source is not None and self.inflows.least != self.inflows.most:
             return replace(self, source=self.source.changed(lambda options: options.shaped(is_allowed)))
-        shapes = [(row.cores, count) for row, count in zip(self.rows, self.replicas, strict=True)]
-        return self.only([i for i, shape in enumerate(shapes) if is_allowed(shape)])
+        return self.only([i for i in range(len(self.rows)) if is_allowed(self.shape(i))])
+
+    def shape(self, i: int) -> Shape:
+        """The shape of an option."""
+        return self.rows[i].own_cores, self.rows[i].gpus, self.replicas[i]
 
     def by_cores(self) -> StageOptions:
         """The options with their cores as loss, for every inflow."""

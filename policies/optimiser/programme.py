@@ -112,7 +112,8 @@ class Programme(Parameters):
 class Row:
     """The figures of one replica with one variant and batch size of a stage.
 
-    `loss` is its loss without cores (see `scales`), if it changes the stage; `bare_loss` is the same without accuracy.
+    `cores` are what it costs; `own_cores` and `gpus` what it takes of a node. `loss` is its loss without cores (see
+    `scales`), if it changes the stage; `bare_loss` is the same without accuracy.
     """
 
     variant: str
@@ -124,6 +125,8 @@ class Row:
     accuracy: int
     loss: int
     bare_loss: int
+    own_cores: int
+    gpus: int
 
 
 class Columns(NamedTuple):
@@ -231,9 +234,10 @@ def _placeable(parameters: Parameters, stage: Stage) -> tuple[Variant, ...]:
     """The candidates of which a replica fits a node. Raises PolicyError if there are none."""
     largest = parameters.pipeline.limits.largest_node
     candidates = parameters.candidates_of(stage)
-    placeable = tuple(variant for variant in candidates if parameters.cores_of(stage, variant) <= largest)
+    cores = {variant.name: variant.own_cores(parameters.cores_of(stage, variant)) for variant in candidates}
+    placeable = tuple(variant for variant in candidates if cores[variant.name] <= largest)
     if not placeable:
-        least = min(parameters.cores_of(stage, variant) for variant in candidates)
+        least = min(cores.values())
         raise PolicyError(f"{stage.name}: every replica takes at least {least} cores; the largest node has {largest:g}")
     return placeable
 
@@ -253,4 +257,6 @@ def _row(parameters: Parameters, scale: Scales, k: int, variant: Variant, batch:
         accuracy=term,
         loss=bare_loss + scale.accuracy_loss(term),
         bare_loss=bare_loss,
+        own_cores=variant.own_cores(cores),
+        gpus=variant.gpus,
     )

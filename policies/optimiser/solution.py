@@ -103,7 +103,7 @@ _stage_configuration = lru_cache(maxsize=2**12, typed=True)(StageConfiguration)
 """Caches configurations, so that equal ones are mostly the same object, which is faster to compare."""
 
 
-CONSTRAINTS = ("sla", "cores", "nodes", "replicas", "accuracy")
+CONSTRAINTS = ("sla", "cores", "nodes", "gpus", "replicas", "accuracy")
 
 
 def binding(problem: Problem, answer: Answer, solver: Solver) -> str:
@@ -138,14 +138,17 @@ def relaxation_gains(problem: Problem, answer: Answer, solver: Solver) -> dict[s
     other limits of cores remain.
     """
     binding: tuple[str, ...] = answer.pick.held
-    best = placed(solver, problem.nodes)
+    best = placed(solver, problem.room)
     knapsack = answer.knapsack
-    gains = {name: 0 for name in CONSTRAINTS if name not in ("nodes", "accuracy")}
+    gains = {name: 0 for name in CONSTRAINTS if name not in ("nodes", "gpus", "accuracy")}
     if problem.programme.wanted.wants_accuracy:
         every = options(problem, wanted_variants(problem)[0])
         gains["accuracy"] = _gain(problem, answer, replace(knapsack.without("accuracy"), stages=every), best)
-    if problem.nodes:
-        gains["nodes"] = _gain(problem, answer, replace(knapsack, limit_cores=problem.core_limit), solver)
+    if problem.room.nodes:
+        anywhere = placed(solver, replace(problem.room, nodes=()))
+        gains["nodes"] = _gain(problem, answer, replace(knapsack, limit_cores=problem.core_limit), anywhere)
+    if problem.room.gpus is not None:
+        gains["gpus"] = _gain(problem, answer, knapsack, placed(solver, replace(problem.room, gpus=None)))
     if len(binding) == 1 and answer.pick.free_loss is not None:
         gains[binding[0]] = _rise(problem, answer, answer.pick.free_loss)
         binding = ()
@@ -174,14 +177,16 @@ def _rise(problem: Problem, answer: Answer, loss: int) -> int:
 
 
 def _kept_the_sla_out(problem: Problem, answer: Answer, solver: Solver) -> str:
-    """ "cores", "nodes" or "replicas" if the SLA could be kept without them, else "sla"."""
-    sla_ns = problem.programme.table.sla_ns
+    """ "cores", "nodes", "gpus" or "replicas" if the SLA could be kept without them, else "sla"."""
+    sla_ns, room = problem.programme.table.sla_ns, problem.room
     stages, flow = answer.knapsack.stages, answer.knapsack.flow
     if solver(Knapsack(stages, flow, sla_ns)) is not None:
-        within = problem.nodes and solver(Knapsack(stages, flow, sla_ns, problem.core_limit))
-        return "nodes" if within else "cores"
+        within = Knapsack(stages, flow, sla_ns, problem.core_limit)
+        if room.gpus is not None and placed(solver, replace(room, gpus=None))(within) is not None:
+            return "gpus"
+        return "nodes" if room.nodes and solver(within) else "cores"
     if _is_bounded(answer):
-        best = placed(solver, problem.nodes)
+        best = placed(solver, room)
         free = options(problem, answer.wanted, replicas_bound=False)
         if best(Knapsack(free, flow, sla_ns, answer.knapsack.limit_cores)) is not None:
             return "replicas"
@@ -189,12 +194,15 @@ def _kept_the_sla_out(problem: Problem, answer: Answer, solver: Solver) -> str:
 
 
 def _kept_the_load_out(problem: Problem, answer: Answer) -> str:
-    """What limits the load: "nodes" or "cores" if more could be sustained without these, else "replicas"."""
+    """What limits the load: "gpus", "nodes" or "cores" if more could be sustained without these, else "replicas"."""
     enough_rps = answer.pick.sustained_rps * (1 + SLACK)
+    free_rps = most_sustained_rps(problem, answer.wanted, problem.most_cores)
+    if problem.room.gpus is not None and not problem.room.nodes and free_rps > enough_rps:
+        return "gpus"
     large = answer.knapsack.limit_cores != problem.most_cores
     if not (large or most_sustained_rps(problem, answer.wanted, None) > enough_rps):
         return "replicas"
-    without_nodes = problem.nodes and most_sustained_rps(problem, answer.wanted, problem.core_limit) > enough_rps
+    without_nodes = problem.room.nodes and most_sustained_rps(problem, answer.wanted, problem.core_limit) > enough_rps
     return "nodes" if without_nodes else "cores"
 
 

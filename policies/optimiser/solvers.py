@@ -1,13 +1,15 @@
-"""The solvers by name, and constraints outside their model: nodes, and accuracies of pairs of variants.
+"""The solvers by name, and constraints outside their model: nodes and GPUs, and accuracies of pairs of variants.
 
 All solvers agree in the objective. `exact` is built in. `gurobi` and `highs` come with the extras of their names, are
 imported at first use and take chains only. Their answers differ from those of `exact` only among equals.
 
 Nodes: all replicas must fit by first fit, which is no sum over the stages and so cannot be in a model. Whether they fit
-depends only on the *shape* of each stage: the cores of a replica, and the number of replicas. The solver first ignores
+depends only on the *shape* of each stage: cores and GPUs of a replica, and their number. The solver first ignores
 nodes. If the shapes of its pick do not fit, the picks are partitioned into those that differ in the shape of the first
 stage, those that have it and differ in that of the second, and so on, and the solver finds the best of each part. The
 best pick of all parts that fits is the optimum (Lawler 1972, on the k best solutions).
+
+GPUs: their sum is limited in the same way.
 
 Pairs: with a fixed variant of the first stage, the accuracy of a pair depends on the second stage alone. So the best
 pick is the best over all variants of the first stage.
@@ -15,7 +17,7 @@ pick is the best over all variants of the first stage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -27,7 +29,7 @@ from ipa.policies import checks
 from ipa.policies.optimiser.exact import exact
 from ipa.policies.optimiser.problem import Knapsack, Pick, Shape, Solver, SolverError, StageOptions
 from ipa.policies.optimiser.programme import Programme
-from ipa.profiles import Pipeline, fits_nodes
+from ipa.profiles import Pipeline, Room
 
 
 def gurobi(knapsack: Knapsack) -> Pick | None:
@@ -82,13 +84,15 @@ Part = tuple[Callable[[Shape], bool], ...]
 """For each stage, whether it may have a shape."""
 
 
-def placed(best: Solver, nodes: Sequence[int]) -> Solver:
-    """The solver restricted to picks that fit nodes with these cores; the solver itself if there are no nodes."""
-    if not nodes:
+def placed(best: Solver, room: Room) -> Solver:
+    """The solver restricted to picks that find room; the solver itself if there is any amount."""
+    if not room.is_limited:
         return best
 
     def best_placed(knapsack: Knapsack) -> Pick | None:
-        limit = sum(nodes) if knapsack.limit_cores is None else min(knapsack.limit_cores, sum(nodes))
+        limit = knapsack.limit_cores
+        if room.nodes and not any(row.gpus for stage in knapsack.stages for row in stage.rows):
+            limit = sum(room.nodes) if limit is None else min(limit, sum(room.nodes))
 
         def best_of(part: Part) -> Pick | None:
             chosen = [stage.shaped(is_allowed) for stage, is_allowed in zip(knapsack.stages, part, strict=True)]
@@ -96,14 +100,14 @@ def placed(best: Solver, nodes: Sequence[int]) -> Solver:
             return None if pick is None else replace(pick, held=knapsack.limits, free_loss=None)
 
         def fits_alone(shape: Shape) -> bool:
-            return fits_nodes([shape], nodes)
+            return room.fits([shape])
 
-        return _first_that_fits((fits_alone,) * len(knapsack.stages), nodes, best_of)
+        return _first_that_fits((fits_alone,) * len(knapsack.stages), room, best_of)
 
     return best_placed
 
 
-def _first_that_fits(whole: Part, nodes: Sequence[int], best_of: Callable[[Part], Pick | None]) -> Pick | None:
+def _first_that_fits(whole: Part, room: Room, best_of: Callable[[Part], Pick | None]) -> Pick | None:
     """The pick of least loss that fits; parts are searched in the order of their bounds."""
     waiting: list[tuple[int, int, Part, Pick]] = []
     numbers = count()
@@ -116,8 +120,8 @@ def _first_that_fits(whole: Part, nodes: Sequence[int], best_of: Callable[[Part]
     push(whole)
     while waiting:
         _, _, part, pick = heappop(waiting)
-        picked = [(stage.rows[i].cores, stage.replicas[i]) for stage, i in pick.chosen]
-        if fits_nodes(picked, nodes):
+        picked = [stage.shape(i) for stage, i in pick.chosen]
+        if room.fits(picked):
             return pick
         for k, shape in enumerate(picked):
             push((*part[:k], partial(_is_another, shape, part[k]), *part[k + 1 :]))

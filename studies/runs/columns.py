@@ -70,7 +70,7 @@ COLUMNS = {
         "binding": Column(
             "",
             "the constraint that excluded a better configuration: `none`, `sla`, `cores`, `nodes`, "
-            "`replicas`, `sla+cores`, `variants`",
+            "`gpus`, `replicas`, `sla+cores`, `variants`",
         ),
         "rung": Column(
             "",

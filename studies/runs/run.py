@@ -355,7 +355,7 @@ def guarded(prepared: Prepared) -> Policy:
         policy = Steady(policy, pipeline, steadiness)
     if limits.min_replicas or limits.max_replicas:
         policy = Bounds(policy, pipeline)
-    if scenario.limit_cores is not None or limits.nodes:
+    if scenario.limit_cores is not None or limits.room.is_limited:
         policy = CoreLimit(policy, pipeline)
     return policy
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ipa import profiles
-from ipa.policies import check_cores, create, is_settings_file
+from ipa.policies import check_cores, check_gpus, create, is_settings_file
 from ipa.profiles import (
     Document,
     Pipeline,
@@ -105,6 +106,10 @@ def check_names(scenario: Scenario, document: Document, replaced: Collection[str
         pipeline = profiles.load(scenario.pipeline)
         key = "profile_factors"
         pipeline = with_profile(pipeline, scenario)
+        key = "price_per_gpu"
+        pipeline = with_gpu_price(pipeline, scenario)
+        key = "limit_gpus"
+        check_gpu_limit(pipeline, scenario)
         key = "limits"
         pipeline = within_limits(pipeline, scenario)
         key = "limit_cores"
@@ -155,6 +160,28 @@ def with_profile(pipeline: Pipeline, scenario: Scenario) -> Pipeline:
         return pipeline.bent(scenario.profile_factors)
     except ProfileError as error:
         raise ScenarioError(f"profile_factors: {error}") from None
+
+
+def with_gpu_price(pipeline: Pipeline, scenario: Scenario) -> Pipeline:
+    """The pipeline with the scenario's price of a GPU, in cores. Raises ScenarioError for one that does not fit it."""
+    if scenario.price_per_gpu is None:
+        return pipeline
+    if not pipeline.has_gpus:
+        raise ScenarioError(f"price_per_gpu: no variant of {pipeline.name} has GPUs; leave it out")
+    cores = scenario.price_per_gpu / scenario.price_per_core
+    if not math.isclose(cores, max(1, round(cores)), rel_tol=1e-9):
+        below, above = (scenario.price_per_core * max(1, number) for number in (math.floor(cores), math.ceil(cores)))
+        raise ScenarioError(
+            f"price_per_gpu: should be a whole multiple of price_per_core, {scenario.price_per_core:g}, such as "
+            f"{below:.6g} or {above:.6g}; given {scenario.price_per_gpu:g}"
+        )
+    return pipeline.with_gpu_cores(round(cores))
+
+
+def check_gpu_limit(pipeline: Pipeline, scenario: Scenario) -> None:
+    """Raise PolicyError for a limit of GPUs that does not fit the pipeline."""
+    if scenario.limit_gpus is not None:
+        check_gpus(pipeline, "limit_gpus", scenario.limit_gpus)
 
 
 def within_limits(pipeline: Pipeline, scenario: Scenario) -> Pipeline:

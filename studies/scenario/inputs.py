@@ -11,7 +11,13 @@ from ipa import profiles, traces
 from ipa.policies import Policy, create
 from ipa.profiles import Pipeline
 from ipa.sim import FloatArray, StageModel, World, rules, stage_models, stream
-from ipa.studies.scenario.files import check_stage_names, with_profile, within_limits
+from ipa.studies.scenario.files import (
+    check_gpu_limit,
+    check_stage_names,
+    with_gpu_price,
+    with_profile,
+    within_limits,
+)
 from ipa.studies.scenario.loads import Load
 from ipa.studies.scenario.scenario import Scenario
 from ipa.traces import Trace
@@ -39,6 +45,8 @@ def pipeline_of(scenario: Scenario) -> Pipeline:
     pipeline = with_profile(pipeline, scenario).with_limits(scenario.sla_s, scenario.drop_limits_s)
     if scenario.start_up_s is not None:
         pipeline = pipeline.with_start_up(scenario.start_up_s)
+    pipeline = with_gpu_price(pipeline, scenario)
+    check_gpu_limit(pipeline, scenario)
     return within_limits(pipeline, scenario)
 
 

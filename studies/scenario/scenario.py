@@ -242,6 +242,10 @@ class Scenario(FileModel):
         description="cores of the cluster: the optimiser plans within them, a guard enforces them, and no more exist "
         "at any time, with replicas that start or drain",
     )
+    limit_gpus: Counting | None = Field(
+        default=None,
+        description="GPUs of the cluster: the optimiser plans within them, and a guard keeps all decisions to them",
+    )
     when_full: choices.WhenFull = Field(
         default="replace",
         description="what a rollout without room within limit_cores does. replace: it removes one replica before it "
@@ -251,6 +255,12 @@ class Scenario(FileModel):
     limits: ClusterLimits = Field(default=ClusterLimits(), description="what the cluster allows")
     price_per_core: Positive = Field(
         default=1.0, le=LARGEST, description="price of a core, such as per hour; the optimiser weighs cores by it"
+    )
+
+    price_per_gpu: Positive | None = Field(
+        default=None,
+        le=LARGEST,
+        description="price of a GPU, a multiple of `price_per_core`; default: that times the pipeline's `gpu_cores`",
     )
 
     service_times: choices.ServiceTimes = Field(
@@ -387,6 +397,7 @@ class Scenario(FileModel):
             max_replicas=most,
             ruled_out={stage: tuple(names) for stage, names in limits.ruled_out.items()},
             utilisation=limits.utilisation,
+            gpus=self.limit_gpus,
             price_per_core=self.price_per_core,
         )
 

@@ -142,6 +142,6 @@ def _pipeline_key(scenario: Scenario) -> Hashable:
     path = Path(scenario.pipeline)
     state = path.stat() if scenario.pipeline not in profiles.names() and path.exists() else None
     changed = None if state is None else (state.st_mtime_ns, state.st_size)
-    given = {"limits", "guards", "price_per_core", "start_up_s", "profile_factors"}
+    given = {"limits", "guards", "price_per_core", "price_per_gpu", "limit_gpus", "start_up_s", "profile_factors"}
     limits = scenario.model_dump_json(include=given)
     return (scenario.pipeline, changed, scenario.sla_s, tuple(sorted(scenario.drop_limits_s.items())), limits)

@@ -91,7 +91,7 @@ def test_the_most_that_the_nodes_sustain_is_that_of_enumeration(problem: Problem
 @given(limited(most_stages=2))
 def test_nodes_bind_where_something_better_fits_without_them(problem: Problem) -> None:
     explanation = explain_problem(problem)
-    if explanation.rung != "optimal" or not problem.nodes:
+    if explanation.rung != "optimal" or not problem.room.nodes:
         assert explanation.gains.get("nodes", 0.0) == 0.0
         return
     free = replace(problem.programme.pipeline.limits, node_cores=None)

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ipa import profiles
+from ipa.policies import Configuration, CoreLimit, Decision, Memory, Observation, StageConfiguration
 from ipa.policies.optimiser import Problem, Programme, solve
-from ipa.profiles import LanguageModel, ProfileError, StageTokens, StepTime, TokenLaw
+from ipa.profiles import (
+    Defaults,
+    LanguageModel,
+    Limits,
+    Pipeline,
+    ProfileError,
+    Stage,
+    StageTokens,
+    StepTime,
+    TokenLaw,
+    Variant,
+)
+from ipa.studies.scenario import find as find_scenario
+from ipa.studies.scenario import pipeline_of
+from tests.tiny import observation
 
 GOOD = """\
 schema_version: 1
@@ -174,6 +195,101 @@ def test_a_replica_costs_its_cores_and_what_its_gpus_cost(tmp_path: Path) -> Non
     assert (dear.stage("draft").variant("small").base_cores, dear.gpu_cores) == (51, 50)
     said = loaded(tmp_path, changed("stages:", "gpu_cores: {value: 10, from: fit}\nstages:"))
     assert (said.stage("draft").variant("small").base_cores, said.gpu_cores_from) == (11, "fit")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    gpus=st.integers(1, 12),
+    load_rps=st.sampled_from([0.0, 1.0, 5.0, 12.0, 30.0]),
+    sla_s=st.sampled_from([3.0, 8.0, 30.0]),
+    gpus_of=st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(1, 3)),
+)
+def test_a_plan_within_gpus_is_the_best_of_all(
+    gpus: int, load_rps: float, sla_s: float, gpus_of: tuple[int, int, int]
+) -> None:
+    """Two stages with GPUs, the first with two variants: every choice is tried."""
+    first, second, third = gpus_of
+    models = [
+        LanguageModel(StepTime(0.01, 1e-4, 1e-7), 16, 1000, gpus=first),
+        LanguageModel(StepTime(0.004, 1e-4, 1e-7), 16, 1000, gpus=second),
+        LanguageModel(StepTime(0.002, 1e-5, 0.0), 8, 1000, gpus=third),
+    ]
+    variants = [
+        Variant(f"v{k}", 0.5 + 0.1 * k, model.cost_cores(3), 8.0, model.figures(TOKENS, 3), language_model=model)
+        for k, model in enumerate(models)
+    ]
+    stages = (
+        Stage("a", "t", 1.0, 1.0, tuple(variants[:2]), tokens=TOKENS),
+        Stage("b", "t", 1.0, 1.0, (variants[2],), tokens=TOKENS),
+    )
+    fewest = min(first, second) + third
+    pipeline = Pipeline("p", "", stages, Defaults(alpha=50.0)).within(Limits(gpus=max(gpus, fewest)))
+    programme = Programme.of(pipeline, sla_s=sla_s)
+    solution = solve(Problem(programme, load_rps))
+    best = -math.inf
+    for rows in itertools.product(*(stage.rows for stage in programme.table.stages)):
+        replicas = [max(1, math.ceil(load_rps / row.throughput_rps - 1e-9)) for row in rows]
+        used = sum(row.gpus * count for row, count in zip(rows, replicas, strict=True))
+        if used <= max(gpus, fewest) and sum(row.latency_s for row in rows) <= sla_s and max(replicas) <= 100:
+            chosen = {
+                stage.name: StageConfiguration(row.variant, row.batch, count, 0.0, row.cores)
+                for stage, row, count in zip(stages, rows, replicas, strict=True)
+            }
+            best = max(best, programme.score(chosen)["total"])
+    assert (solution.rung == "optimal") == (best > -math.inf)
+    if best > -math.inf:
+        assert solution.objective["total"] == pytest.approx(best, abs=1e-6)
+    taken = sum(
+        pipeline.stage(name).variant(chosen.variant).gpus * chosen.replicas
+        for name, chosen in solution.configuration.items()
+    )
+    assert taken <= max(gpus, fewest)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Decides the same at every step."""
+
+    configuration: Configuration
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        return Decision(self.configuration, memory)
+
+
+def test_any_other_policy_is_cut_to_the_gpus(tmp_path: Path) -> None:
+    pipeline = loaded(tmp_path).within(Limits(gpus=3))
+    wish = {
+        "draft": StageConfiguration("small", 8, 7, 0.0, 39),
+        "check": StageConfiguration("tiny", 8, 5, 0.0, 2),
+    }
+    decision = CoreLimit(Fixed(wish), pipeline).decide(observation(at_hand=wish), {})
+    assert [decision.configuration[name].replicas for name in wish] == [3, 5]
+    assert decision.binding == "gpus"
+
+
+def test_nodes_hold_the_cores_that_a_replica_has_not_those_that_it_costs(tmp_path: Path) -> None:
+    """39 cores of cost are one core on a node of 2."""
+    pipeline = loaded(tmp_path).within(Limits(node_cores=2))
+    assert solve(Problem(Programme.of(pipeline, sla_s=8.0), 10.0)).rung == "optimal"
+
+
+def test_a_price_of_a_gpu_is_its_cost_in_cores(tmp_path: Path) -> None:
+    loaded(tmp_path)
+    scenario = find_scenario(str(tmp_path / "chat.yaml"), {"price_per_core": 0.5, "price_per_gpu": 5.0})
+    assert pipeline_of(scenario).stage("draft").variant("small").base_cores == 11
+    with pytest.raises(ValueError, match=r"a whole multiple of price_per_core, 0.5, such as 5 or 5.5; given 5.2"):
+        pipeline_of(find_scenario(str(tmp_path / "chat.yaml"), {"price_per_core": 0.5, "price_per_gpu": 5.2}))
+    with pytest.raises(ValueError, match="price_per_gpu: no variant of video has GPUs; leave it out"):
+        pipeline_of(find_scenario("video", {"price_per_gpu": 5.2}))
+
+
+def test_a_limit_of_gpus_leaves_one_replica_a_stage(tmp_path: Path) -> None:
+    loaded(tmp_path, GOOD.replace("gpus: 1", "gpus: 4"))
+    answer = "limit_gpus: 3 is less than one replica a stage takes; allowed: at least 4 (small 4)"
+    with pytest.raises(ValueError, match=re.escape(answer)):
+        pipeline_of(find_scenario(str(tmp_path / "chat.yaml"), {"limit_gpus": 3}))
+    with pytest.raises(ValueError, match="limit_gpus: no variant of video has GPUs; leave it out"):
+        pipeline_of(find_scenario("video", {"limit_gpus": 3}))
 
 
 # ---- mistakes ----
