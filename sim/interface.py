@@ -15,7 +15,10 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 class Batches(NamedTuple):
-    """Batches in the order in which a stage started them; `requests` holds all their members, batch after batch."""
+    """Batches in the order in which a stage started them; `requests` holds all their members, batch after batch.
+
+    At a stage of language models, a batch is one request at a replica; its finish is infinity until it has left.
+    """
 
     requests: IntArray
     size: IntArray
@@ -60,7 +63,8 @@ class Drops(NamedTuple):
     """The requests that left a stage unserved, and when.
 
     `finish_s`: NaN for a dropped request. For a request that failed with its replica: when its batch would have
-    finished, or infinity if the batch had not started. The batch logs keep the planned times.
+    finished, or infinity if the batch had not started; the batch logs keep the planned times. At a stage of language
+    models: when it failed.
     """
 
     requests: IntArray
@@ -103,6 +107,41 @@ class Replicas(NamedTuple):
     ready_s: FloatArray
     removed_s: FloatArray
     finish_s: FloatArray
+
+
+class TokenLog(NamedTuple):
+    """The tokens of the requests of a stage of language models, by number; in a graph, of its items. Shape (requests,).
+
+    `input`: of the prompt. `output`: to be generated, and `generated` of them so far. `first_s`: when the first was
+    there; NaN if it was not.
+    """
+
+    input: IntArray
+    output: IntArray
+    generated: IntArray
+    first_s: FloatArray
+
+    def where(self, chosen: IntArray | BoolArray | slice) -> TokenLog:
+        """Those of the chosen requests."""
+        columns: list[Any] = [column[chosen] for column in self]
+        return TokenLog(*columns)
+
+
+class StepLog(NamedTuple):
+    """The steps of the replicas of a stage of language models, by replica; shape (replicas,).
+
+    `stepped_s`: how long all its steps took, up to now. Of any step, the most tokens computed, blocks in use and
+    sequences running, and the limit of each. `block_tokens`: how many tokens a block holds.
+    """
+
+    stepped_s: FloatArray
+    tokens: IntArray
+    blocks: IntArray
+    sequences: IntArray
+    block_tokens: IntArray
+    most_tokens: IntArray
+    most_blocks: IntArray
+    most_sequences: IntArray
 
 
 class RoomLack(NamedTuple):
@@ -204,6 +243,14 @@ class EngineStage(Protocol):
 
     def replica_log(self) -> Replicas: ...
 
+    def token_log(self) -> TokenLog | None:
+        """The tokens of its requests; None unless it is a stage of language models, as for `step_log`."""
+        ...
+
+    def step_log(self, now_s: float) -> StepLog | None:
+        """What its replicas did in steps until `now_s`, the engine's current time."""
+        ...
+
     def room_lack_until(self, now_s: float) -> RoomLack:
         """How often and how long the stage has lacked room for its replicas, within the run's duration."""
         ...
@@ -244,6 +291,15 @@ class Engine(Protocol):
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Put a decision made now into effect, after the world's decision delay."""
         ...
+
+
+def handovers(engine: Engine) -> Iterator[Handover]:
+    """All that has happened in a finished run whose engine has kept everything, stage by stage."""
+    for stage in engine.stages:
+        variants = list(stage.model.start_up_s)
+        of_replica = np.array([variants.index(name) for name in stage.replica_log().variant], dtype=np.int64)
+        batches = stage.batch_log()
+        yield Handover(stage.position, engine.end_s, batches, of_replica[batches.replica], stage.drop_log())
 
 
 def arrived(arrivals_s: FloatArray, now_s: float) -> tuple[int, int]:

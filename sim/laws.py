@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from ipa.errors import Error
+from ipa.sim import token_laws
 from ipa.sim.interface import Engine
 from ipa.sim.model import FloatArray, IntArray, RunInput
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records, ReplicaRecords
@@ -60,15 +61,19 @@ def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | Non
     magnitude_s = _magnitude_s(records)
     for stage, name in enumerate(records.stages):
         batches = _Batches.of(records, stage)
-        if not _fail_with_replicas(records, stage):
+        has_tokens = bool(records.tokens) and records.tokens[stage] is not None
+        if not _fail_with_replicas(records, stage, has_tokens):
             yield f"L12: at stage {name} a request failed otherwise than with the replica that held it"
-        if not eager and not _starts_in_queue_order(records, stage, batches):
+        is_central = has_tokens or not eager
+        if is_central and not _starts_in_queue_order(records, stage, batches):
             yield f"L3: at stage {name} a request started before one that was ahead of it"
-        if not eager and not _sizes_in_force(records, stage, batches):
+        if is_central and not _sizes_in_force(records, stage, batches):
             yield f"L4: at stage {name} a batch is larger than the batch size in force"
-        if not eager and oldest_s is not None and _starts_too_late(records, stage, oldest_s[stage]):
+        if is_central and oldest_s is not None and _starts_too_late(records, stage, oldest_s[stage]):
             yield f"L13: at stage {name} a request started that was to be dropped"
-        yield from _replicas_serve_one_batch(records, stage, batches)
+        yield from _replicas_serve(records, stage, batches, has_tokens)
+        if has_tokens:
+            yield from token_laws.violations(records, stage, _left_s(records, stage))
         yield from cost_differs(records, stage)
         if not close(float(records.integral_s[stage]), _presence_s(records, stage), magnitude_s):
             yield f"L9: at stage {name} the requests present do not add up to the time spent there"
@@ -191,9 +196,12 @@ def _starts_in_queue_order(records: Records, stage: int, batches: _Batches) -> b
     return bool(np.all(earliest[1:] >= latest[:-1]))
 
 
-def _fail_with_replicas(records: Records, stage: int) -> bool:
-    """Whether each request that failed at the stage did so when a replica was removed: its own, if it was served."""
+def _fail_with_replicas(records: Records, stage: int, has_tokens: bool) -> bool:
+    """Whether each request that failed at the stage did so when a replica was removed: its own, if it was served; or of
+    a language model, when its replica refused it."""
     failed = np.flatnonzero((records.outcome == FAILED) & (records.dropped_stage == stage))
+    if has_tokens:
+        failed = failed[~token_laws.refused(records, stage, failed)]
     removed_s, replica = records.replicas[stage].removed_s, records.replica[stage][failed]
     served, end_s = replica >= 0, records.end_s[failed]
     with_own = end_s[served] == removed_s[replica[served]]
@@ -210,7 +218,7 @@ def _starts_too_late(records: Records, stage: int, oldest_s: float) -> bool:
     return bool(np.any(records.start_s[stage] > records.arrival_s + oldest_s))
 
 
-def _replicas_serve_one_batch(records: Records, stage: int, batches: _Batches) -> Iterator[str]:
+def _replicas_serve(records: Records, stage: int, batches: _Batches, has_tokens: bool) -> Iterator[str]:
     name, replicas = records.stages[stage], records.replicas[stage]
     members = batches.order[batches.first]
     if np.any(batches.size != records.batch_size[stage][members]):
@@ -220,7 +228,7 @@ def _replicas_serve_one_batch(records: Records, stage: int, batches: _Batches) -
     finish_s = _or_never(_left_s(records, stage)[members])
     order = np.argsort(replica.astype(np.min_scalar_type(len(replicas.variant))), kind="stable")
     same = replica[order][1:] == replica[order][:-1]
-    if np.any(same & (start_s[order][1:] < finish_s[order][:-1])):
+    if not has_tokens and np.any(same & (start_s[order][1:] < finish_s[order][:-1])):
         yield f"L4: at stage {name} a replica served two batches at once"
     ready_s = replicas.ready_s[replica]
     removed_s, gone_s = _or_never(replicas.removed_s)[replica], _or_never(replicas.gone_s)[replica]
@@ -234,6 +242,8 @@ def _busy_cores_differ(records: Records) -> Iterator[str]:
         return
     busy_core_s = 0.0
     for part, stage in _visits(records):
+        if part.tokens and part.tokens[stage] is not None:
+            continue  # they neither slow others down nor are slowed
         batches = _Batches.of(part, stage)
         members = batches.order[batches.first]
         start_s, finish_s = part.start_s[stage][members], _left_s(part, stage)[members]

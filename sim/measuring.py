@@ -10,6 +10,7 @@ import numpy as np
 from ipa.policies import NO_LATENCY, LatencyQuantiles
 from ipa.sim.interface import Batches, Engine, EngineStage
 from ipa.sim.model import FloatArray
+from ipa.sim.rules import NEVER
 
 QUANTILES = (0.5, 0.95, 0.99)
 
@@ -84,6 +85,8 @@ class Measuring:
                 ended_s = np.minimum(ended_s, stage.replica_log().removed_s[running.replica])
             busy_fraction.append(self._busy_fraction(stage, running.start_s, ended_s, now_s))
             finished = running.where((ended_s <= now_s) & (ended_s == running.finish_s))
+            if stage.model.language:
+                finished = finished.where(stage.drop_log().goes_on(finished))
             reader.running = running.where(ended_s > now_s)
             stage_latency.append(quantiles(finished, reader.enqueue_s))
             latency = self._latency(position, finished, now_s) or latency
@@ -97,10 +100,22 @@ class Measuring:
 
     def _read_new_batches(self, position: int) -> None:
         reader = self._readers[position]
+        if self._engine.stages[position].model.language:
+            self._read_open_batches(position)
+            return
         fresh = self._engine.stages[position].batch_log(reader.batches)
         reader.batches += len(fresh.size)
         reader.running = reader.running.followed_by(fresh)
         self._note_enqueued(position, fresh)
+
+    def _read_open_batches(self, position: int) -> None:
+        """At a stage of language models: read again all batches since the oldest open one, as some have left since."""
+        reader = self._readers[position]
+        fresh = self._engine.stages[position].batch_log(reader.batches)
+        is_open = fresh.finish_s == NEVER
+        reader.batches += int(is_open.argmax()) if is_open.any() else len(is_open)
+        reader.running = fresh.where(fresh.finish_s > self._since_s)
+        self._note_enqueued(position, reader.running.where(reader.running.finish_s < NEVER))
 
     def _note_enqueued(self, position: int, fresh: Batches) -> None:
         """Note when the requests of these batches are enqueued at the next stage."""
@@ -109,12 +124,17 @@ class Measuring:
             self._readers[position + 1].enqueue_s[fresh.requests] = np.repeat(delivered_s, fresh.size)
 
     def _busy_fraction(self, stage: EngineStage, start_s: FloatArray, ended_s: FloatArray, now_s: float) -> float:
-        """Time in service over time ready, of all replicas; a removed one counts until its last batch finishes."""
+        """Time in service over time ready, of all replicas; a removed one counts until its last batch finishes.
+
+        Of language models, which serve several requests at once, it is the share of all that may be.
+        """
         since_s = self._since_s
         busy_s = np.sum(np.minimum(ended_s, now_s) - np.maximum(start_s, since_s))
         replicas = stage.replica_log()
         until_s = np.minimum(np.maximum(replicas.removed_s, replicas.finish_s), now_s)
         available_s = np.sum(np.maximum(until_s - np.maximum(replicas.ready_s, since_s), 0.0))
+        if stage.model.language:
+            available_s = max(available_s * stage.configuration.batch, busy_s)
         return float(busy_s / available_s) if available_s > 0.0 else 0.0
 
 

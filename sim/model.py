@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from ipa.errors import InputError
-from ipa.profiles import Graph, Pipeline, Stage
+from ipa.profiles import Graph, LanguageModel, Pipeline, Stage, StageTokens
 from ipa.sim import streams
 
 FloatArray = npt.NDArray[np.float64]
@@ -43,12 +42,18 @@ class ServiceTime:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageModel:
-    """One stage as an engine sees it; the keys of `service` are (variant, cores). Stages are compared by identity."""
+    """One stage as an engine sees it; the keys of `service` are (variant, cores). Stages are compared by identity.
+
+    `language`: of a stage of language models, the model of each variant, and `tokens` those of its requests. `service`
+    is then what is expected of a replica with so many requests at once.
+    """
 
     name: str
     service: Mapping[tuple[str, int], ServiceTime]
     start_up_s: Mapping[str, float]
     drop_limit_s: float
+    language: Mapping[str, LanguageModel] = field(default_factory=dict)
+    tokens: StageTokens | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,8 @@ class RunInput:
     """The input of a run, besides the configurations that are applied.
 
     `arrivals_s`: when requests arrive, shape (requests,), sorted, in [0, duration). `seed`: of all draws. `graph`: how
-    the stages are connected if they are not a chain; `models` are then in its topological order.
+    the stages are connected if they are not a chain; `models` are then in its topological order. `columns`: what the
+    load says of each request, by name, shape (requests,) each.
     """
 
     models: Sequence[StageModel]
@@ -109,11 +115,17 @@ class RunInput:
     arrivals_s: FloatArray
     seed: int
     graph: Graph | None = None
+    columns: Mapping[str, IntArray] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
         """The names of the stages."""
         return [model.name for model in self.models]
+
+    @property
+    def has_language_models(self) -> bool:
+        """Whether any stage is one of language models."""
+        return any(model.language for model in self.models)
 
 
 def stage_model(
@@ -128,7 +140,7 @@ def stage_model(
     """A profiled stage as an engine sees it; with `sampled`, service times vary and fit the profile's mean and p99.
 
     Two overheads of real systems are added to the profile: `dispatch_overhead_s` to every batch, `start_up_extra_s` to
-    every start-up. `service_factor` multiplies the profiled latency of a batch.
+    every start-up. `service_factor` multiplies the profiled latency of a batch, or the time of a language model's step.
     """
     service = {
         (variant.name, cores): _service_time(
@@ -142,7 +154,9 @@ def stage_model(
         for cores in variant.cores
     }
     start_up_s = {variant.name: variant.start_up_s + start_up_extra_s for variant in stage.variants}
-    return StageModel(stage.name, service, start_up_s, drop_limit_s)
+    models = {variant.name: variant.language_model for variant in stage.variants if variant.language_model}
+    language = {name: model.taking(service_factor) for name, model in models.items()}
+    return StageModel(stage.name, service, start_up_s, drop_limit_s, language, stage.tokens)
 
 
 def stage_models(
@@ -153,13 +167,7 @@ def stage_models(
     start_up_extra_s: float = 0.0,
     service_factor: float = 1.0,
 ) -> tuple[StageModel, ...]:
-    """All stages of a pipeline, with its drop limits; see `stage_model`.
-
-    Raises InputError for a stage of language models, which no engine simulates yet.
-    """
-    for stage in pipeline.stages:
-        if stage.tokens is not None:
-            raise InputError(f"{pipeline.name}: {stage.name} is a stage of language models, which cannot be run yet")
+    """All stages of a pipeline, with its drop limits; see `stage_model`."""
     return tuple(
         stage_model(
             stage,

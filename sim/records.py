@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from ipa.sim import rules
-from ipa.sim.interface import Batches, BoolArray, Drops, Engine, EngineStage, RoomLack
+from ipa.sim.interface import Batches, BoolArray, Drops, Engine, EngineStage, RoomLack, StepLog, TokenLog
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.rules import NEVER
 
@@ -31,7 +32,8 @@ class Records:
     `integral_s` is the engine's own integral over time of the number of requests at each stage, shape (S,).
     `configured` holds the batch sizes in force at each stage, as (since when, size). `busy_core_s` is the engine's own
     integral of the busy cores; None without interference. `limit_cores`: the most cores that may exist;
-    `room_lack`: how often and how long each stage lacked room within it.
+    `room_lack`: how often and how long each stage lacked room within it. `tokens` and `steps`: by stage, None for one
+    that is not of language models; empty if none is. At one that is, each request is a batch by itself.
 
     In a graph, `items` holds the records of each stage as those of a chain of one stage: its requests are the items, in
     order of coming, and `request` is the request of each item. The arrays of shape (S, N) are then empty, (S, 0).
@@ -57,6 +59,8 @@ class Records:
     busy_core_s: float | None = None
     limit_cores: int | None = None
     room_lack: tuple[RoomLack, ...] = ()
+    tokens: tuple[TokenLog | None, ...] = ()
+    steps: tuple[StepLog | None, ...] = ()
     items: tuple[Records, ...] = ()
 
     def places(self, part: Records) -> IntArray:
@@ -191,8 +195,20 @@ def records_of(engine: Engine, request: IntArray, visits: Visits) -> Records:
         integral_s=np.array([integral_s(stage, end_s) for stage in engine.stages]),
         configured=tuple(tuple(stage.configured) for stage in engine.stages),
         busy_core_s=engine.busy_core_s,
+        **tokens_of(engine.stages, end_s, request),
         **limit_of(engine),
     )
+
+
+def tokens_of(stages: Sequence[EngineStage], end_s: float, chosen: IntArray | slice = slice(None)) -> dict[str, Any]:
+    """The tokens of the chosen requests at stages of a finished run, and the steps, as fields of its records."""
+    if not any(stage.model.language for stage in stages):
+        return {}
+    logs = [stage.token_log() for stage in stages]
+    return {
+        "tokens": tuple(log and log.where(chosen) for log in logs),
+        "steps": tuple(stage.step_log(end_s) for stage in stages),
+    }
 
 
 def limit_of(engine: Engine) -> dict[str, Any]:

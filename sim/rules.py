@@ -65,6 +65,21 @@ def finish_s(start_s: float, latency_s: float, factor: float) -> float:
     return start_s + latency_s * factor
 
 
+def step_s(base_s: float, per_token_s: float, per_cached_token_s: float, tokens: int, cached_tokens: int) -> float:
+    """How long a step of a language model takes that computes so many tokens and reads so many cached ones."""
+    return base_s + per_token_s * tokens + per_cached_token_s * cached_tokens
+
+
+def blocks_for(tokens: int, block_tokens: int) -> int:
+    """The blocks that the keys and values of so many tokens need."""
+    return (tokens + block_tokens - 1) // block_tokens
+
+
+def fits(input_tokens: int, output_tokens: int, blocks: int, block_tokens: int) -> bool:
+    """Whether a replica with so many blocks can serve a request at all; its last token is never computed."""
+    return input_tokens + output_tokens - 1 <= blocks * block_tokens
+
+
 def waiting(entered: int, dropped: int, started: int) -> int:
     """How many requests wait at a stage, in its queue or in batches formed at replicas."""
     return entered - dropped - started

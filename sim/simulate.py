@@ -26,7 +26,7 @@ from ipa.profiles import Pipeline
 from ipa.sim import engines, laws, records, streams
 from ipa.sim.backend import Opening, RunView, SimulatedBackend
 from ipa.sim.graph import collect_records, records_of_none, sample_of
-from ipa.sim.interface import Engine, Handover
+from ipa.sim.interface import Engine, Handover, handovers
 from ipa.sim.intervals import Completed, IntervalCounts
 from ipa.sim.late_metrics import LateMetrics, Observed
 from ipa.sim.load_view import LoadView, Spans
@@ -138,8 +138,10 @@ class PolicyRun:
         self._view = RunView(load, world.duration_s, pipeline.name, given.seed, control.limit_cores, fields)
         self._forecasts = _Forecasts(policy, load, control.interval_s, world.duration_s)
         self._sample = _sample(given) if control.records == "sample" else None
-        is_whole = given.graph is not None or control.records == "all"
-        self._keeping = None if is_whole else _Keeping(pipeline, given, self._sample)
+        # The engine keeps everything of a graph and of language models, whose requests finish when nobody knew before.
+        self._is_whole = given.graph is not None or given.has_language_models or control.records == "all"
+        is_kept = given.graph is None and control.records != "all"
+        self._keeping = _Keeping(pipeline, given, self._sample) if is_kept else None
         self.time_s, self.is_over = 0.0, False
         self.engine: Engine | None = None
         if control.initial is None:
@@ -166,7 +168,7 @@ class PolicyRun:
         self._go_on()
 
     def _begin(self, initial: Configuration) -> None:
-        receive = None if self._keeping is None else self._keeping.receive
+        receive = None if self._is_whole or self._keeping is None else self._keeping.receive
         run = stepped(self._given, initial, self._view, self._control, receive=receive)
         self.engine, self._backend, self._steps, self._initial = run.engine, run.backend, run.steps(), initial
 
@@ -182,14 +184,19 @@ class PolicyRun:
         engine, given, records = self.engine, self._given, self._control.records
         assert engine is not None
         counted = None
-        if self._keeping is not None:
-            found, totals, counted = self._keeping.found(engine)
-        else:
+        if self._is_whole:
             found = collect_records(engine)
             laws.check(found, eager=given.world.dispatch == "eager", oldest_s=laws.oldest_s(given))
             totals = totals_of(self._pipeline, found, self._pipeline.sla_s)
-            if self._sample is not None:
+            if self._keeping is not None:
+                for handover in handovers(engine):
+                    self._keeping.receive(handover)
+                found, _, counted = self._keeping.found(engine)
+            elif self._sample is not None:
                 found, counted = sample_of(self._pipeline, found, given.world, self._sample, SLOWEST)
+        else:
+            assert self._keeping is not None
+            found, totals, counted = self._keeping.found(engine)
         initial, planned, entries = self._initial, self._planned, self._journal.entries
         if records == "none":
             found = found if given.graph is None else records_of_none(engine)

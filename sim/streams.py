@@ -24,6 +24,7 @@ PURPOSES = {
     "sample": 5,
     "windows": 6,
     "items": 8,
+    "tokens": 9,
 }
 """Purpose -> its number, which is part of the key: a new purpose takes the next one, and none is given twice."""
 

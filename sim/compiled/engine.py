@@ -14,9 +14,12 @@ from ipa.sim import rules, streams
 from ipa.sim.compiled.graph_memory import ALL, WAIT, GraphMemory, allocate_graph, persist
 from ipa.sim.compiled.jit import direct, is_cached
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_PLACES, OUT_OF_ROOM, advance
+from ipa.sim.compiled.language_memory import LanguageMemory, allocate_language
+from ipa.sim.compiled.language_stage import LanguageStage
 from ipa.sim.compiled.memory import DEADLINE, Layout, Memory, RecordArray, allocate, extended, layout_of
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.graph import ItemLog, Routes
+from ipa.sim.language_model import TokenRows
 from ipa.sim.model import FloatArray, IntArray, RunInput, ServiceTime, StageModel
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
 
@@ -32,7 +35,7 @@ def compile_error() -> str:
     layout = layout_of([StageModel("", {("", 1): ServiceTime((0.0, 1.0))}, {"": 0.0}, NEVER)])
     memory, _ = allocate(1, 1, layout, is_eager=False)
     try:
-        direct(advance, 0.0, 0, memory, None, None, None)
+        direct(advance, 0.0, 0, memory, None, None, None, None)
     except Exception as error:  # from numba, llvmlite or the disk: in any case the SimPy engine can run
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason run_input'}"
     return ""
@@ -92,7 +95,11 @@ class CompiledEngine:
         self._write_world()
         self._deadlines = self._find_deadlines()
         self._graph = self._allocate_graph()
-        self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines, self._graph)
+        self._rows = TokenRows(run_input)
+        self._language = allocate_language(models, layout, self._rows, len(self.arrivals_s), self._memory.capacity)
+        self._kernel = direct(
+            advance, 0.0, 0, self._memory, self._waiting, self._deadlines, self._graph, self._language
+        )
         self._run["instant_s"] = safe_until_s(layout.shortest_s, world.hop_s)
         self.stages = tuple(self._stage(place, layout) for place in range(len(models)))
         self._make_room(max(configuration.replicas for configuration in initial.values()))
@@ -112,7 +119,22 @@ class CompiledEngine:
         return allocate_graph(self.routes, self._layout, self.arrivals_s, self._memory.capacity)
 
     def _stage(self, position: int, layout: Layout) -> CompiledStage:
-        return CompiledStage(position, self.run_input.models[position], self._memory, layout)
+        model = self.run_input.models[position]
+        if self._language is not None and model.language:
+            return LanguageStage(position, model, self._memory, layout, lambda: self.language, self.token_rows)
+        return CompiledStage(position, model, self._memory, layout)
+
+    @property
+    def language(self) -> LanguageMemory:
+        """The memory of stages of language models."""
+        assert self._language is not None
+        return self._language
+
+    def token_rows(self, position: int) -> tuple[IntArray, IntArray]:
+        """Input and output tokens of the requests at a stage or, in a graph, of the items that have come."""
+        if self.routes is None:
+            return self._rows.of(position)
+        return self._rows.of_items(position, self.item_log(position).request)
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Put a decision made now into effect, after the world's decision delay."""
@@ -177,7 +199,9 @@ class CompiledEngine:
     def _advance(self, time_s: float, rank: int) -> int:
         """Run the kernel up to a time and rank, or to the end of the run; give it draws and memory as needed."""
         while True:
-            status = self._kernel(time_s, rank, self._memory, self._waiting, self._deadlines, self._graph)
+            status = self._kernel(
+                time_s, rank, self._memory, self._waiting, self._deadlines, self._graph, self._language
+            )
             if status == OUT_OF_DRAWS:
                 self._draw()
             elif status == OUT_OF_ROOM:
@@ -188,17 +212,21 @@ class CompiledEngine:
                 return status
 
     def _draw(self) -> None:
-        """Give a new block of draws to each stage that has used up its own."""
+        """Give a new block of draws to each stage that has used up its own, and tokens to items that have none."""
         for stage, blocks in enumerate(self._normals):
             state = self._memory.stages[stage]
             if state["draw"] == streams.BLOCK:
                 self._memory.normals[stage] = next(blocks)
                 state["draw"] = 0
+        if self._language is not None and self._language.stages["lacks_rows"].any():
+            self._language = self._language.with_rows(self._rows)
 
     def _make_room(self, replicas: int) -> None:
         """Give every stage room for twice as many replicas, and draw their start-up factors."""
         before, room = self._memory.room, 2 * replicas + _SPARE_ROOM
         self._use(self._memory.with_room(room))
+        if self._language is not None:
+            self._language = self._language.with_room(room)
         for stage, factors in enumerate(self._start_up_factors):
             self._memory.replicas["start_up_factor"][stage, before:] = list(islice(factors, room - before))
 
@@ -217,6 +245,8 @@ class CompiledEngine:
             self._waiting = extended(self._waiting, capacity)
         if self._graph is not None:
             self._graph = self._graph.with_capacity(capacity)
+        if self._language is not None:
+            self._language = self._language.with_capacity(capacity)
 
     def item_log(self, position: int, since: int = 0) -> ItemLog:
         """In a graph, the items of a stage from number `since` on, in the order in which they came."""

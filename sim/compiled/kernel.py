@@ -15,9 +15,11 @@ from ipa.sim.compiled.eager import attempt_eager, lose, next_in_turn, take_back
 from ipa.sim.compiled.graph_memory import GraphMemory
 from ipa.sim.compiled.heaps import RANK_SHIFT, pop_event
 from ipa.sim.compiled.jit import entry, hot, inner, small
+from ipa.sim.compiled.language_memory import LanguageMemory
 from ipa.sim.compiled.memory import DRAINING, IDLE, IDLE_OTHERS, Memory, RecordArray
 from ipa.sim.compiled.rollout import count_replicas, expect_room, has_room, put_idle, roll_out
 from ipa.sim.compiled.routing import enter, is_timed, lacks_places, next_entry, send
+from ipa.sim.compiled.steps import attempt_language, end_step, lose_steps
 from ipa.sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, REPLICA, ROOM, TIMER
 
 REACHED, ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, OUT_OF_PLACES = range(5)
@@ -37,11 +39,12 @@ def advance(
     waiting: RecordArray | None,
     deadlines: RecordArray | None,
     graph: GraphMemory | None,
+    language: LanguageMemory | None,
 ) -> int:
     """Run up to (time, rank) and return why it stopped, one of the above.
 
     `waiting` None: central dispatch. `deadlines` None: no dropping by deadline; else a record for each stage. `graph`
-    None: a chain. Code for an argument that is None is not compiled.
+    None: a chain. `language` None: no stage is of language models. Code for an argument that is None is not compiled.
     """
     run, stages = memory.run[0], memory.stages
     if run.extended:
@@ -55,7 +58,7 @@ def advance(
                 return OUT_OF_ROOM
         for s in range(run.applies_from, run.applies_to):
             stages[s].now_s = run.now_s
-            _roll_out(s, memory, waiting, graph)
+            _roll_out(s, memory, waiting, graph, language)
             stages[s].attempts = True
         run.applies_to = 0
     is_closing = until_s > run.duration_s
@@ -74,7 +77,7 @@ def advance(
             s, to_s, to_rank = _first_stage(until_s, until_rank, memory, graph), until_s, until_rank
             if s < 0:
                 break
-        status = _go_on(s, to_s, to_rank, is_closing, is_alone, memory, waiting, deadlines, graph)
+        status = _go_on(s, to_s, to_rank, is_closing, is_alone, memory, waiting, deadlines, graph, language)
         if status != REACHED:
             return status
         turn += 1
@@ -132,6 +135,7 @@ def _go_on(
     waiting: RecordArray | None,
     deadlines: RecordArray | None,
     graph: GraphMemory | None,
+    language: LanguageMemory | None,
 ) -> int:
     """Advance stage s up to (time, rank). If it does not run alone, only by one step, its attempt or else one event,
     as an event of another stage may come before its next one.
@@ -142,10 +146,12 @@ def _go_on(
     stage = memory.stages[s]
     while True:
         if stage.attempts:
-            if waiting is None:  # as a statement, so that numba leaves out the branch not taken
-                has_draws = attempt(s, memory, deadlines, graph)
+            if language is None:  # as a statement, so that numba leaves out the branch not taken
+                has_draws = _attempt(s, memory, waiting, deadlines, graph)
+            elif language.stages[s].is_language:
+                has_draws = attempt_language(s, memory, language, deadlines, graph)
             else:
-                has_draws = attempt_eager(s, memory, waiting, deadlines, graph)
+                has_draws = _attempt(s, memory, waiting, deadlines, graph)
             if not has_draws:
                 return OUT_OF_DRAWS
             stage.attempts = False
@@ -160,26 +166,38 @@ def _go_on(
             return REACHED
         if rank in (REPLICA, ROOM) and not has_room(s, memory):
             return OUT_OF_ROOM
-        if rank == COMPLETION and _lacks_places(s, memory, graph):
+        if rank == COMPLETION and _lacks_places(s, memory, graph, language):
             return OUT_OF_PLACES
         stage.now_s = time_s
         stage.attempts = True
         if rank == COMPLETION:
-            _complete(s, is_alone, memory, waiting, graph)
+            _complete(s, is_alone, memory, waiting, graph, language)
         elif rank <= DELIVERY:
-            _deliver(s, time_s, memory, graph)
+            _deliver(s, time_s, memory, graph, language)
         elif rank == TIMER:
             if deadlines is not None:
                 deadlines[s].looked_s = time_s
         elif rank == REPLICA:
-            _activate(s, memory, waiting, graph)
+            _activate(s, memory, waiting, graph, language)
         else:
             pop_event(stage, memory.heap[s])
             stage.attempts = stage.lacks_room
             if stage.lacks_room:
-                _roll_out(s, memory, waiting, graph)
+                _roll_out(s, memory, waiting, graph, language)
         if not is_alone:
             return REACHED
+
+
+@small
+def _attempt(
+    s: int, memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None, graph: GraphMemory | None
+) -> bool:
+    """Start batches at stage s. False: no draws."""
+    if waiting is None:
+        has_draws = attempt(s, memory, deadlines, graph)
+    else:
+        has_draws = attempt_eager(s, memory, waiting, deadlines, graph)
+    return has_draws
 
 
 @hot
@@ -259,8 +277,33 @@ def _set_first_timer(
 
 
 @hot
-def _complete(s: int, is_alone: bool, memory: Memory, waiting: RecordArray | None, graph: GraphMemory | None) -> None:
-    """Finish a replica's batch: its requests go to the next stage, at once or after the hop, or end."""
+def _complete(
+    s: int,
+    is_alone: bool,
+    memory: Memory,
+    waiting: RecordArray | None,
+    graph: GraphMemory | None,
+    language: LanguageMemory | None,
+) -> None:
+    """Finish a replica's batch, or its step: requests go to the next stage, at once or after the hop, or end."""
+    if language is None:
+        _finish_batch(s, is_alone, memory, waiting, graph, language)
+    elif language.stages[s].is_language:
+        if end_step(s, is_alone, memory, language, graph):
+            _deliver(s + 1, memory.stages[s].now_s, memory, graph, language)
+    else:
+        _finish_batch(s, is_alone, memory, waiting, graph, language)
+
+
+@hot
+def _finish_batch(
+    s: int,
+    is_alone: bool,
+    memory: Memory,
+    waiting: RecordArray | None,
+    graph: GraphMemory | None,
+    language: LanguageMemory | None,
+) -> None:
     run, stage = memory.run[0], memory.stages[s]
     number = memory.heap[s, 0].replica
     stage.is_over = True
@@ -283,7 +326,7 @@ def _complete(s: int, is_alone: bool, memory: Memory, waiting: RecordArray | Non
     stage.left_sum_s += stage.now_s * size
     if graph is not None:
         variant = memory.options[replica.option].variant
-        send(s, begin_of(s, k, memory), size, variant, stage.now_s, memory, graph)
+        send(s, memory.served[s], begin_of(s, k, memory), size, variant, stage.now_s, memory, graph)
         run.ended_s = later(run.ended_s, stage.now_s)
     elif s + 1 == len(memory.stages):
         run.open -= size
@@ -292,23 +335,31 @@ def _complete(s: int, is_alone: bool, memory: Memory, waiting: RecordArray | Non
         memory.finished[s, stage.finished] = k
         stage.finished += 1
         if not is_alone and run.hop_s == 0.0:
-            _deliver(s + 1, stage.now_s, memory, graph)
+            _deliver(s + 1, stage.now_s, memory, graph, language)
 
 
 @hot
-def _lacks_places(s: int, memory: Memory, graph: GraphMemory | None) -> bool:
-    """Whether there may be too few places for what the batch leads to that stage s finishes next."""
+def _lacks_places(s: int, memory: Memory, graph: GraphMemory | None, language: LanguageMemory | None) -> bool:
+    """Whether there may be too few places for what the batch or step leads to that stage s finishes next."""
     lacks = False
     if graph is not None:
         replica = memory.replicas[s, memory.heap[s, 0].replica]
         if replica.batch >= 0:
             variant = memory.options[replica.option].variant
-            lacks = lacks_places(s, size_of(s, replica.batch, memory), variant, graph)
+            if language is None:
+                size = size_of(s, replica.batch, memory)
+            elif language.stages[s].is_language:
+                size = language.replicas[s, memory.heap[s, 0].replica].scheduled
+            else:
+                size = size_of(s, replica.batch, memory)
+            lacks = lacks_places(s, size, variant, graph)
     return lacks
 
 
 @small
-def _activate(s: int, memory: Memory, waiting: RecordArray | None, graph: GraphMemory | None) -> None:
+def _activate(
+    s: int, memory: Memory, waiting: RecordArray | None, graph: GraphMemory | None, language: LanguageMemory | None
+) -> None:
     """Make a replica ready at the end of its start-up, unless it has been removed in the meantime."""
     stage = memory.stages[s]
     replica = memory.replicas[s, memory.heap[s, 0].replica]
@@ -317,15 +368,22 @@ def _activate(s: int, memory: Memory, waiting: RecordArray | None, graph: GraphM
         stage.attempts = False
     else:
         replica.ready_s = stage.now_s
-        _roll_out(s, memory, waiting, graph)
+        _roll_out(s, memory, waiting, graph, language)
 
 
 @inner
-def _roll_out(s: int, memory: Memory, waiting: RecordArray | None, graph: GraphMemory | None) -> None:
+def _roll_out(
+    s: int, memory: Memory, waiting: RecordArray | None, graph: GraphMemory | None, language: LanguageMemory | None
+) -> None:
     removed_before = memory.numbers[s, DRAINING, 0]
     roll_out(s, memory)
     if memory.run[0].loses:
-        lose(s, removed_before, memory, waiting, graph)
+        if language is None:
+            lose(s, removed_before, memory, waiting, graph)
+        elif language.stages[s].is_language:
+            lose_steps(s, removed_before, memory, language, graph)
+        else:
+            lose(s, removed_before, memory, waiting, graph)
     elif waiting is not None:
         take_back(s, removed_before, memory, waiting)
     if memory.run[0].is_limited:
@@ -368,7 +426,7 @@ def _is_event(s: int, memory: Memory, graph: GraphMemory | None) -> bool:
 
 
 @inner
-def _deliver(s: int, now_s: float, memory: Memory, graph: GraphMemory | None) -> None:
+def _deliver(s: int, now_s: float, memory: Memory, graph: GraphMemory | None, language: LanguageMemory | None) -> None:
     """Put that batch in the queue of stage s, which will attempt."""
     if graph is not None:
         memory.stages[s].now_s = now_s
@@ -376,12 +434,13 @@ def _deliver(s: int, now_s: float, memory: Memory, graph: GraphMemory | None) ->
         memory.run[0].handing -= not _is_event(s, memory, graph)
         enter(s, now_s, memory, graph)
     else:
-        _receive(s, now_s, memory)
+        _receive(s, now_s, memory, language)
 
 
 @inner
-def _receive(s: int, now_s: float, memory: Memory) -> None:
-    """Put the next batch of the stage before in the queue of stage s, which will attempt."""
+def _receive(s: int, now_s: float, memory: Memory, language: LanguageMemory | None) -> None:
+    """Put the next batch of the stage before in the queue of stage s, which will attempt; of language models, all that
+    one step has ended."""
     stage, sender = memory.stages[s], memory.stages[s - 1]
     k = memory.finished[s - 1, sender.delivered]
     sender.delivered += 1
@@ -390,6 +449,16 @@ def _receive(s: int, now_s: float, memory: Memory) -> None:
     for i in range(size):
         memory.queue[s, stage.tail + i] = memory.served[s - 1, begin + i]
         memory.enqueued_s[s, stage.tail + i] = now_s
+    if language is not None and language.stages[s - 1].is_language:
+        step = language.sequences[s - 1, memory.served[s - 1, begin]].step
+        while sender.delivered < sender.finished:
+            request = memory.served[s - 1, memory.finished[s - 1, sender.delivered]]
+            if language.sequences[s - 1, request].step != step:
+                break
+            memory.queue[s, stage.tail + size] = request
+            memory.enqueued_s[s, stage.tail + size] = now_s
+            size += 1
+            sender.delivered += 1
     stage.now_s = now_s
     stage.attempts = True
     stage.tail += size

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ipa.profiles import LanguageModel
 from ipa.sim import rules
 from ipa.sim.model import FloatArray, ServiceTime, StageModel
 from ipa.sim.streams import BLOCK
@@ -347,12 +348,17 @@ def _layout(models: tuple[StageModel, ...]) -> Layout:
         rows=rows,
         service=table,
         beside=beside,
-        shortest_s=min(map(_shortest_s, services)),
+        shortest_s=min(
+            _shortest_s(service, models[option.stage].language.get(option.variant))
+            for option, service in zip(options, services, strict=True)
+        ),
     )
 
 
-def _shortest_s(service: ServiceTime) -> float:
-    """A lower bound of the latency of every batch, as no draw is below `_LEAST_NORMAL`."""
+def _shortest_s(service: ServiceTime, model: LanguageModel | None) -> float:
+    """A lower bound of the latency of every batch, as no draw is below `_LEAST_NORMAL`; of a language model, a step."""
+    if model is not None:
+        return model.step.seconds(1, 0)
     sigmas = service.sigma or (0.0,) * len(service.latency_s)
     return min(
         latency_s * exp(sigma * _LEAST_NORMAL - 0.5 * sigma * sigma)

@@ -177,7 +177,7 @@ def expect_room(s: int, removed_before: int, memory: Memory) -> None:
     draining, now_s = memory.numbers[s, DRAINING], memory.stages[s].now_s
     for i in range(removed_before, draining[0]):
         moment_s = gone_s(s, draining[1 + i], memory)
-        if moment_s > now_s:
+        if now_s < moment_s < NEVER:
             push_event(moment_s, HAS_ROOM, draining[1 + i], memory.run[0], memory.stages[s], memory.heap[s])
 
 

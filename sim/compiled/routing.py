@@ -8,7 +8,7 @@ import numpy as np
 
 from ipa.sim.compiled.graph_memory import ALL, ANY, EACH, WAIT, GraphMemory
 from ipa.sim.compiled.jit import hot, inner, small
-from ipa.sim.compiled.memory import Memory
+from ipa.sim.compiled.memory import Memory, RecordArray
 from ipa.sim.graph import NO_EDGE, draws
 from ipa.sim.rules import NEVER
 
@@ -123,13 +123,15 @@ def lacks_places(s: int, size: int, variant: int, graph: GraphMemory) -> bool:
 
 
 @inner
-def send(s: int, begin: int, size: int, variant: int, now_s: float, memory: Memory, graph: GraphMemory) -> None:
-    """Put what a batch leads to on the edges: its members are in `served` from `begin` on, and `variant` served it."""
+def send(
+    s: int, members: RecordArray, begin: int, size: int, variant: int, now_s: float, memory: Memory, graph: GraphMemory
+) -> None:
+    """Put what a batch leads to on the edges: these are its members from `begin` on, and `variant` served it."""
     run, opened = memory.run[0], np.int64(0)
     for c in range(s + 1, len(memory.stages)):
         graph.into[c].before = graph.into[c].sent
     for place in range(begin, begin + size):
-        item = graph.items[s, memory.served[s, place]]
+        item = graph.items[s, members[place]]
         for w in range(graph.first_way[s], graph.first_way[s + 1]):
             way = graph.ways[w]
             if not way.is_sure:
@@ -143,7 +145,7 @@ def send(s: int, begin: int, size: int, variant: int, now_s: float, memory: Memo
                 opened += _put_on(item.request, _mixed(item.key + way.step), number, way, now_s, run.hop_s, graph)
     if len(graph.gathering) > 0:
         for place in range(begin, begin + size):
-            opened += end_item(s, graph.items[s, memory.served[s, place]].request, now_s, run.hop_s, graph)
+            opened += end_item(s, graph.items[s, members[place]].request, now_s, run.hop_s, graph)
     run.open += opened - size
     for c in range(s + 1, len(memory.stages)):
         into = graph.into[c]

@@ -9,7 +9,7 @@ import numpy as np
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
 from ipa.sim.compiled.memory import DRAINING, EXISTING, IDLE, Layout, Memory, RecordArray
-from ipa.sim.interface import Batches, Drops, Held, Replicas, RoomLack, Seen
+from ipa.sim.interface import Batches, Drops, Held, Replicas, RoomLack, Seen, StepLog, TokenLog
 from ipa.sim.model import StageModel
 from ipa.sim.rules import NEVER
 
@@ -184,3 +184,9 @@ class CompiledStage:
             removed_s=log["removed_s"].copy(),
             finish_s=log["finish_s"].copy(),
         )
+
+    def token_log(self) -> TokenLog | None:
+        return None
+
+    def step_log(self, now_s: float) -> StepLog | None:
+        return None

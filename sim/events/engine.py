@@ -13,10 +13,12 @@ from ipa.sim.events.chain import ChainFlow
 from ipa.sim.events.eager import EagerStage
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.graph import GraphFlow
+from ipa.sim.events.language_model import LanguageModelStage
 from ipa.sim.events.replica_set import BusyCores
 from ipa.sim.events.stage import Later, RunContext, SimPyStage
 from ipa.sim.graph import ItemLog, Routes, parents_and_waits, ways_after
 from ipa.sim.interface import Handover
+from ipa.sim.language_model import TokenRows
 from ipa.sim.model import IntArray, RunInput
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL
 
@@ -47,8 +49,10 @@ class SimPyEngine:
         arrivals_s = run_input.arrivals_s.tolist()
         self._flow = self._create_flow(arrivals_s)
         context = RunContext(run_input, self.env, arrivals_s, self._flow, self._busy)
-        kind = EagerStage if self.world.dispatch == "eager" else SimPyStage
-        self.stages = tuple(kind(context, position, initial[name]) for position, name in enumerate(run_input.names))
+        self._rows = TokenRows(run_input)
+        self.stages = tuple(
+            self._create_stage(context, position, initial[name]) for position, name in enumerate(run_input.names)
+        )
         self._flow.connect(self.stages)
         parents, waits_s = parents_and_waits(self.routes, len(self.stages))
         for position, stage in enumerate(self.stages):
@@ -56,6 +60,13 @@ class SimPyEngine:
             stage.later = [Later(self.stages[each.stage], each.before, each.besides, each.wait_s) for each in after]
         self._entries = (0,) if self.routes is None else self.routes.entries
         self._open = len(run_input.arrivals_s) * len(self._entries)  # items that have not ended
+
+    def _create_stage(self, context: RunContext, position: int, configuration: StageConfiguration) -> SimPyStage:
+        if context.run_input.models[position].language:
+            request_of = self._flow.request_of if isinstance(self._flow, GraphFlow) else None
+            return LanguageModelStage(context, position, configuration, self._rows, request_of)
+        kind = EagerStage if self.world.dispatch == "eager" else SimPyStage
+        return kind(context, position, configuration)
 
     def _create_flow(self, arrivals_s: list[float]) -> ChainFlow | GraphFlow:
         hop_s = self.world.hop_s

@@ -91,6 +91,10 @@ class GraphFlow:
             enqueue_s=np.array([item.enqueue_s for item in came], dtype=np.float64),
         )
 
+    def request_of(self, position: int, item: int) -> int:
+        """The request of an item of a stage."""
+        return self._sent[position][item].request
+
     def on_the_way(self) -> list[int]:
         """The requests of the items that are on their way to a stage."""
         sent = [item.request for stage in self._stages for item in self._sent[stage.position][stage.enqueued :]]

@@ -19,7 +19,7 @@ from ipa.sim import rules, streams
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.logs import BatchLog, DropLog
 from ipa.sim.events.replica_set import Batch, BusyCores, ReplicaSet, RolloutResult, SimPyReplica, removal_order
-from ipa.sim.interface import Batches, Drops, Held, Replicas, RoomLack, Seen
+from ipa.sim.interface import Batches, Drops, Held, Replicas, RoomLack, Seen, StepLog, TokenLog
 from ipa.sim.model import RunInput
 from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, ROOM, TIMER
 
@@ -225,7 +225,7 @@ class SimPyStage:
             self._lacks_room_since_s = NEVER
         for replica in change.removed:
             gone_s = self.replicas.gone_s(replica)
-            if gone_s > now_s:
+            if now_s < gone_s < NEVER:
                 self._env.at(gone_s, self._room, self._on_room)
 
     def held(self, now_s: float) -> Held:
@@ -494,3 +494,9 @@ class SimPyStage:
 
     def replica_log(self) -> Replicas:
         return self.replicas.log()
+
+    def token_log(self) -> TokenLog | None:
+        return None
+
+    def step_log(self, now_s: float) -> StepLog | None:
+        return None

@@ -21,6 +21,7 @@ from ipa.sim.records import (
     Visits,
     integral_s,
     replica_records,
+    tokens_of,
 )
 
 OF_VISITS = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")
@@ -144,6 +145,7 @@ def _stage_records(engine: GraphEngine, stage: EngineStage, log: ItemLog) -> Rec
         replicas=(replica_records(stage, end_s, engine.world.stop_s),),
         integral_s=np.array([integral_s(stage, end_s)]),
         configured=(tuple(stage.configured),),
+        **tokens_of([stage], end_s),
     )
 
 

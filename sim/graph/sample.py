@@ -52,7 +52,8 @@ def _chosen(records: Records, chosen: BoolArray) -> Records:
     """The records of the chosen requests or items."""
     of_requests = {name: getattr(records, name)[chosen] for name in _OF_REQUESTS}
     of_visits = {} if records.items else {name: getattr(records, name)[:, chosen] for name in OF_VISITS}
-    return replace(records, **of_requests, **of_visits)
+    tokens = tuple(log and log.where(chosen) for log in records.tokens)
+    return replace(records, **of_requests, **of_visits, tokens=tokens)
 
 
 def _filled_s(part: Records) -> FloatArray:
