@@ -154,7 +154,8 @@ mlserver-lock:
 # Needs uv on the PATH. One lock for all platforms and Python versions, with hashes, and the part of it that the demo
 # needs. Of the wheels of the example ocr only the models are used, not what their programs need.
 lock:
-	uv pip compile pyproject.toml studies/examples/ocr/requirements.txt --all-extras --universal --python-version 3.11 \
+	uv pip compile pyproject.toml studies/examples/ocr/requirements.txt studies/examples/chat/requirements.txt \
+		--all-extras --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url \
 		$(addprefix --no-emit-package ,omegaconf opencv-python opencv-python-headless pyclipper shapely) \
 		--custom-compile-command 'make lock' --quiet --output-file requirements.lock
@@ -165,7 +166,7 @@ lock:
 
 # Needs uv on the PATH; after lock, as it takes over what that has locked: what live/kubernetes/Dockerfile installs.
 image-lock:
-	uv pip compile pyproject.toml --extra live --extra kubernetes --extra onnx --extra s3 --extra otel --extra build \
+	uv pip compile pyproject.toml --extra live --extra kubernetes --extra onnx --extra llm --extra s3 --extra otel --extra build \
 		--constraint requirements.lock --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command 'make image-lock' --quiet --output-file requirements-image.lock
 

@@ -224,7 +224,7 @@ def _text(answer: bytes, headers: Mapping[str, str]) -> str:
     from ipa.live.serving import HEADER, ProtocolError, at_once, reading_response, to_array
 
     try:
-        outputs = at_once(reading_response(answer, headers.get(HEADER)))
+        outputs = at_once(reading_response(answer, headers.get(HEADER))).outputs
     except ProtocolError:
         return ""
     if not outputs or outputs[0].datatype != "BYTES":

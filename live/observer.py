@@ -27,6 +27,7 @@ class Observer:
     ) -> None:
         self.trouble = ""
         self._plane = plane
+        self._fills_batches = {stage.name: stage.fills_batches for stage in plane.pipeline.stages}
         self._history_rps = history_rps
         self._source = source
         self._clock = clock
@@ -52,7 +53,8 @@ class Observer:
             sample_age_s=reading.sample_age_s,
             limit_cores=self._plane.limit_cores,
             stages={
-                name: _observed(stage, reading, counted_since_s, self._counted_s) for name, stage in stages.items()
+                name: _observed(stage, reading, counted_since_s, self._counted_s, self._fills_batches[name])
+                for name, stage in stages.items()
             },
             latency=reading.latency,
             elapsed_s=max(reading.time_s - since_s, 0.0),
@@ -76,9 +78,12 @@ class Observer:
         return reading
 
 
-def _observed(stage: StageReplicas, whole: Reading, since_s: float, until_s: float) -> StageObservation:
+def _observed(
+    stage: StageReplicas, whole: Reading, since_s: float, until_s: float, fills_batches: bool
+) -> StageObservation:
+    """`fills_batches`: whether its replicas have one batch at a time, and not so many requests."""
     reading = whole.stages.get(stage.stage, StageReading())
-    available_s = stage.available_s(since_s, until_s)
+    available_s = stage.available_s(since_s, until_s) * (1 if fills_batches else stage.configuration.batch)
     return StageObservation(
         configuration=stage.configuration,
         arrivals=reading.arrivals,

@@ -14,6 +14,7 @@ from .graph import Edge as Edge
 from .graph import Graph as Graph
 from .graph import Join as Join
 from .graph import trials_of as trials_of
+from .language_model import MOST_TOKENS as MOST_TOKENS
 from .language_model import LanguageModel as LanguageModel
 from .language_model import StageTokens as StageTokens
 from .language_model import StepTime as StepTime

@@ -116,7 +116,7 @@ def stage_deployment(
     plane = deployed.plane
     variant = plane.pipeline.stage(stage).variant(wanted.variant)
     slowest_s = max(variant.p99_s(batch, wanted.cores) for batch in variant.batches(wanted.cores))
-    real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
+    real = model_sources.placed(deployed, stage, wanted.variant, deployed.own_cores(stage, wanted))
     deployment = manifest_parts.deployment(
         deployed,
         deployed.meta(deployed.stage_name(stage), MODEL_SERVER, owner, stage=stage),
@@ -155,11 +155,14 @@ def _drained_within_s(deployed: Deployed, stage: str, batch: int) -> int:
 
 
 def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) -> Manifest:
-    start_up_s = deployed.plane.pipeline.stage(stage).variant(wanted.variant).start_up_s
-    real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
+    variant, cores = deployed.plane.pipeline.stage(stage).variant(wanted.variant), deployed.own_cores(stage, wanted)
+    real = model_sources.placed(deployed, stage, wanted.variant, deployed.own_cores(stage, wanted))
     serves = Serves(stage, wanted.variant, wanted.cores)
     settings = replace(
-        server_settings(deployed.plane, PIPELINE_PATH, serves), host=EVERYWHERE, port=MODEL_PORT, start_up_s=start_up_s
+        server_settings(deployed.plane, PIPELINE_PATH, serves),
+        host=EVERYWHERE,
+        port=MODEL_PORT,
+        start_up_s=variant.start_up_s,
     )
     if real:
         folder = Path(real.folder)
@@ -169,11 +172,11 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
         manifest_parts.MODEL_CONTAINER,
         SERVER,
         settings.arguments(),
-        deployed.replica_resources(wanted.cores),
-        threads=wanted.cores,
+        deployed.replica_resources(cores, variant.gpus if real else 0),
+        threads=cores,
     )
     # The start-up probe gives the model time, whether the server listens while it loads or only afterwards.
-    starts_within_s = ceil(start_up_s + deployed.layout.ready_within_s)
+    starts_within_s = ceil(variant.start_up_s + deployed.layout.ready_within_s)
     container |= manifest_parts.serving({"http": MODEL_PORT}, starts_within_s=starts_within_s)
     container |= manifest_parts.draining(DRAIN_S)
     if real:

@@ -16,8 +16,11 @@ from ipa.live.errors import LiveError
 from ipa.live.gateway_settings import GatewayLimits
 from ipa.live.kubernetes import names, pod_settings
 from ipa.live.plane import Plane
+from ipa.policies import StageConfiguration
 
 DEFAULT_IMAGE = f"ipa-pipelines:{version('ipa-pipelines')}"
+GPU = "nvidia.com/gpu"
+"""The resource of which a replica has as many as its variant has GPUs, unless it is emulated."""
 EMULATED = "emulated"
 """Models that only wait for as long as their profile says."""
 PROFILE = "profile"
@@ -167,13 +170,19 @@ class Deployed:
     def content(self) -> str:
         return sha256(self.pipeline_file.encode()).hexdigest()[:16]
 
-    def replica_resources(self, cores: int) -> dict[str, dict[str, str]]:
-        """The container's `resources` of a replica with `cores` of its profile's cores; memory has a request equal to
-        its limit."""
+    def own_cores(self, stage: str, wanted: StageConfiguration) -> int:
+        """The cores that a replica has for itself: those that it costs, but for what its GPUs cost."""
+        model = self.plane.pipeline.stage(stage).variant(wanted.variant).language_model
+        return wanted.cores if model is None else model.cores
+
+    def replica_resources(self, cores: int, gpus: int = 0) -> dict[str, dict[str, str]]:
+        """The container's `resources` of a replica with so many cores and GPUs; memory has a request equal to its
+        limit."""
         layout, memory = self.layout, {"memory": self.layout.replica_memory}
+        limits = {**memory, **({GPU: str(gpus)} if gpus else {})}
         if layout.has_profile_cpu:
-            return {kind: {**memory, "cpu": str(cores)} for kind in ("requests", "limits")}
-        return {"requests": {**memory, "cpu": layout.replica_cpu or EMULATED_CPU}, "limits": memory}
+            return {"requests": {**memory, "cpu": str(cores)}, "limits": {**limits, "cpu": str(cores)}}
+        return {"requests": {**memory, "cpu": layout.replica_cpu or EMULATED_CPU}, "limits": limits}
 
     def check_removal(self) -> None:
         """Raise LiveError if replicas are to lose their requests when they are removed."""

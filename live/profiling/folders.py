@@ -8,17 +8,19 @@ from pathlib import Path, PurePosixPath
 
 from ipa import profiles
 from ipa.live.errors import LiveError
-from ipa.live.serving import ONNX_FILE, OWN_FILE
+from ipa.live.serving import GGUF_FILE, ONNX_FILE, OWN_FILE
 
 SAMPLES = "samples"
 """The file or folder with sample requests, of a variant or of all of its stage."""
-LAYOUT = f"[PIPELINE/]STAGE/VARIANT/ with {ONNX_FILE} or {OWN_FILE}"
+MODEL_FILES = (ONNX_FILE, OWN_FILE, GGUF_FILE)
+ANY_MODEL = f"{ONNX_FILE}, {OWN_FILE} or {GGUF_FILE}"
+LAYOUT = f"[PIPELINE/]STAGE/VARIANT/ with {ANY_MODEL}"
 LEVELS = 3
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """The folder of a variant, with `model.onnx` or `model.py`; `samples` are those of the variant or its stage.
+    """The folder of a variant, with one of `MODEL_FILES`; `samples` are those of the variant or its stage.
 
     `pipeline` is empty where the folder that was looked in holds stages.
     """
@@ -38,7 +40,7 @@ class ModelFolder:
 def variants_among(files: Iterable[str]) -> list[str]:
     """The names of the variants' folders among the paths of all files: those with a model, and inside no other such."""
     paths = map(PurePosixPath, files)
-    holding = {path.parent for path in paths if path.name in (ONNX_FILE, OWN_FILE) and len(path.parts) <= LEVELS + 1}
+    holding = {path.parent for path in paths if path.name in MODEL_FILES and len(path.parts) <= LEVELS + 1}
     shown = set(filter(_is_shown, holding))
     return sorted(str(each) for each in shown if not shown.intersection(each.parents))
 
@@ -57,7 +59,7 @@ def model_folders(root: Path) -> list[ModelFolder]:
         raise LiveError(f"{root}: no such folder")
     below = (path for level in range(LEVELS) for path in sorted(root.glob("*/" * level + "*")))
     folders = [PurePosixPath(path.relative_to(root)) for path in (root, *below) if path.is_dir()]
-    files = (folder / name for folder in folders for name in (ONNX_FILE, OWN_FILE) if (root / folder / name).is_file())
+    files = (folder / name for folder in folders for name in MODEL_FILES if (root / folder / name).is_file())
     found = list(map(PurePosixPath, variants_among(map(str, files))))
     if not found:
         raise LiveError(f"{root}: holds no models; should hold {LAYOUT}, or be a STAGE or VARIANT folder of these")
@@ -66,7 +68,7 @@ def model_folders(root: Path) -> list[ModelFolder]:
     for each in folders:
         is_within = not set(found).isdisjoint(each.parents)
         if len(each.parts) in levels and each not in known and not is_within and _is_shown(each):
-            raise LiveError(f"{root / each}: should hold {ONNX_FILE} or {OWN_FILE}")
+            raise LiveError(f"{root / each}: should hold {ANY_MODEL}")
     return [_model_folder(root, each) for each in found]
 
 
@@ -74,9 +76,9 @@ def variant_folder(root: Path, pipeline: str, stage: str, variant: str) -> Model
     """The folder of a pipeline's variant below `root`. Raises LiveError if it has no model."""
     places = (root / pipeline / stage / variant, root / stage / variant)
     for path in places:
-        if any((path / name).is_file() for name in (ONNX_FILE, OWN_FILE)):
+        if any((path / name).is_file() for name in MODEL_FILES):
             return ModelFolder(pipeline, stage, variant, path.absolute(), _samples(path.absolute()))
-    raise LiveError(f"{places[0]}: holds neither {ONNX_FILE} nor {OWN_FILE}, and neither does {places[1]}")
+    raise LiveError(f"{places[0]}: should hold {ANY_MODEL}, or {places[1]}")
 
 
 def _model_folder(root: Path, place: PurePosixPath) -> ModelFolder:

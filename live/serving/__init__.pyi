@@ -6,6 +6,7 @@ from .checksums import sums_of as sums_of
 from .checksums import sums_text as sums_text
 from .checksums import why_not as why_not
 from .checksums import wrong_files as wrong_files
+from .generation import words as words
 from .graph_tensors import GraphTensors as GraphTensors
 from .lease import FOLLOW_PATH as FOLLOW_PATH
 from .lease import LEASE_PATH as LEASE_PATH
@@ -17,6 +18,7 @@ from .metrics import TABLE as TABLE
 from .metrics import Metric as Metric
 from .metrics import ProcessMetrics as ProcessMetrics
 from .metrics import at_whole_second as at_whole_second
+from .models import GGUF_FILE as GGUF_FILE
 from .models import ONNX_FILE as ONNX_FILE
 from .models import OWN_FILE as OWN_FILE
 from .models import ModelError as ModelError

@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ipa.live.serving import tensors
+from ipa.live.serving import generation, tensors
 from ipa.live.serving.counts import RunClock
 from ipa.live.serving.gateway_metrics import GatewayMetrics
-from ipa.live.serving.protocol import batch_parameters
+from ipa.live.serving.generation import MAX_TOKENS
+from ipa.live.serving.models import ModelError
+from ipa.live.serving.protocol import EMULATED, ProtocolError, batch_parameters
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, declared
 from ipa.live.serving.request import Batch
 from ipa.live.serving.router import Router
@@ -28,9 +30,6 @@ TEXT_BYTES = 1024
 """The bytes that a BYTES element counts in a batch beyond its own, so that a batch has at most as many as a message may
 have."""
 
-EMULATED = "ipa_emulated"
-"""The platform of an emulated model, in its metadata."""
-
 log = logging.getLogger("live.gateway")
 
 
@@ -41,7 +40,7 @@ class Job:
 
     `done` is set once the request has ended. Before that, `status` is set to its HTTP status if that is not the one of
     its outcome, and `retry_after_s` if it was dropped where no replica could take batches. `owner`: the job of the
-    whole request, if this is one of its items'. `missing`: the parts of a request that its answer lacks.
+    whole request, if this is one of its items'. `answer_parameters`: those of its answer.
     """
 
     tensors: Sequence[Tensor]
@@ -53,7 +52,7 @@ class Job:
     retry_after_s: int | None = None
     status: int | None = None
     owner: Job | None = None
-    missing: str = ""
+    answer_parameters: dict[str, Any] = field(default_factory=dict)
 
 
 class ItemOutputs(Protocol):
@@ -84,12 +83,15 @@ class BatchService:
         clients: ReplicaClients,
         metrics: GatewayMetrics,
         clock: RunClock,
-        spawn: Callable[..., object],
+        spawn: Callable[..., asyncio.Task[None]],
         items: ItemOutputs | None = None,
     ) -> None:
         """`items`: for a graph."""
         self._items = items
         self._stages = pipeline.stages
+        generating = [position for position, stage in enumerate(pipeline.stages) if not stage.fills_batches]
+        self._generating: dict[int, dict[Batch, asyncio.Task[None]]] = {position: {} for position in generating}
+        """The tasks that wait for language models, by stage."""
         self._names = tuple(stage.name for stage in pipeline.stages)
         self._inputs = [stage.inputs for stage in pipeline.stages]
         self._output_rows = [stage.output_rows for stage in pipeline.stages]
@@ -101,7 +103,23 @@ class BatchService:
 
     def start(self, batch: Batch) -> None:
         self._metrics.started(batch)
-        self._spawn(self._serve(batch), at_once=True)
+        task = self._spawn(self._serve(batch), at_once=True)
+        if (tasks := self._generating.get(batch.stage)) is not None:
+            tasks[batch] = task
+            task.add_done_callback(lambda _: tasks.pop(batch, None))
+
+    def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Raise ProtocolError for parameters of a client that the pipeline's language models do not take."""
+        prefixes = [f"{self._names[stage]}." for stage in self._generating]
+        try:
+            for prefix in [*prefixes, *[""] * bool(prefixes)]:
+                generation.check_parameters(parameters, prefix)
+        except ModelError as error:
+            raise ProtocolError(str(error)) from None
+
+    def break_off(self, batch: Batch) -> None:
+        """Wait for a language model no longer: it generates nothing more once the connection is closed."""
+        self._generating[batch.stage].pop(batch).cancel()
 
     async def metadata(self) -> Mapping[str, Any]:
         """The pipeline as a model: the inputs of its first stage and the outputs of its last, if replicas declare
@@ -150,17 +168,18 @@ class BatchService:
     async def _serve(self, batch: Batch) -> None:
         jobs: list[Job] = [request.data for request in batch.requests]
         ours = batch_parameters(batch.number, batch.size, batch.replica.cores)
-        parameters = {**jobs[0].parameters, **ours}
+        parameters = {**generation.parameters_at(self._names[batch.stage], jobs[0].parameters), **ours}
         try:
             inputs = tensors.joined([job.tensors for job in jobs])
             batch.sent_s = self._clock.now_s()
-            outputs = await self._clients.infer(batch, inputs, parameters, _told(jobs), self._p99_s(batch))
+            p99_s = self._p99_s(batch, parameters)
+            answer = await self._clients.infer(batch, inputs, parameters, _told(jobs), p99_s)
             batch.answered_s = self._clock.now_s()
             rows = {tensor.shape[0] for tensor in jobs[0].tensors}
-            parts: list[Sequence[Tensor]] = [*shared(outputs, batch.size, rows, self._output_rows[batch.stage])]
+            parts: list[Sequence[Tensor]] = [*shared(answer.outputs, batch.size, rows, self._output_rows[batch.stage])]
             if self._items is not None:
-                said = await self._clients.said(batch.replica)
-                self._items.served(batch, parts, said.get("platform") == EMULATED)
+                described = await self._clients.said(batch.replica)
+                self._items.served(batch, parts, described.get("platform") == EMULATED)
             elif batch.stage + 1 < len(self._names):
                 after = batch.stage + 1
                 parts = [mapped(part, self._inputs[after], self._names[after]) for part in parts]
@@ -181,17 +200,39 @@ class BatchService:
                 job.tensors = part
                 request.size_bytes = batch_bytes(part)
                 request.kind = of_kind
+        if batch.stage in self._generating:
+            self._note_generated(batch, answer.parameters, jobs[0])
         self._metrics.finished(batch, self._clock.now_s())
         self._router.finished(batch, self._clock.now_s())
 
-    def _p99_s(self, batch: Batch) -> float:
-        replica = batch.replica
-        return self._stages[batch.stage].variant(replica.variant).p99_s(batch.size, replica.cores)
+    def _p99_s(self, batch: Batch, parameters: Mapping[str, Any]) -> float:
+        stage, replica = self._stages[batch.stage], batch.replica
+        variant = stage.variant(replica.variant)
+        if stage.tokens is None:
+            return variant.p99_s(batch.size, replica.cores)
+        longer: float = parameters.get(MAX_TOKENS, 1) / stage.tokens.output.p99
+        return variant.p99_s(variant.max_batch(replica.cores), replica.cores) * max(longer, 1.0)
+
+    def _note_generated(self, batch: Batch, parameters: Mapping[str, Any], job: Job) -> None:
+        """Take down what a language model says of its text, for the records and the answer.
+
+        Where several language models answer, each stage's parameters have its name; several items add up.
+        """
+        batch.generated = generation.generated_of(parameters)
+        if batch.generated is None:
+            return
+        prefix = f"{self._names[batch.stage]}." if len(self._generating) > 1 else ""
+        answer = (job.owner or job).answer_parameters
+        for key, value in generation.answer_parameters(batch.generated).items():
+            before = answer.get(prefix + key, 0)
+            answer[prefix + key] = max(before, value) if key == "ttft_s" else before + value
 
     def _failed(self, batch: Batch, error: ReplicaError | TensorError) -> None:
         served, again, status = True, False, None
         if isinstance(error, ReplicaError):
             served, again, status = error.served, error.again, error.status
+            if error.is_answer and batch.stage in self._generating:
+                again = False  # it has broken off this text alone
         jobs: list[Job] = [request.data for request in batch.requests if request.data is not None]
         for job in jobs:
             (job.owner or job).status = status
@@ -200,8 +241,9 @@ class BatchService:
         problem = f"replica {batch.replica.number} ({batch.replica.variant}) {error}"
         about = {"stage": self._names[batch.stage], "problem": problem, "size": batch.size}
         log.warning("batch failed", extra=about | {"request_id": ",".join(job.request_id for job in jobs)})
+        was_suspended = batch.replica.is_suspended  # by another text that it has broken off
         self._router.failed(batch, self._clock.now_s(), problem, served=served, again=again)
-        if batch.replica.is_suspended:
+        if batch.replica.is_suspended and not was_suspended:
             self._spawn(self._await_recovery(batch))
 
     async def _await_recovery(self, batch: Batch) -> None:

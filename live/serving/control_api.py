@@ -149,6 +149,7 @@ class ControlApi:
         try:
             variant = self.gateway.pipeline.stage(stage).variant(fields["variant"])
             most = variant.max_batch(fields["cores"])
+            most = variant.language_model.sequences if variant.language_model else most
         except (ProfileError, TypeError) as error:
             raise ProtocolError(f"{where}: {error}") from None
         replica = RoutedReplica(number, variant.name, most, url.rstrip("/"), model, fields["cores"])
@@ -204,7 +205,7 @@ def _checked(check: Callable[..., Any], *given: Any, **bounds: Any) -> Any:
 def _state(replica: RoutedReplica) -> dict[str, Any]:
     return {
         "number": replica.number,
-        "busy": replica.batch is not None,
+        "busy": bool(replica.serving),
         "batches": replica.batches,
         "failures": replica.failures,
         "suspended": replica.is_suspended,

@@ -173,19 +173,33 @@ def _size(row: tuple[Any, ...]) -> int:
 
 _KEYS = ("id", "arrival_s", "end_s", "outcome", "stage", "problem", "stages")
 _VISIT_KEYS = ("enqueue_s", "start_s", "finish_s", "batch", "batch_size", "replica", "variant", "retried")
-_ITEM_KEYS = (*_VISIT_KEYS, "stage", "edge", "place", "outcome", "end_s")
+_ITEM_KEYS = ("stage", "edge", "place", "outcome", "end_s")
 """In a graph, `stages` has a request's items, each with its stage, the number of its edge (-1: none), how many came
 there before it, and its end."""
+_TEXT_KEYS = ("input_tokens", "output_tokens", "first_token_s")
+"""At a stage of language models, of a text that is there."""
+_KEYS_OF_VISITS = {
+    len(keys): keys
+    for keys in (
+        _VISIT_KEYS,
+        (*_VISIT_KEYS, *_TEXT_KEYS),
+        (*_VISIT_KEYS, *_ITEM_KEYS),
+        (*_VISIT_KEYS, *_TEXT_KEYS, *_ITEM_KEYS),
+    )
+}
 
 
 def _plain(visit: Visit) -> tuple[Any, ...]:
     if (batch := visit.batch) is None:
         return visit.enqueue_s, None, None, None, None, None, None, visit.is_retried
-    return (
+    plain = (
         *(visit.enqueue_s, batch.start_s, visit.finish_s, batch.number, batch.size),
         *(batch.replica.number, batch.replica.variant, visit.is_retried),
     )
+    if (generated := batch.generated) is None or batch.sent_s is None:
+        return plain
+    return (*plain, generated.input_tokens, generated.output_tokens, batch.sent_s + generated.ttft_s)
 
 
 def _told(visit: tuple[Any, ...]) -> dict[str, Any]:
-    return dict(zip(_VISIT_KEYS if len(visit) == len(_VISIT_KEYS) else _ITEM_KEYS, visit, strict=True))
+    return dict(zip(_KEYS_OF_VISITS[len(visit)], visit, strict=True))

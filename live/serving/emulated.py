@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ipa.live.serving.models import ModelError
+from ipa.live.serving.protocol import EMULATED
 from ipa.live.serving.tensors import Tensor, cut, of_array
 from ipa.sim import IndexedNormals, ServiceTime, rules, stream
 
@@ -78,7 +79,7 @@ class Emulated:
         ]
 
     def metadata(self) -> Mapping[str, Any]:
-        return {"platform": "ipa_emulated", "inputs": [], "outputs": []}
+        return {"platform": EMULATED, "inputs": [], "outputs": []}
 
     def close(self) -> None:
         """Nothing to release."""

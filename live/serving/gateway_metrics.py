@@ -122,7 +122,7 @@ class _RouterMetrics(Collector):
             **self._of_states([router.state(position, now_s) for position in range(len(router.stages))]),
             **{at_whole_second(name): each for name, each in self._of_states(router.at_whole_second).items()},
             "ipa_batch_size_limit": [
-                ((name,), stage.batch) for name, stage in zip(router.names, router.stages, strict=True)
+                ((name,), stage.configuration.batch) for name, stage in zip(router.names, router.stages, strict=True)
             ],
             "ipa_batch_timeout_seconds": [
                 ((name,), stage.batch_timeout_s) for name, stage in zip(router.names, router.stages, strict=True)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from ipa.live.serving.admission import Share
-from ipa.live.serving.batch_service import EMULATED, Job, batch_bytes
-from ipa.live.serving.protocol import MOST_ELEMENTS, ProtocolError
+from ipa.live.serving.batch_service import Job, batch_bytes
+from ipa.live.serving.protocol import EMULATED, MOST_ELEMENTS, ProtocolError
 from ipa.live.serving.replica_clients import declared
 from ipa.live.serving.request import Arrival, Batch, Item, Path
 from ipa.live.serving.tensors import Tensor, TensorError, cut, kind, mapped, of_array, to_array

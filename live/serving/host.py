@@ -40,7 +40,7 @@ from ipa.live.serving.graph_flow import GraphFlow
 from ipa.live.serving.graph_tensors import MOST_ITEMS, GraphTensors, WholeJob
 from ipa.live.serving.lease import ServingLease
 from ipa.live.serving.peers import Turns, peer_of
-from ipa.live.serving.protocol import InferRequest, ProtocolError
+from ipa.live.serving.protocol import InferRequest, InferResponse, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request, RoutedReplica, WholeRequest
 from ipa.live.serving.router import Router
@@ -134,7 +134,8 @@ class Gateway:
 
     def _router(self) -> Router:
         pipeline, settings = self.pipeline, self.settings
-        dispatch = DispatchOptions(settings.drop, settings.removal == "lose", self._limits.body_bytes)
+        singly = [position for position, stage in enumerate(pipeline.stages) if not stage.fills_batches]
+        dispatch = DispatchOptions(settings.drop, settings.removal == "lose", self._limits.body_bytes, singly)
         initial, limits_s = lightest_configuration(pipeline), pipeline.drop_limits_s
         deadlines = Deadlines(pipeline.sla_s, self._latency_s) if settings.drop == "deadline" else None
         flow = None
@@ -250,9 +251,8 @@ class Gateway:
             if request.outcome != "completed":
                 raise self._refusal(request, job)
             size = protocol.json_size(asked, job.tensors)
-            writing = protocol.writing_response(
-                self.pipeline.name, asked, job.tensors, self._limits.json_bytes, missing=job.missing
-            )
+            response = InferResponse(job.tensors, job.answer_parameters)
+            writing = protocol.writing_response(self.pipeline.name, asked, response, self._limits.json_bytes)
             answer = await in_turns(self.turns, share.peer, size, writing)
             del job
             return await send(http, answer)
@@ -267,8 +267,10 @@ class Gateway:
             if request.open:  # items go on after the answer
                 job.kept = held.pop_all()
         if request.outcome == "completed":
-            more = len(request.missing) - MOST_MISSING
-            job.missing = "; ".join(request.missing[:MOST_MISSING] + [f"and {more} more"] * (more > 0))
+            if request.missing:
+                more = len(request.missing) - MOST_MISSING
+                named = request.missing[:MOST_MISSING] + [f"and {more} more"] * (more > 0)
+                job.answer_parameters["missing"] = "; ".join(named)
             try:
                 job.tensors = self._items.answer(job)
             except TensorError as error:
@@ -281,6 +283,7 @@ class Gateway:
         asked = await in_turns(self.turns, share.peer, body.json_bytes, reading)
         if taken := protocol.RESERVED & asked.parameters.keys():
             raise ProtocolError(f"the parameter {min(taken)!r} is the gateway's own; leave it out")
+        self._batches.check_parameters(asked.parameters)
         share.hold(2 * sum(len(tensor.data) for tensor in asked.inputs))  # and their copy on the way to a replica
         for tensor in asked.inputs:
             if tensor.shape[0] == 0:
@@ -332,6 +335,9 @@ class Gateway:
 
     def start(self, batch: Batch) -> None:
         self._batches.start(batch)
+
+    def break_off(self, batch: Batch) -> None:
+        self._batches.break_off(batch)
 
     def wake(self, stage: int, at_s: float) -> None:
         """Set the stage's one timer."""

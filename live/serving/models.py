@@ -51,12 +51,8 @@ def onnx_session(path: Path, threads: int) -> Any:
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-class Model(Protocol):
-    """One replica's model."""
-
-    async def infer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Sequence[Tensor]:
-        """The outputs of a batch. Raises ModelError or TensorError for inputs that it cannot take."""
-        ...
+class Described(Protocol):
+    """What all models have."""
 
     def metadata(self) -> Mapping[str, Any]:
         """`platform`, `inputs` and `outputs` as the protocol's metadata have them."""
@@ -64,6 +60,14 @@ class Model(Protocol):
 
     def close(self) -> None:
         """Release what it holds."""
+        ...
+
+
+class Model(Described, Protocol):
+    """One replica's model."""
+
+    async def infer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Sequence[Tensor]:
+        """The outputs of a batch. Raises ModelError or TensorError for inputs that it cannot take."""
         ...
 
 
@@ -125,7 +129,7 @@ def check_inputs(inputs: Sequence[Tensor], expected: Mapping[str, Mapping[str, A
 
 # ---- a folder ----
 
-ONNX_FILE, OWN_FILE, OWN_CLASS = "model.onnx", "model.py", "Model"
+ONNX_FILE, OWN_FILE, OWN_CLASS, GGUF_FILE = "model.onnx", "model.py", "Model", "model.gguf"
 
 
 def folder_model(folder: Path, threads: int | None) -> Threaded:
@@ -134,11 +138,23 @@ def folder_model(folder: Path, threads: int | None) -> Threaded:
         raise ModelError(f"{folder}: no such folder")
     found = [name for name in (ONNX_FILE, OWN_FILE) if (folder / name).is_file()]
     if len(found) != 1:
-        held = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
-        raise ModelError(f"{folder}: should hold either {ONNX_FILE} or {OWN_FILE}; it holds {held}")
+        raise ModelError(f"{folder}: should hold either {ONNX_FILE} or {OWN_FILE}; it holds {_content(folder)}")
     if found == [ONNX_FILE]:
         return onnx_model(folder / ONNX_FILE, threads)
     return own_model(f"{folder / OWN_FILE}:{OWN_CLASS}", threads)
+
+
+def gguf_of(folder: Path) -> Path:
+    """The language model of a folder. Raises ModelError if there is none."""
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder")
+    if not (folder / GGUF_FILE).is_file():
+        raise ModelError(f"{folder}: should hold {GGUF_FILE}, a language model; it holds {_content(folder)}")
+    return folder / GGUF_FILE
+
+
+def _content(folder: Path) -> str:
+    return ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
 
 
 # ---- ONNX ----

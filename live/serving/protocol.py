@@ -40,6 +40,9 @@ def batch_parameters(number: int, size: int, cores: int) -> dict[str, int]:
     return {"batch_number": number, "batch_size": size, "replica_cores": cores}
 
 
+EMULATED = "ipa_emulated"
+"""The platform of an emulated model, in its metadata."""
+
 RESERVED = frozenset(batch_parameters(0, 1, 1))
 """The parameters that no client may send."""
 
@@ -97,6 +100,13 @@ class Wanted(NamedTuple):
     is_binary: bool
 
 
+class InferResponse(NamedTuple):
+    """The answer to an inference request."""
+
+    outputs: Sequence[Tensor]
+    parameters: Mapping[str, Any] = {}
+
+
 class InferRequest(NamedTuple):
     """One inference request; `parameters` leaves out those that are empty or concern the form of the answer."""
 
@@ -130,6 +140,7 @@ class _Request(Struct):
 
 class _Response(Struct):
     outputs: Annotated[list[_TensorEntry], Meta(max_length=MOST_TENSORS)]
+    parameters: Raw = Raw()
 
 
 class _OutputParameters(Struct):
@@ -179,11 +190,12 @@ def reading_request(body: Buffer, header_length: str | None) -> Steps[InferReque
     return InferRequest(message.id, parameters, inputs, Wanted(_wanted_names(message.outputs, all_binary), all_binary))
 
 
-def reading_response(body: Buffer, header_length: str | None) -> Steps[list[Tensor]]:
-    """Read the outputs from a server's answer."""
+def reading_response(body: Buffer, header_length: str | None) -> Steps[InferResponse]:
+    """Read a server's answer."""
     message, rest = _parts(_RESPONSES, body, header_length)
+    parameters = _parameters("parameters", message.parameters)
     yield
-    return (yield from _tensors(message.outputs, "outputs", rest))
+    return InferResponse((yield from _tensors(message.outputs, "outputs", rest)), parameters)
 
 
 def json_length(header_length: str | None) -> int | None:
@@ -318,19 +330,17 @@ def writing_request(
 def writing_response(
     model: str,
     request: InferRequest,
-    outputs: Sequence[Tensor],
+    answer: InferResponse,
     most_json_bytes: int = sys.maxsize,
-    *,
-    missing: str = "",
 ) -> Steps[Body]:
-    """Write the answer to `request`: the outputs that it wants, each in the wanted form; `missing` says what is not in
-    it. Raises ProtocolError (413) for more JSON than allowed."""
-    outputs = wanted_outputs(request, outputs)
+    """Write the answer to `request`: the outputs that it wants, each in the wanted form. Raises ProtocolError (413) for
+    more JSON than allowed."""
+    outputs = wanted_outputs(request, answer.outputs)
     head: dict[str, Any] = {"model_name": model, "model_version": "1"}
     if request.id is not None:
         head["id"] = request.id
-    if missing:
-        head["parameters"] = {"missing": missing}
+    if answer.parameters:
+        head["parameters"] = answer.parameters
     return _written(head, "outputs", outputs, lambda name: is_binary(request, name), most_json_bytes)
 
 

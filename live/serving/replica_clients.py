@@ -23,7 +23,7 @@ from ipa.live.serving.bodies import Collected, in_time, in_turns
 from ipa.live.serving.kept_connections import CONNECT_S, KeptConnections, UnreachableError
 from ipa.live.serving.lease import ServingLease
 from ipa.live.serving.peers import Turns
-from ipa.live.serving.protocol import HEADER, ProtocolError, batch_parameters
+from ipa.live.serving.protocol import HEADER, InferResponse, ProtocolError, batch_parameters
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import Tensor
 from ipa.live.serving.web import JSON_LIMITS
@@ -42,11 +42,20 @@ class ReplicaError(Error):
     """A replica did not serve a batch.
 
     `served` False: the batch never reached it. `again` False: another replica would refuse the batch too, with the
-    HTTP status `status` if it is one that the client should see.
+    HTTP status `status` if it is one that the client should see. `is_answer`: it has answered that it did not.
     """
 
-    def __init__(self, text: str, *, served: bool = True, again: bool = True, status: int | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        served: bool = True,
+        again: bool = True,
+        status: int | None = None,
+        is_answer: bool = False,
+    ) -> None:
         super().__init__(text)
+        self.is_answer = is_answer
         self.served = served
         self.again = again
         self.status = status
@@ -86,8 +95,8 @@ class ReplicaClients:
         parameters: Mapping[str, Any],
         told: Mapping[str, str] = {},
         p99_s: float = inf,
-    ) -> list[Tensor]:
-        """The outputs of a batch; `told` are further headers, `p99_s` is the batch's by its profile. Raises
+    ) -> InferResponse:
+        """The answer to a batch; `told` are further headers, `p99_s` is the batch's by its profile. Raises
         ReplicaError."""
         replica = batch.replica
         peer = batch.requests[0].peer if batch.requests else ""
@@ -125,7 +134,8 @@ class ReplicaClients:
         is_clients = status == 413 or (status == 400 and batch.stage == 0)
         text = f"answered {status}: {_error(data.data)}"
         again = not 400 <= status < 500
-        raise ReplicaError(text, served=status != 503, again=again, status=status if is_clients else None)
+        status_for_client = status if is_clients else None
+        raise ReplicaError(text, served=status != 503, again=again, status=status_for_client, is_answer=status != 503)
 
     @contextmanager
     def _asked_when_late(self, url: str, late_s: float, limit: asyncio.Timeout) -> Iterator[None]:
@@ -275,12 +285,12 @@ class Probe:
         """What the server says about the model; empty if it says nothing."""
         return await self._clients.metadata(self._replica)
 
-    async def serve(self, inputs: Sequence[Tensor], size: int, cores: int) -> list[Tensor]:
+    async def serve(self, inputs: Sequence[Tensor], size: int, cores: int) -> Sequence[Tensor]:
         """The outputs of a batch of `size` requests. Raises ProbeError."""
         batch = Batch(self._batches, 0, self._replica, (), 0.0)
         self._batches += 1
         try:
-            return await self._clients.infer(batch, inputs, batch_parameters(batch.number, size, cores))
+            return (await self._clients.infer(batch, inputs, batch_parameters(batch.number, size, cores))).outputs
         except ReplicaError as error:
             raise ProbeError(f"{self._replica.url}: {self._replica.model} {error}") from None
 

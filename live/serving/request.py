@@ -52,11 +52,21 @@ class Request:
         return self.visits[-1].enqueue_s
 
 
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The tokens of a prompt and of the text that a language model has made of it; the first came after `ttft_s`."""
+
+    input_tokens: int
+    output_tokens: int
+    ttft_s: float
+
+
 @dataclass(slots=True, eq=False)
 class RoutedReplica:
     """A replica as the router sees it; its model is called as the variant unless `model` says otherwise.
 
     It is listed while the control plane wants it to serve, and suspended from a failed batch until it is ready again.
+    `serving`: the batches that it has now, of which a language model may have several, each of one request.
     """
 
     number: int
@@ -65,7 +75,7 @@ class RoutedReplica:
     url: str = ""
     model: str = ""
     cores: int = 1
-    batch: Batch | None = None
+    serving: list[Batch] = field(default_factory=list)
     batches: int = 0
     failures: int = 0
     is_listed: bool = True
@@ -75,15 +85,16 @@ class RoutedReplica:
         self.model = self.model or self.variant
 
     @property
-    def is_idle(self) -> bool:
-        return self.batch is None and self.is_listed and not self.is_suspended
+    def can_serve(self) -> bool:
+        """Whether it can take a batch, now or when it has finished one."""
+        return self.is_listed and not self.is_suspended
 
 
 class Batch:
     """The `number`-th batch started at a stage. It was sent to its replica at `sent_s` and answered at `answered_s`;
-    None: not yet."""
+    None: not yet. `generated`: what a language model says about its answer."""
 
-    __slots__ = ("answered_s", "number", "replica", "requests", "sent_s", "size", "stage", "start_s")
+    __slots__ = ("answered_s", "generated", "number", "replica", "requests", "sent_s", "size", "stage", "start_s")
 
     def __init__(
         self,
@@ -101,6 +112,7 @@ class Batch:
         self.start_s = start_s
         self.sent_s: float | None = None
         self.answered_s: float | None = None
+        self.generated: Generated | None = None
 
 
 # ---- in a graph ----

@@ -43,6 +43,10 @@ class Host(Protocol):
         """A request has its outcome."""
         ...
 
+    def break_off(self, batch: Batch) -> None:
+        """Have the batch's replica serve it no longer, as its only request has ended; nothing follows."""
+        ...
+
 
 class Flow(Protocol):
     """Where items go: into the first stages, from a served batch into the next ones, and out.
@@ -322,10 +326,9 @@ class Router(StageHost):
         self.pass_seconds(now_s)
         queue = self.stages[batch.stage]
         is_lost = self._loses and not batch.replica.is_listed
-        self.counts[batch.stage].busy_s += now_s - batch.start_s
         batch.replica.failures += 1
-        batch.replica.is_suspended = again
-        queue.release(batch, now_s)
+        batch.replica.is_suspended |= again  # another of its batches may have failed
+        self._release(batch, now_s)
         returning = []
         for request in batch.requests:
             if request.outcome is not None:
@@ -355,19 +358,36 @@ class Router(StageHost):
     def give_up(self, request: Request, now_s: float) -> None:
         """Give up a request that has been inside for longer than the bound."""
         if request.outcome is None:
-            for batch in self.flow.end_all(request, UNFINISHED, now_s):
+            batches = self.flow.end_all(request, UNFINISHED, now_s)
+            for batch in batches:
                 request.problem = f"replica {batch.replica.number} ({batch.replica.variant}) has not answered"
             self.tell(request, UNFINISHED, now_s)
             self.left(request)
+            self._break_off(batches, now_s)
 
     def leave(self, request: Request, now_s: float) -> None:
-        """Drop a request whose client has gone; one in service, which its replica finishes, stays unfinished."""
+        """Drop a request whose client has gone; one in service, which its replica finishes unless it is a language
+        model, stays unfinished."""
         if request.outcome is None:
             request.problem = GONE
             outcome = UNFINISHED if self.flow.is_served(request) else DROPPED
-            self.flow.end_all(request, outcome, now_s)
+            batches = self.flow.end_all(request, outcome, now_s)
             self.tell(request, outcome, now_s)
             self.left(request)
+            self._break_off(batches, now_s)
+
+    def _break_off(self, batches: Sequence[Batch], now_s: float) -> None:
+        """Language models generate no further for a request that has ended."""
+        for batch in batches:
+            if self.stages[batch.stage].is_singly:
+                self._host.break_off(batch)
+                self._release(batch, now_s)
+                self.stages[batch.stage].attempt(now_s)
+
+    def _release(self, batch: Batch, now_s: float) -> None:
+        """The replica of a batch is done with it, without a result."""
+        self.counts[batch.stage].busy_s += now_s - batch.start_s
+        self.stages[batch.stage].release(batch, now_s)
 
     def withdraw(self, item: Request, now_s: float) -> Batch | None:
         """Take an item out of the queue of its stage; returns the batch that it is in instead, if any."""

@@ -1,8 +1,10 @@
 """A model server, which is one replica: `python -m ipa.live.serving.server --backend onnx --file model.onnx`.
 
-It serves one batch at a time; others wait. It is ready once its start-up time is over. On SIGTERM it stops being ready
-at once, finishes its batch, waits for `--stop` and exits. While it works on a batch that its client has given up, it is
-neither ready nor live: a model that never returns is sent nothing more, and whoever watches over the process ends it.
+It serves one batch at a time; others wait. A language model serves several requests at once. It is ready once its
+start-up time is over. On SIGTERM it stops being ready at once, finishes what it has, waits for `--stop` and exits.
+
+While it works on a batch that its client has given up, it is neither ready nor live: a model that never returns is sent
+nothing more, and whoever watches over the process ends it. A language model breaks off what nobody waits for.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import asyncio
 import logging
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +30,12 @@ from ipa.live.serving import access, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
 from ipa.live.serving.bodies import in_turns, read_body
 from ipa.live.serving.checksums import why_not
-from ipa.live.serving.connections import is_left
+from ipa.live.serving.connections import is_gone, is_left
+from ipa.live.serving.generation import TextModel
 from ipa.live.serving.lease import LEASE_HEADER, Fence
-from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
+from ipa.live.serving.models import Described, Model, ModelError, folder_model, gguf_of, onnx_model, own_model
 from ipa.live.serving.peers import Turns, peer_of
-from ipa.live.serving.protocol import Body, InferRequest, ProtocolError
+from ipa.live.serving.protocol import Body, InferRequest, InferResponse, ProtocolError
 from ipa.live.serving.tensors import TensorError
 from ipa.live.serving.web import (
     ID,
@@ -45,36 +49,40 @@ from ipa.live.serving.web import (
 )
 
 if TYPE_CHECKING:
-    from ipa.profiles import Pipeline
+    from ipa.profiles import Pipeline, Stage
 
 MOST_WAITING = 256
 """How many requests may wait for their turn; more are refused (503)."""
+GONE_SEEN_EVERY_S = 0.05
+"""How soon a language model stops once nobody waits for its text."""
 
 log = logging.getLogger("live.server")
 
 
-class Server:
-    """One replica: a model, one batch at a time."""
+class Server(ABC):
+    """One replica."""
 
-    def __init__(self, name: str, model: Model) -> None:
+    def __init__(self, name: str, model: Described, most_waiting: int = MOST_WAITING) -> None:
         inside_bytes = default_inside_bytes()
         # However little memory there is, one batch is admitted: what a model needs for it is its owner's affair.
         self._admission = Admission(max(inside_bytes, 2 * MOST_MESSAGE_BYTES + REQUEST_BYTES))
         self._limits = replace(Limits.within(inside_bytes), body_bytes=MOST_MESSAGE_BYTES)
         self.turns = Turns()
         self.name = name
-        self._model = model
-        self._turn = asyncio.Lock()
-        self._served: web.Request | None = None
-        self._waiting = 0
+        self._described = model
+        self._waiting, self._most_waiting = 0, most_waiting
         self._fence = Fence()
         self.is_ready = False
         self.is_stopping = False
 
     @property
     def is_live(self) -> bool:
-        """Whether it is idle, or the client of its batch still waits."""
-        return not self._turn.locked() or self._served is None or not is_left(self._served)
+        """Whether it works on nothing that has been given up."""
+        return True
+
+    @abstractmethod
+    async def _answer(self, http: web.Request, request: InferRequest) -> Body:
+        """The answer to a request."""
 
     @property
     def unready(self) -> str:
@@ -98,16 +106,11 @@ class Server:
             raise ProtocolError(problem, 503)
         if not self._fence.admits(http.headers.get(LEASE_HEADER, "")):
             raise ProtocolError("another gateway has taken over from the one that sends this batch", 409)
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= self._most_waiting:
             raise ProtocolError(f"{self._waiting} requests are waiting; no more are accepted", 503)
         self._waiting += 1
         try:
-            async with self._turn:
-                self._served = http
-                outputs = await self._model.infer(request.inputs, request.parameters)
-                size = protocol.json_size(request, outputs)
-                writing = protocol.writing_response(self.name, request, outputs, self._limits.json_bytes)
-                return await in_turns(self.turns, peer_of(http), size, writing)
+            return await self._answer(http, request)
         except (ModelError, TensorError) as error:
             raise ProtocolError(str(error)) from None
         except ProtocolError:
@@ -118,8 +121,13 @@ class Server:
         finally:
             self._waiting -= 1
 
+    async def _written(self, http: web.Request, request: InferRequest, answer: InferResponse) -> Body:
+        size = protocol.json_size(request, answer.outputs)
+        writing = protocol.writing_response(self.name, request, answer, self._limits.json_bytes)
+        return await in_turns(self.turns, peer_of(http), size, writing)
+
     async def metadata(self) -> Mapping[str, Any]:
-        return self._model.metadata()
+        return self._described.metadata()
 
     async def start(self, ready_at_s: float) -> None:
         """Become ready at that moment of the monotonic clock."""
@@ -133,13 +141,53 @@ class Server:
         while self._waiting:
             await asyncio.sleep(0.002)
         await asyncio.sleep(stop_s)
-        self._model.close()
+        self._described.close()
 
 
-async def run(settings: ServerSettings, model: Model, start_up_s: float) -> None:
+class BatchServer(Server):
+    """A model that serves one batch at a time."""
+
+    def __init__(self, name: str, model: Model) -> None:
+        super().__init__(name, model)
+        self._model = model
+        self._turn = asyncio.Lock()
+        self._served: web.Request | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is idle, or the client of its batch still waits."""
+        return not self._turn.locked() or self._served is None or not is_left(self._served)
+
+    async def _answer(self, http: web.Request, request: InferRequest) -> Body:
+        async with self._turn:
+            self._served = http
+            outputs = await self._model.infer(request.inputs, request.parameters)
+            return await self._written(http, request, InferResponse(outputs))
+
+
+class TextServer(Server):
+    """A language model, which serves several requests at once."""
+
+    def __init__(self, name: str, model: TextModel) -> None:
+        super().__init__(name, model, MOST_WAITING + model.sequences)
+        self._model = model
+
+    async def _answer(self, http: web.Request, request: InferRequest) -> Body:
+        generating = asyncio.ensure_future(self._model.answer(request.inputs, request.parameters))
+        try:
+            while not generating.done():
+                await asyncio.wait((generating,), timeout=GONE_SEEN_EVERY_S)
+                if not generating.done() and is_gone(http):
+                    raise ConnectionResetError
+        finally:
+            generating.cancel()
+        return await self._written(http, request, generating.result())
+
+
+async def run(settings: ServerSettings, model: Model | TextModel, start_up_s: float) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends at once."""
     name = settings.model or settings.variant or "model"
-    server = Server(name, model)
+    server = TextServer(name, model) if isinstance(model, TextModel) else BatchServer(name, model)
     port = open_port(settings.host, settings.port)
     app = application(access.data_guard(names=() if access.is_loopback(port) else None))
     add_protocol_routes(
@@ -164,8 +212,10 @@ async def run(settings: ServerSettings, model: Model, start_up_s: float) -> None
     log.info("stopped", extra={"model": name})
 
 
-def create(settings: ServerSettings, pipeline: Pipeline | None = None) -> Model:
+def create(settings: ServerSettings, pipeline: Pipeline | None = None) -> Model | TextModel:
     """The model of a backend, for a replica of this pipeline. Raises ModelError or ProfileError if there is none."""
+    if pipeline is not None and settings.stage and pipeline.stage(settings.stage).tokens is not None:
+        return _language_model(settings, pipeline)
     if settings.backend == "emulated":
         return _emulated(settings, pipeline)
     if settings.backend == "onnx":
@@ -175,14 +225,47 @@ def create(settings: ServerSettings, pipeline: Pipeline | None = None) -> Model:
     if settings.backend == "folder":
         if settings.file is None:
             raise ModelError("the backend folder needs --file FOLDER")
-        if problem := why_not(settings.file, settings.digest) if settings.digest else "":
-            raise ModelError(problem)
+        _check_digest(settings.file, settings.digest)
         model = folder_model(settings.file, settings.cores)
         _check_rows(model, settings, pipeline)
         return model
     if ".py" in settings.backend:
         return own_model(settings.backend, settings.cores)
     raise ModelError(f"no backend is called {settings.backend!r}; allowed: emulated, onnx, folder, or my.py:MyModel")
+
+
+def _check_digest(folder: Path, digest: str) -> None:
+    if problem := why_not(folder, digest) if digest else "":
+        raise ModelError(problem)
+
+
+def _language_model(settings: ServerSettings, pipeline: Pipeline) -> TextModel:
+    """The language model of a replica: emulated, or that of a GGUF file."""
+    from ipa.live.serving.llama_cpp import LlamaCpp
+
+    stage = pipeline.stage(settings.stage)
+    model, tokens = stage.variant(settings.variant).language_model, stage.tokens
+    assert model is not None
+    assert tokens is not None
+    if settings.backend == "emulated":
+        raise ModelError(f"{stage.name} is a stage of language models, which cannot be emulated yet")
+    if settings.file is None or settings.backend not in ("gguf", "folder"):
+        raise ModelError(
+            f"{stage.name} is a stage of language models; allowed: the backends emulated, gguf with --file model.gguf, "
+            "or folder with --file FOLDER"
+        )
+    path = settings.file
+    if settings.backend == "folder":
+        _check_digest(path, settings.digest)
+        path = gguf_of(path)
+    return TextModel(LlamaCpp(path, model), model.sequences, tokens)
+
+
+def _outputs_of(pipeline: Pipeline, stage: Stage) -> tuple[str, ...]:
+    """The outputs that the next stage of a chain takes by name; none if it takes all."""
+    position = pipeline.stages.index(stage)
+    following = pipeline.stages[position + 1].inputs if position + 1 < len(pipeline.stages) else {}
+    return tuple(dict.fromkeys(following.values()))
 
 
 def _check_rows(model: Model, settings: ServerSettings, pipeline: Pipeline | None) -> None:
@@ -211,14 +294,12 @@ def _emulated(settings: ServerSettings, pipeline: Pipeline | None) -> Model:
     variant = stage.variant(settings.variant)
     cores = variant.base_cores if settings.cores is None else settings.cores
     variant.max_batch(cores)  # raises ProfileError for cores that are not profiled
-    position = pipeline.stages.index(stage)
-    following = pipeline.stages[position + 1].inputs if position + 1 < len(pipeline.stages) else {}
     service = stage_model(stage, 0.0, sampled=True).service
     return Emulated(
         service[variant.name, cores],
         seed=settings.seed,
-        stage=position,
-        outputs=tuple(dict.fromkeys(following.values())),
+        stage=pipeline.stages.index(stage),
+        outputs=_outputs_of(pipeline, stage),
         output_rows=stage.output_rows,
         factor=settings.factor,
     )

@@ -25,9 +25,10 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from operator import attrgetter
 from typing import Protocol
 
@@ -58,12 +59,14 @@ class DispatchOptions:
     """How requests are dropped, and what a batch may be.
 
     `drop` is "request", "batch" or "deadline". `loses`: whether a batch fails for good with a replica that is no longer
-    listed. `most_bytes`: the most that the requests of a batch may have together; None: any.
+    listed. `most_bytes`: the most that the requests of a batch may have together; None: any. `singly`: the stages of
+    language models, by position. A replica there takes each request by itself, and has up to the batch size at once.
     """
 
     drop: str = "request"
     loses: bool = False
     most_bytes: int | None = None
+    singly: Collection[int] = ()
 
 
 class StageQueue:
@@ -82,6 +85,7 @@ class StageQueue:
         sla_s = NEVER if deadline is None else deadline[0]
         self._limit_now_s = None if deadline is None else deadline[1]
         self.position = position
+        self.is_singly = position in options.singly
         self.waiting: deque[Request] = deque()
         self.replicas: list[RoutedReplica] = []
         self.batches = 0
@@ -120,7 +124,7 @@ class StageQueue:
     @property
     def ready(self) -> int:
         """How many replicas can take batches, now or when they have finished one."""
-        return sum(replica.is_listed and not replica.is_suspended for replica in self.replicas)
+        return sum(replica.can_serve for replica in self.replicas)
 
     def outage_s(self, now_s: float) -> float:
         """For how long no replica could take batches, as far as `expire` has seen."""
@@ -196,7 +200,8 @@ class StageQueue:
     def configure(self, wanted: StageConfiguration) -> None:
         """Another batch size, timeout or preferred variant, in force at once."""
         self.configuration = wanted
-        self.variant, self.batch, self.batch_timeout_s = wanted.variant, wanted.batch, wanted.batch_timeout_s
+        self.variant, self.batch_timeout_s = wanted.variant, wanted.batch_timeout_s
+        self.batch, self._at_once = (1, wanted.batch) if self.is_singly else (wanted.batch, 1)
 
     def list_replicas(self, listed: Sequence[RoutedReplica]) -> None:
         """Set the replicas that may take batches; a number and a URL say which of them are there already. Those not
@@ -207,16 +212,16 @@ class StageQueue:
             replica.is_listed = key in wanted
             if replica.is_listed:
                 replica.cores, replica.max_batch = wanted[key].cores, wanted[key].max_batch
-        remaining = [replica for replica in self.replicas if replica.is_listed or replica.batch is not None]
+        remaining = [replica for replica in self.replicas if replica.is_listed or replica.serving]
         new = [replica for key, replica in wanted.items() if key not in known]
         self.replicas = sorted([*remaining, *new], key=lambda replica: replica.number)
 
     def release(self, batch: Batch, now_s: float) -> None:
         """The replica of a batch is done with it, successfully or not."""
         self._integrate(now_s)
-        batch.replica.batch = None
+        batch.replica.serving.remove(batch)
         self.in_service -= batch.size
-        if not batch.replica.is_listed:
+        if not (batch.replica.is_listed or batch.replica.serving):
             self.replicas.remove(batch.replica)
 
     def _is_waiting(self, request: Request) -> bool:
@@ -247,8 +252,8 @@ class StageQueue:
             self._pop()
 
     def running_s(self, now_s: float) -> float:
-        """How long the batches in service have been running, in seconds x replicas."""
-        return sum(now_s - replica.batch.start_s for replica in self.replicas if replica.batch is not None)
+        """How long the batches in service have been running, in seconds x batches."""
+        return sum(now_s - batch.start_s for replica in self.replicas for batch in replica.serving)
 
     # ---- dispatch ----
 
@@ -256,7 +261,7 @@ class StageQueue:
         """Start every batch that can start now; if one has to wait, set the timer to when it is due (rule 2)."""
         self._integrate(now_s)
         had_timer, self.timer_s = self.timer_s < NEVER, NEVER
-        while self.waiting and (replica := self._next_idle()) is not None:
+        while self.waiting and (replica := self._next_free()) is not None:
             if self._limit_now_s is not None:
                 self._limit_s = self._limit_now_s()
             if self._drops_singly:
@@ -273,15 +278,20 @@ class StageQueue:
         if had_timer or self.timer_s < NEVER:
             self._host.wake(self.position, self.timer_s)
 
-    def _next_idle(self) -> RoutedReplica | None:
-        """The idle replica to use next: one of the configured variant if possible, lowest number first."""
-        chosen = None
+    def _next_free(self) -> RoutedReplica | None:
+        """The replica to use next, of those with room: one of the configured variant if possible, or of language models
+        one with the fewest requests; lowest number first."""
+        chosen, least = None, (inf, False)
         for replica in self.replicas:  # in order of number
-            if replica.is_idle:
-                if replica.variant == self.variant:
+            rank = len(replica.serving), not self.is_singly and replica.variant != self.variant
+            if rank < least and replica.can_serve and self._has_room(replica):
+                if rank == (0, False):
                     return replica
-                chosen = chosen or replica
+                chosen, least = replica, rank
         return chosen
+
+    def _has_room(self, replica: RoutedReplica) -> bool:
+        return len(replica.serving) < (rules.dispatch_size(self._at_once, replica.max_batch) if self.is_singly else 1)
 
     def _is_full(self) -> bool:
         is_alone = self.waiting[0].tries > 0
@@ -333,7 +343,7 @@ class StageQueue:
         batch = Batch(self.batches, self.position, replica, requests, now_s)
         self.batches += 1
         self.in_service += batch.size
-        replica.batch = batch
+        replica.serving.append(batch)
         replica.batches += 1
         for request in requests:
             request.visits[-1].batch = batch

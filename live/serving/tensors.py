@@ -194,12 +194,16 @@ def to_array(tensor: Tensor) -> np.ndarray[Any, Any]:
 def of_array(name: str, array: np.ndarray[Any, Any]) -> Tensor:
     """The tensor of a NumPy array; strings and bytes become BYTES. Raises TensorError for any other kind of array."""
     if array.dtype.kind in "OSU":
-        values = [_as_bytes(name, value) for value in array.ravel().tolist()]
-        return Tensor(name, "BYTES", array.shape, b"".join(pack("<I", len(value)) + value for value in values))
+        return of_texts(name, [_as_bytes(name, value) for value in array.ravel().tolist()])._replace(shape=array.shape)
     datatype = _NAMES.get(array.dtype.newbyteorder("<"))
     if datatype is None:
         raise TensorError(f"tensor {name!r}: no datatype of the protocol for NumPy's {array.dtype}")
     return Tensor(name, datatype, array.shape, np.ascontiguousarray(array, dtype=DTYPES[datatype]).tobytes())
+
+
+def of_texts(name: str, texts: Sequence[bytes]) -> Tensor:
+    """The tensor of one axis of these texts."""
+    return Tensor(name, "BYTES", (len(texts),), b"".join(pack("<I", len(text)) + text for text in texts))
 
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}

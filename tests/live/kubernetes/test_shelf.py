@@ -265,7 +265,7 @@ def test_what_cannot_be_put_there_is_said(folder: Path, server: str, tmp_path: P
     with pytest.raises(LiveError, match=r"models: should be s3://BUCKET\[/FOLDER\]"):
         model_store.push(folder, "models", server, SOMEBODY)
     with pytest.raises(
-        LiveError, match=r"tiny/sort: should hold \[PIPELINE/\]STAGE/VARIANT/ with model.onnx or model.py"
+        LiveError, match=r"tiny/sort: should hold \[PIPELINE/\]STAGE/VARIANT/ with model.onnx, model.py or model.gguf"
     ):
         model_store.push(folder / "tiny/sort", URL, server, SOMEBODY)
     (folder / "tiny/sort/small/model.py").rename(folder / "tiny/sort/small/other.py")

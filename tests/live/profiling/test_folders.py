@@ -55,7 +55,7 @@ def test_samples_beside_variants_and_what_is_hidden_are_no_variants(root: Path) 
 def test_a_pipeline_s_models_are_found_as_on_a_cluster(root: Path) -> None:
     assert variant_folder(root, "mine", "read", "only").path == (root / "mine/read/only").absolute()
     assert variant_folder(root / "mine", "mine", "read", "only").path == (root / "mine/read/only").absolute()
-    said = rf"{root}/mine/read/other: holds neither model\.onnx nor model\.py, and neither does {root}/read/other"
+    said = rf"{root}/mine/read/other: should hold model\.onnx, model\.py or model\.gguf, or {root}/read/other"
     with pytest.raises(LiveError, match=said):
         variant_folder(root, "mine", "read", "other")
 
@@ -64,7 +64,7 @@ def test_no_models_and_names_that_no_pipeline_takes_are_refused(root: Path) -> N
     with pytest.raises(LiveError, match="no such folder"):
         model_folders(root / "nowhere")
     with pytest.raises(
-        LiveError, match=r"holds no models; should hold \[PIPELINE/\]STAGE/VARIANT/ with model\.onnx or"
+        LiveError, match=r"holds no models; should hold \[PIPELINE/\]STAGE/VARIANT/ with model\.onnx, model\.py or"
     ):
         model_folders(root / "mine/notes")
     (root / "mine/find/small").rename(root / "mine/find/Small_1")
@@ -75,5 +75,5 @@ def test_no_models_and_names_that_no_pipeline_takes_are_refused(root: Path) -> N
 @pytest.mark.parametrize("below", [".", "mine"])
 def test_a_folder_beside_variants_that_has_no_model_is_not_left_out_in_silence(root: Path, below: str) -> None:
     (root / "mine/find/small/model.py").unlink()
-    with pytest.raises(LiveError, match=r"mine/find/small: should hold model\.onnx or model\.py"):
+    with pytest.raises(LiveError, match=r"mine/find/small: should hold model\.onnx, model\.py or model\.gguf"):
         model_folders(root / below)

@@ -20,6 +20,7 @@ class Host:
         self.serving: list[Batch] = []
         self.over: list[Request] = []
         self.wakes: dict[int, float] = {}
+        self.broken_off: list[Batch] = []
 
     def start(self, batch: Batch) -> None:
         self.serving.append(batch)
@@ -29,6 +30,9 @@ class Host:
 
     def ended(self, request: Request) -> None:
         self.over.append(request)
+
+    def break_off(self, batch: Batch) -> None:
+        self.broken_off.append(batch)
 
     def started(self) -> list[tuple[int, int, list[str]]]:
         """(stage, replica, requests) of every batch started."""

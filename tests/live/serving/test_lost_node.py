@@ -83,7 +83,7 @@ def test_a_batch_that_is_late_is_given_up_once_its_replica_answers_nothing(
             clients._is_binary[replica.url] = False
             serving = clients.infer(Batch(0, 0, replica, [], 0.0), [of_array("x", np.zeros(1))], {}, p99_s=100.0)
             if is_served:
-                assert [tensor.name for tensor in await serving] == ["y"]
+                assert [tensor.name for tensor in (await serving).outputs] == ["y"]
             else:
                 with pytest.raises(ReplicaError, match="did not answer in time") as lost:
                     await serving

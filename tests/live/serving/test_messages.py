@@ -12,7 +12,7 @@ import pytest
 from ipa.live.serving import bodies, protocol, tensors
 from ipa.live.serving.bodies import AT_ONCE_BYTES
 from ipa.live.serving.peers import Turns
-from ipa.live.serving.protocol import InferRequest, ProtocolError, Steps, Wanted, at_once
+from ipa.live.serving.protocol import InferRequest, InferResponse, ProtocolError, Steps, Wanted, at_once
 
 VALUES = np.arange(50_000, dtype=np.float32)
 PLAIN = InferRequest("7", {}, [], Wanted(None, False))
@@ -64,20 +64,20 @@ def test_what_breaks_the_protocol_is_refused_in_the_same_words() -> None:
 
 def test_a_large_answer_is_read_and_written_as_a_small_one_is() -> None:
     outputs = [tensors.of_array("y", VALUES)]
-    written, others = in_turns(protocol.writing_response("m", PLAIN, outputs))
+    written, others = in_turns(protocol.writing_response("m", PLAIN, InferResponse(outputs)))
     assert others >= 2
-    assert written == at_once(protocol.writing_response("m", PLAIN, outputs))
+    assert written == at_once(protocol.writing_response("m", PLAIN, InferResponse(outputs)))
     read, _ = in_turns(protocol.reading_response(written.data, None))
-    assert read == outputs
+    assert read.outputs == outputs
 
 
 def test_an_answer_that_is_too_large_as_json_can_still_be_had_as_binary_data() -> None:
     outputs = [tensors.of_array("y", VALUES)]
     with pytest.raises(ProtocolError, match=r"the outputs are too large for JSON; allowed: 200000 bytes") as refused:
-        in_turns(protocol.writing_response("m", PLAIN, outputs, 200_000))
+        in_turns(protocol.writing_response("m", PLAIN, InferResponse(outputs), 200_000))
     assert refused.value.status == 413
     binary = PLAIN._replace(wanted=Wanted({"y": True}, False))
-    answer, _ = in_turns(protocol.writing_response("m", binary, outputs, 200_000))
+    answer, _ = in_turns(protocol.writing_response("m", binary, InferResponse(outputs), 200_000))
     assert answer.data.endswith(VALUES.tobytes())
 
 

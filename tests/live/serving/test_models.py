@@ -17,6 +17,7 @@ from ipa import profiles
 from ipa.live.server_settings import ServerSettings
 from ipa.live.serving import tensors
 from ipa.live.serving.emulated import Emulated, until
+from ipa.live.serving.generation import TextModel
 from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
 from ipa.live.serving.server import create
 from ipa.live.serving.tensors import TensorError
@@ -257,6 +258,7 @@ def test_a_folder_is_served_as_what_it_holds(tmp_path: Path) -> None:
     x = {"x": np.array([[1, 2, 3]], dtype=np.float32)}
     for variant, y in (("small", [[3, 6, 9]]), ("large", [[3, 5, 7]])):
         model = create(ServerSettings(backend="folder", file=tmp_path / "tiny" / "sort" / variant))
+        assert not isinstance(model, TextModel)
         assert answer(model, x)["y"].tolist() == y
         model.close()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ipa.live.serving import protocol, tensors
-from ipa.live.serving.protocol import HEADER, InferRequest, ProtocolError, Wanted, at_once
+from ipa.live.serving.protocol import HEADER, InferRequest, InferResponse, ProtocolError, Wanted, at_once
 from ipa.live.serving.tensors import DTYPES, Tensor, TensorError
 
 NUMBERS = st.sampled_from(sorted(DTYPES))
@@ -61,8 +61,8 @@ def test_a_request_comes_back_as_it_was(inputs: list[Tensor], binary: bool) -> N
 @given(st.one_of(numeric(), texts()), st.booleans())
 def test_an_answer_comes_back_as_it_was(output: Tensor, binary: bool) -> None:
     asked = InferRequest("7", {}, [], Wanted(None, binary))
-    body = at_once(protocol.writing_response("m", asked, [output]))
-    assert at_once(protocol.reading_response(body.data, body.headers.get(HEADER))) == [output]
+    body = at_once(protocol.writing_response("m", asked, InferResponse([output])))
+    assert at_once(protocol.reading_response(body.data, body.headers.get(HEADER))).outputs == [output]
     head = json.loads(body.data[: int(body.headers.get(HEADER, len(body.data)))])
     assert (head["model_name"], head["model_version"], head["id"]) == ("m", "1", "7")
 
@@ -70,7 +70,7 @@ def test_an_answer_comes_back_as_it_was(output: Tensor, binary: bool) -> None:
 def test_an_answer_holds_the_outputs_asked_for_each_in_its_form() -> None:
     outputs = [tensors.of_array(name, np.array([n], dtype=np.int32)) for n, name in enumerate("abc")]
     asked = InferRequest(None, {}, [], Wanted({"c": False, "a": True}, True))
-    body = at_once(protocol.writing_response("m", asked, outputs))
+    body = at_once(protocol.writing_response("m", asked, InferResponse(outputs)))
     length = int(body.headers[HEADER])
     head = json.loads(body.data[:length])
     assert [(each["name"], each.get("data")) for each in head["outputs"]] == [("c", [2]), ("a", None)]
@@ -91,7 +91,9 @@ def test_a_tensor_without_elements_has_no_data(shape: list[int], data: list[Any]
 
 def test_not_a_number_has_no_json_form_and_comes_as_null() -> None:
     output = tensors.of_array("x", np.array([np.nan, 1.0]))
-    body = at_once(protocol.writing_response("m", InferRequest(None, {}, [], Wanted(None, False)), [output]))
+    body = at_once(
+        protocol.writing_response("m", InferRequest(None, {}, [], Wanted(None, False)), InferResponse([output]))
+    )
     assert json.loads(body.data)["outputs"][0]["data"] == [None, 1.0]
 
 
@@ -244,13 +246,15 @@ def test_an_output_that_is_not_there_is_refused_with_the_nearest() -> None:
     outputs = [tensors.of_array("label", np.array([1]))]
     asked = InferRequest(None, {}, [], Wanted({"labels": False}, False))
     with pytest.raises(ProtocolError, match=r"no output is called 'labels' \(did you mean 'label'\?\); outputs: label"):
-        at_once(protocol.writing_response("m", asked, outputs))
+        at_once(protocol.writing_response("m", asked, InferResponse(outputs)))
 
 
 def test_bytes_that_are_no_text_are_only_given_as_binary_data() -> None:
     output = tensors.of_array("raw", np.array([b"\xff"], dtype=object))
     with pytest.raises(ProtocolError, match="'raw': its bytes are not UTF-8 text; ask for binary data"):
-        at_once(protocol.writing_response("m", InferRequest(None, {}, [], Wanted(None, False)), [output]))
+        at_once(
+            protocol.writing_response("m", InferRequest(None, {}, [], Wanted(None, False)), InferResponse([output]))
+        )
 
 
 @pytest.mark.parametrize("dtype", ["complex128", "datetime64[s]"])

@@ -16,7 +16,7 @@ import pytest
 
 from ipa import profiles
 from ipa.live.serving.host import Gateway
-from ipa.live.serving.protocol import InferRequest, Wanted
+from ipa.live.serving.protocol import InferRequest, InferResponse, Wanted
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.rows import RowsError, shared
 from ipa.live.serving.tensors import Tensor, of_array, to_array
@@ -145,12 +145,13 @@ def test_in_whatever_batches_each_request_gets_its_own_rows(tmp_path: Path) -> N
     sessions = {variant: onnxruntime.InferenceSession(tmp_path / f"{name}.onnx") for variant, name in names.items()}
     sizes: list[int] = []
 
-    async def served(batch: Batch, inputs: list[Tensor], *_: Any) -> list[Tensor]:
+    async def served(batch: Batch, inputs: list[Tensor], *_: Any) -> InferResponse:
         session = sessions[batch.replica.variant]
         sizes.append(batch.size)
         outputs = session.run(None, {tensor.name: to_array(tensor) for tensor in inputs})
         await asyncio.sleep(0)
-        return [of_array(entry.name, array) for entry, array in zip(session.get_outputs(), outputs, strict=True)]
+        named = zip(session.get_outputs(), outputs, strict=True)
+        return InferResponse([of_array(entry.name, array) for entry, array in named])
 
     async def story(images: list[Any]) -> list[Any]:
         gateway = Gateway(profiles.load(video(tmp_path)).with_limits(600.0, {}))

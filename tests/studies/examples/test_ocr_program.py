@@ -124,7 +124,7 @@ def test_what_recognition_is_profiled_with_are_the_lines_that_a_detection_cuts_o
     [
         (
             ("--models", "nowhere"),
-            "nowhere/ocr/detection/v4-320: holds neither model.onnx nor model.py, and neither does nowhere/detection/",
+            "nowhere/ocr/detection/v4-320: should hold model.onnx, model.py or model.gguf, or nowhere/detection/",
         ),
         (("--samples", "nowhere"), "nowhere/labels.jsonl: cannot be read"),
     ],

@@ -87,7 +87,7 @@ def test_sound_models_are_profiled_and_their_file_is_checked_with_them(models: P
     assert "classify/small: in a batch of 2" in result.stderr
     (models / "classify/large/model.onnx").unlink()
     absent = ipa("pipeline", "check", file, "--models", models)
-    assert "mine/classify/large: holds neither model.onnx nor model.py" in absent.stderr
+    assert "mine/classify/large: should hold model.onnx, model.py or model.gguf" in absent.stderr
 
 
 def test_a_model_with_a_fixed_batch_is_refused_with_what_it_takes(models: Path) -> None:

@@ -225,7 +225,7 @@ def test_a_model_that_fails_is_answered_with_what_it_said(models: Path) -> None:
         ("models/mine --to x.json", "--to x.json: should end in .yaml"),
         ("mine.yaml", "say where its models are: --models FOLDER, or --server URL"),
         ("mine.yaml --models models --variant large", "sort has no variant 'large'"),
-        ("mine.yaml --models empty", "empty/mine/sort/small: holds neither model.onnx nor model.py, and neither does"),
+        ("mine.yaml --models empty", "empty/mine/sort/small: should hold model.onnx, model.py or model.gguf, or"),
         ("mine.yaml --models models --cores 2", "has its base cores pinned to 1"),
         ("mine.yaml --server http://127.0.0.1:9 --cores 1,2", "--cores: say how many the server has"),
         ("mine.yaml --server http://127.0.0.1:9 --neighbours 1", "--neighbours: another's server has none"),

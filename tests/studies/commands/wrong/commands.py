@@ -163,7 +163,7 @@ SHIPPED = [
 MODELS = [
     Wrong("models nonesuch", "no command is called 'nonesuch'; allowed: fetch, list, push"),
     Wrong("models list gone", "gone: no such folder"),
-    Wrong("models list run", "run: holds no models; should hold [PIPELINE/]STAGE/VARIANT/ with model.onnx or model.py"),
+    Wrong("models list run", "run: holds no models; should hold [PIPELINE/]STAGE/VARIANT/ with model.onnx,"),
     Wrong("models list gs://x", "gs://x: should be s3://BUCKET[/FOLDER]"),
     Wrong("models list s3://x --s3-endpoint y", "'--s3-endpoint': 'y'; allowed: the URL of a server, such as"),
     Wrong("models fetch x run", "x: should be s3://BUCKET[/FOLDER]"),
@@ -174,7 +174,7 @@ MODELS = [
     Wrong("profile run mine.yaml --models run --batches 2,4", "--batches: 1 is missing, which every variant needs"),
     Wrong("profile run mine.yaml --models run --batches x", "'--batches': 'x'; allowed: whole numbers from 1 to 9999,"),
     Wrong("profile run mine.yaml --models run --stage sart", "mine has no stage 'sart'; did you mean 'sort'?;"),
-    Wrong("profile run run", "Error: run: holds no models; should hold [PIPELINE/]STAGE/VARIANT/ with model.onnx or"),
+    Wrong("profile run run", "Error: run: holds no models; should hold [PIPELINE/]STAGE/VARIANT/ with model.onnx,"),
     Wrong("live load mine.yaml --url http://", "'--url': 'http://'; allowed: the URL of a server, such as"),
     Wrong("live manifests mine.yaml --out my.py", "--out my.py: is a file; give a new folder"),
     Wrong("live manifests mine.yaml --pull never", "'--pull': 'never'; allowed: Always, IfNotPresent, Never; did you"),

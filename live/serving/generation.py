@@ -1,0 +1,152 @@
+"""Text from language models, over the protocol.
+
+A request is one prompt, as one BYTES element, and so is its answer. A replica serves several at once, each a request of
+its own. A client may give these parameters, `STAGE.max_tokens` in place of `max_tokens` and so on where a pipeline has
+several language models:
+
+    max_tokens      at most so many tokens are generated [the mean of the stage's output tokens]
+    ignore_eos      true: all of them are
+    input_tokens    how many the prompt counts for an emulated model [its words]
+
+The answer's parameters are `input_tokens`, `output_tokens` and `ttft_s`, the time to the first token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from math import ceil, isfinite, prod
+from typing import Any, Protocol
+
+from ipa.errors import Error
+from ipa.live.serving.models import Described, ModelError
+from ipa.live.serving.protocol import InferResponse
+from ipa.live.serving.request import Generated
+from ipa.live.serving.tensors import Tensor, TensorError, of_texts, to_array
+from ipa.profiles import MOST_TOKENS, StageTokens
+
+MAX_TOKENS, IGNORE_EOS, INPUT_TOKENS = "max_tokens", "ignore_eos", "input_tokens"
+OF_A_STAGE = (MAX_TOKENS, IGNORE_EOS, INPUT_TOKENS)
+OUTPUT = "text"
+"""The name of the output."""
+
+WORDS = (
+    "the of and to in is it you that he was for on are with as his they be at one have this from or had by but what "
+    "some we can out other were all there when up use your how said an each she which do their time if will way about"
+)
+"""Words that are one token of most language models."""
+
+
+def words(count: int) -> str:
+    """A text of so many words."""
+    return " ".join(islice(cycle(WORDS.split()), count))
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is asked of a language model: the text, and at most how many tokens to answer with (with `ignores_end`,
+    exactly so many). `input_tokens`: how many the text counts for an emulated model; 0: its words."""
+
+    text: str
+    max_tokens: int
+    ignores_end: bool = False
+    input_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a language model has answered."""
+
+    text: str
+    generated: Generated
+
+
+class GenerationError(Error):
+    """A language model has broken off; the text says why."""
+
+
+class Generator(Described, Protocol):
+    """One replica's language model."""
+
+    async def generate(self, prompt: Prompt) -> Text:
+        """The answer to a prompt; cancelled, it generates nothing more. Raises ModelError for a prompt that it cannot
+        take, GenerationError if it breaks off."""
+        ...
+
+
+class TextModel:
+    """A language model behind the protocol; it has up to `sequences` requests at once."""
+
+    def __init__(
+        self, generator: Generator, sequences: int, tokens: StageTokens, outputs: Sequence[str] = (OUTPUT,)
+    ) -> None:
+        """`tokens`: those of its stage's requests. The text has each of these names in the answer."""
+        self._generator, self._tokens, self._outputs = generator, tokens, outputs
+        self.sequences = sequences
+        self.metadata, self.close = generator.metadata, generator.close
+
+    async def answer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> InferResponse:
+        """The answer to a request. Raises TensorError and ModelError for one that it does not take, and as
+        `Generator.generate`."""
+        text = await self._generator.generate(prompt_of(inputs, parameters, self._tokens))
+        outputs = [of_texts(name, [text.text.encode()]) for name in self._outputs]
+        return InferResponse(outputs, answer_parameters(text.generated))
+
+
+# ---- requests ----
+
+
+def prompt_of(inputs: Sequence[Tensor], parameters: Mapping[str, Any], tokens: StageTokens) -> Prompt:
+    """What a request asks. Raises TensorError for anything but one text, and ModelError for wrong parameters."""
+    if len(inputs) != 1 or inputs[0].datatype != "BYTES" or prod(inputs[0].shape) != 1:
+        forms = " and ".join(f"{tensor.name!r}, {tensor.datatype} of shape {list(tensor.shape)}" for tensor in inputs)
+        raise TensorError(f"inputs {forms}; a language model takes one text: one input of BYTES with one element")
+    name = inputs[0].name
+    try:
+        text = to_array(inputs[0]).reshape(-1)[0].decode()
+    except UnicodeDecodeError:
+        raise TensorError(f"input {name!r}: its bytes are not UTF-8 text") from None
+    if not text.strip():
+        raise TensorError(f"input {name!r}: the text is empty")
+    check_parameters(parameters)
+    most = parameters.get(MAX_TOKENS, ceil(tokens.output.mean))
+    return Prompt(text, most, parameters.get(IGNORE_EOS, False), parameters.get(INPUT_TOKENS, 0))
+
+
+def check_parameters(parameters: Mapping[str, Any], prefix: str = "") -> None:
+    """Raise ModelError for values that no language model takes."""
+    for key in (f"{prefix}{MAX_TOKENS}", f"{prefix}{INPUT_TOKENS}"):
+        tokens = parameters.get(key, 1)
+        if type(tokens) is not int or not 1 <= tokens <= MOST_TOKENS:
+            raise ModelError(f"the parameter {key} is {tokens!r}; allowed: a whole number from 1 to {MOST_TOKENS}")
+    ignores_end = parameters.get(f"{prefix}{IGNORE_EOS}", False)
+    if not isinstance(ignores_end, bool):
+        raise ModelError(f"the parameter {prefix}{IGNORE_EOS} is {ignores_end!r}; allowed: true or false")
+
+
+def parameters_at(stage: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of a request at one stage: those with its name are for it alone."""
+    own = {key: parameters[f"{stage}.{key}"] for key in OF_A_STAGE if f"{stage}.{key}" in parameters}
+    return {**parameters, **own} if own else parameters
+
+
+# ---- answers ----
+
+
+def answer_parameters(generated: Generated) -> dict[str, Any]:
+    return {
+        "input_tokens": generated.input_tokens,
+        "output_tokens": generated.output_tokens,
+        "ttft_s": generated.ttft_s,
+    }
+
+
+def generated_of(parameters: Mapping[str, Any]) -> Generated | None:
+    """What the parameters of an answer say; None unless all of it is there."""
+    input_tokens, output_tokens, ttft_s = (parameters.get(key) for key in ("input_tokens", "output_tokens", "ttft_s"))
+    if type(input_tokens) is not int or type(output_tokens) is not int or not isinstance(ttft_s, int | float):
+        return None
+    if min(input_tokens, output_tokens, ttft_s) < 0 or not isfinite(ttft_s):
+        return None
+    return Generated(input_tokens, output_tokens, float(ttft_s))

@@ -1,0 +1,107 @@
+"""A language model in a GGUF file, served by llama.cpp in this process.
+
+Each sequence of a replica is a slot of llama.cpp, with an equal share of the blocks as its context. So a request never
+takes the room of another, and nothing is computed anew. What a client sent before is not reused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ipa.live.serving.generation import OUTPUT, GenerationError, Prompt, Text
+from ipa.live.serving.models import ModelError
+from ipa.live.serving.request import Generated
+from ipa.profiles import LanguageModel
+
+ALL_LAYERS = 999
+
+
+class LlamaCpp:
+    """One replica."""
+
+    def __init__(self, path: Path, model: LanguageModel) -> None:
+        """Load a file, which takes as long as its size. Raises ModelError."""
+        if not path.is_file():
+            raise ModelError(f"{path}: no such file")
+        try:
+            import xllamacpp
+        except ImportError:
+            raise ModelError(f"{path}: needs the extra llm: pip install '.[llm]' in the checkout") from None
+        self._context = model.kv_blocks * model.block_tokens // model.sequences
+        parameters = xllamacpp.CommonParams()
+        parameters.model.path = str(path)
+        parameters.n_parallel = model.sequences
+        parameters.n_ctx = self._context * model.sequences
+        parameters.kv_unified = False
+        parameters.n_batch = model.tokens_per_step
+        parameters.n_gpu_layers = ALL_LAYERS if model.gpus else 0
+        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = model.cores
+        parameters.cache_prompt = False
+        parameters.fit_params = False
+        parameters.verbosity = 0
+        parameters.api_keys = [secrets.token_hex()]  # it opens a port on loopback, which is nobody's
+        parameters.n_threads_http = 1
+        try:
+            self._server = xllamacpp.Server(parameters)
+        except RuntimeError:
+            raise ModelError(f"{path}: llama.cpp cannot load it; allowed: a language model as GGUF") from None
+        self._threads = ThreadPoolExecutor(model.sequences, thread_name_prefix="generation")
+
+    async def generate(self, prompt: Prompt) -> Text:
+        is_left = threading.Event()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._generate, prompt, is_left)
+        finally:
+            is_left.set()  # if it still generates, the next token is the last
+
+    def _generate(self, prompt: Prompt, is_left: threading.Event) -> Text:
+        came_s = time.monotonic()
+        first_s = 0.0
+        texts: list[str] = []
+        end: dict[str, Any] = {}
+
+        def take(chunk: dict[str, Any]) -> bool:
+            """A part of the answer has come; returns whether it is to be the last."""
+            nonlocal first_s
+            if "error" in chunk or "usage" in chunk:
+                end.update(chunk)
+            if chunk.get("choices"):
+                first_s = first_s or time.monotonic()
+                texts.append(chunk["choices"][0]["text"])
+            return is_left.is_set()
+
+        request = {
+            "prompt": prompt.text,
+            "max_tokens": prompt.max_tokens,
+            "ignore_eos": prompt.ignores_end,
+            "cache_prompt": False,
+            "stream": True,
+        }
+        end.update(self._server.handle_completions(request, take) or {})
+        if is_left.is_set():
+            raise GenerationError("nobody waits for the text any longer")
+        if "error" in end:
+            text = f"llama.cpp: {end['error'].get('message', 'unknown error')}"
+            raise ModelError(text) if end["error"].get("code") == 400 else GenerationError(text)
+        if "usage" not in end:
+            raise GenerationError(f"llama.cpp broke off after {len(texts)} parts of the text")
+        input_tokens, output_tokens = end["usage"]["prompt_tokens"], end["usage"]["completion_tokens"]
+        if prompt.ignores_end and output_tokens < prompt.max_tokens:
+            raise ModelError(
+                f"{input_tokens} input and {prompt.max_tokens} output tokens; allowed: {self._context} together"
+            )
+        return Text("".join(texts), Generated(input_tokens, output_tokens, first_s - came_s))
+
+    def metadata(self) -> Mapping[str, Any]:
+        text = {"name": OUTPUT, "datatype": "BYTES", "shape": [1]}
+        return {"platform": "llama_cpp", "inputs": [text], "outputs": [text]}
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
