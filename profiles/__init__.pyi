@@ -4,6 +4,7 @@ from .catalogue import load as load
 from .catalogue import names as names
 from .catalogue import text as text
 from .conditions import Condition as Condition
+from .csv_table import read_numbers as read_numbers
 from .defaults import Defaults as Defaults
 from .errors import ProfileError as ProfileError
 from .errors import did_you_mean as did_you_mean

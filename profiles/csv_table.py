@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import isfinite
 from pathlib import Path
 
 from ipa.numbers import number_of, quantity_of
@@ -69,6 +70,31 @@ def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield reader.line_num, cells
     except csv.Error as cause:
         raise ProfileError(f"{path}:{reader.line_num}: not a CSV table: {cause}") from None
+
+
+def read_numbers(path: Path, columns: Sequence[str]) -> dict[int, tuple[float, ...]]:
+    """Line -> the numbers in these columns, of a table that may have others.
+
+    ProfileError, with line and column, for a column that is missing, a cell that is no number, and no rows.
+    """
+    lines = list(lines_of(path))
+    if len(lines) < 2:
+        raise ProfileError(f"{path}: the table has no rows")
+    (first, header), *rows = lines
+    for name in columns:
+        if name not in header:
+            raise ProfileError(f"{path}:{first}: the column {name} is missing; given: {listed(header)}")
+    table: dict[int, tuple[float, ...]] = {}
+    for line, cells in rows:
+        by_name = dict(zip(header, cells, strict=False))
+        numbers = []
+        for name in columns:
+            value = number_of(by_name.get(name, ""))
+            if value is None or not isfinite(value):
+                raise ProfileError(f"{path}:{line}: {name}: should be a number; given {by_name.get(name, '')[:60]!r}")
+            numbers.append(float(value))
+        table[line] = tuple(numbers)
+    return table
 
 
 def plain(title: str) -> str:

@@ -6,7 +6,6 @@ What a plan takes a variant for follows from its step and the stage's tokens, wh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, PlainValidator, Tag, ValidationInfo, WithJsonSchema, model_validator
 
-from ipa.profiles.csv_table import lines_of
+from ipa.profiles.csv_table import read_numbers
 from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.fields import Count, Slug, Text
 from ipa.profiles.graph import Graph
@@ -96,24 +95,13 @@ COLUMNS = ("input_tokens", "output_tokens")
 
 def read_pairs(path: Path) -> tuple[tuple[int, int], ...]:
     """The pairs of a CSV table. ProfileError for what is no such table, with file, line and column."""
-    lines = list(lines_of(path))
-    if len(lines) < 2:
-        raise ProfileError(f"{path}: the table has no rows")
-    (first, header), *rows = lines
-    for name in COLUMNS:
-        if name not in header:
-            raise ProfileError(f"{path}:{first}: the column {name} is missing; given: {listed(header)}")
-    places = [header.index(name) for name in COLUMNS]
     pairs = []
-    for line, cells in rows:
-        tokens = []
-        for name, place in zip(COLUMNS, places, strict=True):
-            cell = cells[place] if place < len(cells) else ""
-            if not (re.fullmatch("[0-9]{1,8}", cell) and _is_tokens(int(cell))):
+    for line, tokens in read_numbers(path, COLUMNS).items():
+        for name, number in zip(COLUMNS, tokens, strict=True):
+            if not (number.is_integer() and 1 <= number <= MOST_TOKENS):
                 allowed = f"should be a whole number from 1 to {MOST_TOKENS}"
-                raise ProfileError(f"{path}:{line}: {name}: {allowed}; given {cell[:60]!r}")
-            tokens.append(int(cell))
-        pairs.append((tokens[0], tokens[1]))
+                raise ProfileError(f"{path}:{line}: {name}: {allowed}; given {number:g}")
+        pairs.append((int(tokens[0]), int(tokens[1])))
     return tuple(pairs)
 
 

@@ -16,6 +16,7 @@ from ipa.studies import profiling
 from ipa.studies.commands import complete, printing, reports
 from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import Number, output_options, page_option
+from ipa.studies.commands.profile_fit import fit
 from ipa.studies.commands.profile_run import run
 from ipa.studies.scenario import ScenarioError
 
@@ -153,3 +154,4 @@ def _print(changes: list[profiling.FigureChange], title: str) -> None:
 
 
 profile.add_command(run)
+profile.add_command(fit)

@@ -1,3 +1,4 @@
+from . import language_fit as language_fit
 from .edges import counted as counted
 from .edges import doubts as doubts
 from .figures import VERDICTS as VERDICTS

@@ -1,0 +1,129 @@
+"""The step of a language model, fitted to measured requests: known ones, two runs of a real engine, wrong tables."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipa import profiles
+from ipa.profiles import LanguageModel, ProfileError, StepTime
+from ipa.studies import ScenarioError
+from ipa.studies.runs.profiling import language_fit
+from tests import command
+from tests.sim.closed_loop import served
+
+STEP = StepTime(0.012, 6e-5, 2e-7)
+MODEL = LanguageModel(STEP, sequences=32, kv_blocks=4000)
+UNFITTED = LanguageModel(StepTime(0.0, 0.0, 0.0), sequences=32, kv_blocks=4000)
+
+RUNS = os.environ.get("IPA_VLLM_RUNS", "")
+"""A folder with two measured runs of vLLM."""
+
+
+def table(path: Path, rate_rps: float, requests: int = 200, equal: bool = False) -> Path:
+    """Requests as a replica of `MODEL` serves them, in whole microseconds; `equal`: all have as many tokens."""
+    draws = np.random.default_rng(1)
+    arrivals_s = np.cumsum(draws.exponential(1 / rate_rps, requests)).tolist()
+    prompts, outputs = draws.integers(50, 900, requests), draws.integers(20, 400, requests)
+    tokens = [(400, 200)] * requests if equal else list(zip(prompts.tolist(), outputs.tolist(), strict=True))
+    lines = ["queued_s,first_token_s,last_token_s,input_tokens,output_tokens"]
+    for arrival_s, (first_s, last_s), (prompt, generated) in zip(
+        arrivals_s, served(MODEL, arrivals_s, tokens), tokens, strict=True
+    ):
+        lines.append(f"{arrival_s:.6f},{first_s:.6f},{last_s:.6f},{prompt},{generated}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_two_loads_give_the_step_back(tmp_path: Path) -> None:
+    """A light load and one that queues; the step is that with which they were made."""
+    tables = [language_fit.read(table(tmp_path / f"{rate}.csv", rate)) for rate in (0.5, 8.0)]
+    fit = language_fit.fit(UNFITTED, tables, 0.5)
+    step = fit.model.step
+    assert (step.base_s, step.per_token_s, step.per_cached_token_s) == pytest.approx((0.012, 6e-5, 2e-7), rel=0.03)
+    assert fit.is_identified
+    assert (fit.fitted, fit.judged) == (200, 200)
+    for errors in fit.errors.values():
+        assert all(abs(of_mean) < 0.01 for of_mean, _, _ in errors.values())
+
+
+def test_one_light_load_does_not_tell_the_figures_apart(tmp_path: Path) -> None:
+    """With one request at once, all alike, the time of cached tokens may as well be the base's."""
+    light = language_fit.read(table(tmp_path / "light.csv", 0.01, 60, equal=True))
+    fit = language_fit.fit(UNFITTED, [light], 0.5)
+    assert not fit.is_identified
+
+
+def test_the_file_that_is_written_is_a_pipeline(tmp_path: Path) -> None:
+    fitted_to = language_fit.read(table(tmp_path / "light.csv", 2.0))
+    fit = language_fit.fit(UNFITTED, [fitted_to], 0.5)
+    (tmp_path / "mine.yaml").write_text(language_fit.pipeline_text("mine", fit, [fitted_to]))
+    stage = profiles.load(tmp_path / "mine.yaml").stage("answer")
+    model = stage.variant("mine").language_model
+    assert model is not None
+    assert model.step.base_s == pytest.approx(fit.model.step.base_s, rel=1e-4)
+    assert (model.sequences, model.kv_blocks) == (32, 4000)
+    assert stage.tokens is not None
+    assert stage.tokens.input.mean == pytest.approx(fitted_to.input_tokens.mean(), rel=1e-5)
+
+
+def test_the_command_says_how_far_it_is_off(tmp_path: Path) -> None:
+    file = table(tmp_path / "run.csv", 4.0, 60)
+    options = ["--sequences", "32", "--kv-blocks", "4000"]
+    assert set(command.answer("profile", "fit", file, *options, "--json")["errors"]["run.csv"]) == set(
+        language_fit.TIMES
+    )
+    written = command.ipa("profile", "fit", file, *options, "--to", tmp_path / "mine.yaml")
+    assert "for 30 other requests" in written.stdout
+    assert profiles.load(tmp_path / "mine.yaml").stages[0].variants[0].name == "run"
+
+
+# ---- two measured runs ----
+
+
+@pytest.mark.skipif(not RUNS, reason="IPA_VLLM_RUNS does not name the folder of measured runs")
+@pytest.mark.parametrize(
+    ("file", "sequences", "kv_blocks", "is_identified"),
+    [("rtxpro6000-llama-3.1-8b.csv", 128, 36_578, True), ("rtx4090-llama-3.1-8b.csv", 256, 2_588, False)],
+)
+def test_half_of_a_measured_run_tells_the_means_of_the_other_half(
+    file: str, sequences: int, kv_blocks: int, is_identified: bool
+) -> None:
+    """Within 5 % each; the second run, whose blocks are always full, does not tell base and cached tokens apart."""
+    model = LanguageModel(StepTime(0.0, 0.0, 0.0), sequences, kv_blocks)
+    fit = language_fit.fit(model, [language_fit.read(Path(RUNS) / file)], 0.5)
+    assert all(abs(of_mean) < 0.05 for of_mean, _, _ in fit.errors[file].values())
+    assert fit.is_identified == is_identified
+
+
+# ---- mistakes ----
+
+
+@pytest.mark.parametrize(
+    ("row", "answer"),
+    [
+        ("0,1,2,10,0", "run.csv:2: output_tokens: should be a whole number from 1; given 0"),
+        ("0,1,2,1.5,3", "run.csv:2: input_tokens: should be a whole number from 1; given 1.5"),
+        ("2,1,3,10,3", "run.csv:2: first_token_s: should be at least queued_s, 2; given 1"),
+        ("0,2,1,10,3", "run.csv:2: last_token_s: should be at least first_token_s, 2; given 1"),
+        ("0,x,1,10,3", "run.csv:2: first_token_s: should be a number; given 'x'"),
+        ("", "run.csv: the table has no rows"),
+    ],
+)
+def test_a_wrong_table_is_told_with_line_and_column(tmp_path: Path, row: str, answer: str) -> None:
+    (tmp_path / "run.csv").write_text(f"queued_s,first_token_s,last_token_s,input_tokens,output_tokens\n{row}\n")
+    with pytest.raises(ProfileError) as caught:
+        language_fit.read(tmp_path / "run.csv")
+    assert str(caught.value).endswith(answer)
+
+
+def test_too_few_requests_and_too_few_blocks_are_told(tmp_path: Path) -> None:
+    few = language_fit.read(table(tmp_path / "few.csv", 4.0, 12))
+    with pytest.raises(ScenarioError, match=r"few.csv: 12 requests, of which 0.5 are fitted: both parts need 10"):
+        language_fit.fit(UNFITTED, [few], 0.5)
+    enough = language_fit.read(table(tmp_path / "enough.csv", 4.0, 40))
+    with pytest.raises(ScenarioError, match=r"KV blocks of 16 hold 32"):
+        language_fit.fit(LanguageModel(STEP, 4, 2), [enough], 0.5)
