@@ -146,8 +146,8 @@ def check_stage(stage: Stage, chosen: object, limits: Limits) -> None:
     most = by_cores[chosen.cores]
     if not (_is_whole(chosen.batch) and 1 <= chosen.batch <= most):
         raise PolicyError(f"batch {chosen.batch!r}; allowed for {chosen.variant!r}: whole numbers from 1 to {most}")
-    if not (_is_whole(chosen.replicas) and 1 <= chosen.replicas <= MOST_REPLICAS):
-        raise PolicyError(f"replicas {chosen.replicas!r}; allowed: whole numbers from 1 to {MOST_REPLICAS}")
+    if not (_is_whole(chosen.replicas) and 0 <= chosen.replicas <= MOST_REPLICAS):
+        raise PolicyError(f"replicas {chosen.replicas!r}; allowed: whole numbers from 0 to {MOST_REPLICAS}")
     if not (_is_finite(chosen.batch_timeout_s) and chosen.batch_timeout_s >= 0.0):
         raise PolicyError(f"batch_timeout_s {chosen.batch_timeout_s!r}; allowed: finite seconds from 0")
 

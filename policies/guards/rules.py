@@ -130,7 +130,7 @@ def ignore_the_small(
 ) -> tuple[StageConfiguration, str]:
     """The present configuration, if the proposed one has the same variant and cores and sustains about as much."""
     same = (proposed.variant, proposed.cores) == (at.now.variant, at.now.cores)
-    if not settings.hysteresis or not same or proposed == at.now:
+    if not (settings.hysteresis and same and at.now.replicas) or proposed == at.now:
         return proposed, ""
     share = abs(at.rps(proposed) - at.rps(at.now)) / at.rps(at.now)
     if share > settings.hysteresis * (1 + SLACK):

@@ -144,7 +144,7 @@ class Maker:
                         history[-1][i],
                         self.rng.choice(history)[i],
                         self.configuration(stage),
-                        history[-1][i] | {"replicas": self.rng.randint(1, 6)},
+                        history[-1][i] | {"replicas": self.rng.randint(0, 6)},
                         history[-1][i] | {"batch": self.rng.randint(1, 8)},
                     ]
                 )
