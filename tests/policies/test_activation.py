@@ -12,7 +12,7 @@ from ipa import studies
 from ipa.policies import Hpa, Memory, PolicyError
 from ipa.policies.activation import Activation
 from ipa.studies import Scenario
-from tests.tiny import configuration, observation, published, two_by_two
+from tests.tiny import SMALL_ONES, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published(accuracy="sum"))
 KEDA = {"metric": "rps", "external": True, "target": 4.0, "batch": 1, "activation": 1.0}
@@ -44,15 +44,15 @@ def test_it_polls_on_a_clock_of_its_own() -> None:
 def decided(loads: Mapping[float, float], **parameters: Any) -> dict[float, tuple[int, int]]:
     """The replicas of both stages, by the time of the step, if decisions take effect at once. `loads`: by time."""
     policy = Hpa(PIPELINE, **{**KEDA, **parameters})
-    at_hand, memory, replicas = {}, {}, {}
+    memory: Memory = {}
+    replicas: dict[float, tuple[int, int]] = {}
+    a, b = 0, 0
     for time_s, load_rps in loads.items():
-        if replicas:
-            last = list(replicas.values())[-1]
-            at_hand = configuration(a=("small", 1, last[0], last[0]), b=("small", 1, last[1], last[1]))
-        more = {"at_hand": at_hand} if at_hand else {}
-        decision = policy.decide(observation([load_rps] * 20, time_s=time_s, **more), memory)
-        memory: Memory = decision.memory
-        replicas[time_s] = tuple(decision.configuration[name].replicas for name in "ab")
+        at_hand = configuration(a=("small", 1, a, a), b=("small", 1, b, b)) if replicas else SMALL_ONES
+        decision = policy.decide(observation([load_rps] * 20, time_s=time_s, at_hand=at_hand), memory)
+        memory = decision.memory
+        a, b = (decision.configuration[name].replicas for name in "ab")
+        replicas[time_s] = (a, b)
     return replicas
 
 
@@ -111,7 +111,7 @@ def test_a_run_sleeps_through_a_pause_in_both_engines_and_serves_what_waited(tmp
             Scenario(
                 pipeline="video",
                 trace=str(trace),
-                policy=policy,
+                policy=policy,  # type: ignore[arg-type]
                 engine=engine,
                 drop_limits_s={"object-detection": 120.0, "image-classification": 120.0},
             )
