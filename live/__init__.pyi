@@ -3,6 +3,10 @@ from .collect import Collector as Collector
 from .collect import ItemCollector as ItemCollector
 from .errors import LiveError as LiveError
 from .errors import RunError as RunError
+from .fleet import FleetMember as FleetMember
+from .fleet import Load as Load
+from .fleet import run_fleet_with_load as run_fleet_with_load
+from .fleet import run_fleet_without_load as run_fleet_without_load
 from .gateway_settings import GatewayLimits as GatewayLimits
 from .gateway_settings import limit_options as limit_options
 from .journal import open_journal as open_journal
@@ -38,4 +42,8 @@ from .sent import UNANSWERED as UNANSWERED
 from .sent import UNKNOWN as UNKNOWN
 from .sent import Sent as Sent
 from .server_answers import zeros_for as zeros_for
+from .sharing import LiveArbiter as LiveArbiter
+from .sharing import Opening as Opening
+from .sharing import SharingController as SharingController
+from .sharing import total_cores as total_cores
 from .stopping import Interrupts as Interrupts

@@ -20,7 +20,7 @@ from ipa.live.observer import Observer
 from ipa.live.plane import Plane
 from ipa.live.stage_replicas import StageReplicas
 from ipa.policies import Applied, Configuration, Observation
-from ipa.sim import rules
+from ipa.sim import Held, rules
 
 if TYPE_CHECKING:
     import aiohttp
@@ -105,6 +105,7 @@ class LiveBackend(ABC):
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._step, self._late = 0, ""
+        self._most_cores = plane.most_cores
 
     # ---- the run ----
 
@@ -178,6 +179,27 @@ class LiveBackend(ABC):
         """Put batch sizes and timeouts in force before this returns; the replicas converge."""
         return self._in_loop(self._apply(configuration))
 
+    def limit_to(self, exist_cores: int) -> None:
+        """From the next decision on, no more cores exist than this, or than the run's own limit."""
+        own_cores = self.plane.most_cores
+        self._most_cores = exist_cores if own_cores is None else min(exist_cores, own_cores)
+
+    def claim_cores(self, decided: Configuration | None = None) -> int:
+        """The most cores that may exist until the next decision: without one, or with this one.
+
+        It holds: budgets are lowered to what a stage may still need.
+        """
+        return self._in_loop(self._claim_cores(decided))
+
+    async def _claim_cores(self, decided: Configuration | None) -> int:
+        cores = 0
+        for name, stage in self.stages.items():
+            held = _held(stage)
+            cores += held.most_cores(stage.configuration, None if decided is None else decided[name])
+            if stage.budget_cores is not None:
+                stage.budget_cores = held.most_cores(stage.configuration)
+        return cores
+
     def _in_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
@@ -201,11 +223,11 @@ class LiveBackend(ABC):
 
     def _set_budgets(self) -> None:
         """Divide the limit of cores among the stages, for the decision that has just taken effect (rule 5)."""
-        if self.plane.most_cores is None:
+        if self._most_cores is None:
             return
         stages = self.stages.values()
         desired_cores = [stage.configuration.replicas * stage.configuration.cores for stage in stages]
-        budgets = rules.core_budgets(self.plane.most_cores, [stage.cores for stage in stages], desired_cores)
+        budgets = rules.core_budgets(self._most_cores, [stage.cores for stage in stages], desired_cores)
         for stage, budget_cores in zip(stages, budgets, strict=True):
             stage.budget_cores = budget_cores
 
@@ -274,3 +296,11 @@ class LiveBackend(ABC):
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self.fail(str(error) if isinstance(error, RunError) else f"a defect of this program: {error!r}")
+
+
+def _held(stage: StageReplicas) -> Held:
+    """What exists of a stage; without a budget of cores, it has what its configuration needs."""
+    wanted = stage.configuration
+    current = sum((each.variant, each.cores) == (wanted.variant, wanted.cores) for each in stage.existing)
+    budget_cores = stage.cores + wanted.total_cores if stage.budget_cores is None else stage.budget_cores
+    return Held(stage.cores, current, budget_cores)

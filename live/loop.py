@@ -86,12 +86,7 @@ def run_with_load(
         sending = Sending(schedule, loop.backend, controller.journal, loop.folder, on_view, keeper)
         origin_s = time.monotonic() + LEAD_S
         await loop.stopping.must_finish(loop.backend.start(origin_s))
-        sending.start(origin_s)
-        is_over, _ = await asyncio.gather(
-            loop.stopping.finishes(sending.until_all_ended()),
-            loop.take_steps(until_s=schedule.duration_s),
-        )
-        return await sending.finish("" if is_over else loop.stopping.why)
+        return await loop.send(sending, schedule.duration_s, origin_s)
 
     return in_loop(send, setup, controller, initial)
 
@@ -112,15 +107,8 @@ def run_without_load(
     """
 
     async def control(loop: Loop) -> None:
-        await asyncio.to_thread(recall, controller.journal)
-        controller.resume()
-        await loop.stopping.must_finish(loop.backend.start(0.0))
-        now_s = loop.backend.now_s
-        await loop.take_steps(
-            since_s=now_s // setup.interval_s * setup.interval_s,
-            until_s=inf if duration_s is None else now_s + duration_s,
-        )
-        loop.stopping.check()
+        await loop.resume(recall)
+        await loop.take_over(duration_s)
 
     with suppress(KeyboardInterrupt):
         in_loop(control, setup, controller, initial, on_step)
@@ -131,7 +119,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Loop:
-    """An open backend, its controller, and what may end the run early; `folder` is the run's own."""
+    """An open backend, its controller, and what may end the run early; `folder` is the run's own, `name` that of one of
+    several in a run."""
 
     setup: Setup
     controller: LiveController
@@ -139,6 +128,30 @@ class Loop:
     stopping: Stopping
     folder: Path
     on_step: Callable[[Entry], object]
+    name: str = ""
+
+    async def send(self, sending: Sending, duration_s: float, origin_s: float) -> Finished:
+        """Send a load of this duration, and take steps, from t = 0 on, until all has ended."""
+        sending.start(origin_s)
+        is_over, _ = await asyncio.gather(
+            self.stopping.finishes(sending.until_all_ended()),
+            self.take_steps(until_s=duration_s),
+        )
+        return await sending.finish("" if is_over else self.stopping.why)
+
+    async def resume(self, recall: Callable[[Journal], object]) -> None:
+        """Add what `recall` knows to the journal, resume from there, and take over the gateway's clock."""
+        await asyncio.to_thread(recall, self.controller.journal)
+        self.controller.resume()
+        await self.stopping.must_finish(self.backend.start(0.0))
+
+    async def take_over(self, duration_s: float | None) -> None:
+        """Take steps for `duration_s` (None: without end), at multiples of the interval on the gateway's clock."""
+        now_s, interval_s = self.backend.now_s, self.setup.interval_s
+        await self.take_steps(
+            since_s=now_s // interval_s * interval_s, until_s=inf if duration_s is None else now_s + duration_s
+        )
+        self.stopping.check()
 
     async def take_steps(self, *, since_s: float = 0.0, until_s: float = inf) -> None:
         """Take the steps that are due: every interval after `since_s`, before `until_s`, until something ends the run.
@@ -178,28 +191,34 @@ def in_loop(
     """
 
     async def main(metrics: ControllerMetrics | None) -> T:
-        async with _opened(setup, controller, initial, metrics, on_step) as loop:
-            return await use(loop)
+        with closing(Stopping()) as stopping:
+            async with opened(setup, controller, initial, stopping, on_step, metrics=metrics) as loop:
+                return await use(loop)
 
     with serving(setup.metrics_port, setup.pipeline, setup.metrics_host) as metrics:
         return asyncio.run(main(metrics))
 
 
 @asynccontextmanager
-async def _opened(
+async def opened(
     setup: Setup,
     controller: LiveController,
     initial: Configuration,
-    metrics: ControllerMetrics | None,
-    on_step: Callable[[Entry], object],
+    stopping: Stopping,
+    on_step: Callable[[Entry], object] = lambda _: None,
+    *,
+    metrics: ControllerMetrics | None = None,
+    name: str = "",
 ) -> AsyncIterator[Loop]:
+    """A backend on which `initial` is ready, closed at the end; `name`: of several in one run. Raises as `in_loop`."""
+
     def stepped(entry: Entry) -> None:
         if metrics is not None:
             metrics.step(entry, controller.deadline.decision_s)
         on_step(entry)
 
-    with closing(Stopping()) as stopping, TemporaryDirectory(prefix="ipa-live-") as name:
-        folder = Path(name)
+    with TemporaryDirectory(prefix="ipa-live-") as path:
+        folder = Path(path)
         source, server = _source(setup.prometheus, folder)
         backend = setup.make_backend(folder=folder, source=source, on_rollback=controller.journal.failed)
         if setup.advise:
@@ -209,14 +228,14 @@ async def _opened(
             backend.launcher.kill()
             shutil.rmtree(folder, ignore_errors=True)
 
-        stopping.follow(backend.failed, end_at_once)
+        stopping.follow(backend.failed, end_at_once, name)
         try:
             if metrics is not None:
                 metrics.follow(backend)
             await stopping.must_finish(backend.open(initial))
             if server is not None:
                 await stopping.must_finish(server.start(backend.run_process, [backend.control_url]))
-            yield Loop(setup, controller, backend, stopping, folder, stepped)
+            yield Loop(setup, controller, backend, stopping, folder, stepped, name)
         finally:
             await backend.close()
 

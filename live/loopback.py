@@ -348,9 +348,11 @@ class LoopbackBackend(LiveBackend):
             await asyncio.sleep(POLLED_EVERY_S)
 
     def _on_gateway(self, name: str, status: int) -> None:
+        if self._is_closing:
+            return
         if not any(other in self.launcher.pids for other in self._gateways):
             self.fail(f"the gateway has ended ({in_words(status)}):\n{log_end(self._log(name))}")
-        elif not self._is_closing:
+        else:
             log.warning("a gateway has ended, and another is started", extra={"gateway": name, "how": in_words(status)})
             self.spawn(self._restart_gateway(name))
             self._has_lost_gateway = True

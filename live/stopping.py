@@ -85,8 +85,8 @@ class Stopping:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._failed: asyncio.Future[None] = self._loop.create_future()
-        self._at_once: Callable[[], object] = lambda: None
+        self._failed: dict[str, asyncio.Future[None]] = {}
+        self._at_once: list[Callable[[], object]] = []
         self._signalled: asyncio.Future[None] = self._loop.create_future()
         self._before = {number: signal.getsignal(number) for number in heeded()}
         for number, before in self._before.items():
@@ -94,9 +94,13 @@ class Stopping:
                 before.has_begun = True
             self._loop.add_signal_handler(number, self._on_signal, number)
 
-    def follow(self, failed: asyncio.Future[None], at_once: Callable[[], object]) -> None:
-        """`failed` is done, with an error, once the run cannot go on; `at_once` ends its processes without waiting."""
-        self._failed, self._at_once = failed, at_once
+    def follow(self, failed: asyncio.Future[None], at_once: Callable[[], object], name: str = "") -> None:
+        """`failed` is done, with an error, once the run cannot go on; `at_once` ends its processes without waiting.
+
+        To be called for each backend of a run; if there are several, errors begin with the `name`.
+        """
+        self._failed[name] = failed
+        self._at_once.append(at_once)
 
     def _on_signal(self, number: signal.Signals) -> None:
         if number == signal.SIGHUP:
@@ -104,15 +108,17 @@ class Stopping:
         if self._signalled.done():
             if number == signal.SIGHUP:
                 return
-            self._at_once()
+            for at_once in self._at_once:
+                at_once()
             os._exit(1)
         self._signalled.set_result(None)
 
     @property
     def why(self) -> str:
         """Why the run has to end early; empty while it need not."""
-        if self._failed.done():
-            return str(self._failed.exception())
+        for name, failed in self._failed.items():
+            if failed.done():
+                return ": ".join(filter(None, (name, str(failed.exception()))))
         return INTERRUPTED if self._signalled.done() else ""
 
     async def finishes(self, work: Coroutine[Any, Any, object]) -> bool:
@@ -121,7 +127,7 @@ class Stopping:
             work.close()
             return False
         doing = asyncio.ensure_future(work)
-        events: set[asyncio.Future[Any]] = {doing, self._signalled, self._failed}
+        events: set[asyncio.Future[Any]] = {doing, self._signalled, *self._failed.values()}
         try:
             await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
             if doing.done():

@@ -9,7 +9,7 @@ from .engines import EngineError as EngineError
 from .engines import choose_engine as choose_engine
 from .engines import create_engine as create_engine
 from .engines import must_compile as must_compile
-from .fleet import FleetStep as FleetStep
+from .fleet import check_budget as check_budget
 from .fleet import simulate_fleet as simulate_fleet
 from .graph import NO_EDGE as NO_EDGE
 from .graph import After as After
@@ -24,6 +24,7 @@ from .graph import parents_and_waits as parents_and_waits
 from .graph import records_of_items as records_of_items
 from .graph import ways_after as ways_after
 from .interface import Engine as Engine
+from .interface import Held as Held
 from .interface import RoomLack as RoomLack
 from .intervals import LATENCY_ERROR as LATENCY_ERROR
 from .intervals import Intervals as Intervals

@@ -12,28 +12,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ipa.policies import Configuration, Entry, StageConfiguration
-from ipa.policies.sharing import Arbiter, Curves
+from ipa.policies import Configuration, Entry
+from ipa.policies.sharing import Arbiter, Curves, Grant, Step
 from ipa.sim.interface import Engine, Held
 from ipa.sim.laws import LawError, most_at_once
 from ipa.sim.records import Records
 from ipa.sim.simulate import PolicyRun, Simulated
 
 
-class FleetStep(NamedTuple):
-    """One step of one pipeline: the cores that its policy wanted, and those that it decided within its limit."""
-
-    time_s: float
-    pipeline: str
-    wanted_cores: int
-    got_cores: int
-
-
 class FleetResults(NamedTuple):
     """The results of all runs, by name, and their steps in the order of time."""
 
     runs: Mapping[str, Simulated]
-    steps: Sequence[FleetStep]
+    steps: Sequence[Step]
 
 
 def simulate_fleet(runs: Mapping[str, PolicyRun], curves: Mapping[str, Curves], arbiter: Arbiter) -> FleetResults:
@@ -44,7 +35,7 @@ def simulate_fleet(runs: Mapping[str, PolicyRun], curves: Mapping[str, Curves], 
     """
     standings = {name: _Standing(run) for name, run in runs.items()}
     results: dict[str, Simulated] = {}
-    steps: list[FleetStep] = []
+    steps: list[Step] = []
     for name, standing in standings.items():  # what is ready at first, of those that have not decided yet
         arbiter.wish(name, standing.claim_cores)
         arbiter.hold(name, standing.claim_cores)
@@ -63,10 +54,12 @@ def simulate_fleet(runs: Mapping[str, PolicyRun], curves: Mapping[str, Curves], 
             arbiter.wish(name, _total_cores(wish.decision.configuration), curve)
             arbiter.hold(name, standings[name].observed())
         for name, wish in wishes.items():
-            entry, exist_cores = _granted(name, runs[name], wish, arbiter)
-            arbiter.hold(name, standings[name].decided(entry.decision.configuration, exist_cores))
+            grant = arbiter.grant(name)
+            entry, exist_cores = _granted(runs[name], wish, grant)
             wanted_cores, got_cores = (_total_cores(each.decision.configuration) for each in (wish, entry))
-            steps.append(FleetStep(now_s, name, wanted_cores, got_cores))
+            why = arbiter.why(name, wanted_cores, grant)
+            arbiter.hold(name, standings[name].decided(entry.decision.configuration, exist_cores))
+            steps.append(Step(now_s, name, entry.observation.step, wanted_cores, got_cores, why))
         for name in due:
             runs[name].advance()
             if runs[name].is_over:
@@ -76,9 +69,8 @@ def simulate_fleet(runs: Mapping[str, PolicyRun], curves: Mapping[str, Curves], 
     return FleetResults(results, steps)
 
 
-def _granted(name: str, run: PolicyRun, wish: Entry, arbiter: Arbiter) -> tuple[Entry, int]:
+def _granted(run: PolicyRun, wish: Entry, grant: Grant) -> tuple[Entry, int]:
     """Carry out what a pipeline wants, or what it decides within its limit; and the most cores that may exist of it."""
-    grant = arbiter.grant(name)
     exist_cores = grant.exist_cores
     if run.engine is not None:
         world_cores = run.engine.world.limit_cores
@@ -126,23 +118,9 @@ class _Standing:
 
     def _may_exist(self, engine: Engine, decided: Configuration | None = None) -> int:
         return sum(
-            most_cores(held, stage.configuration, None if decided is None else decided[stage.model.name])
+            held.most_cores(stage.configuration, None if decided is None else decided[stage.model.name])
             for held, stage in zip(self._held, engine.stages, strict=True)
         )
-
-
-def most_cores(held: Held, in_force: StageConfiguration, decided: StageConfiguration | None = None) -> int:
-    """The most cores that may exist of a stage, under the configuration in force and, after it, the decided one.
-
-    Replicas of a configuration stay as long as it does, so of an unchanged variant only those are created that lack.
-    """
-    growing = min(max(held.budget_cores - held.cores, 0), in_force.cores * max(in_force.replicas - held.current, 0))
-    if decided is None:
-        return held.cores + growing
-    if (decided.variant, decided.cores) == (in_force.variant, in_force.cores):
-        lacking = max(in_force.replicas, decided.replicas) - held.current
-        return held.cores + in_force.cores * max(lacking, 0)
-    return held.cores + growing + decided.total_cores
 
 
 def check_budget(records: Sequence[Records], limit_cores: int) -> None:

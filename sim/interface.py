@@ -159,6 +159,20 @@ class Held(NamedTuple):
     current: int
     budget_cores: int
 
+    def most_cores(self, in_force: StageConfiguration, decided: StageConfiguration | None = None) -> int:
+        """The most cores that may come to exist, under the configuration in force and, after it, the decided one.
+
+        Replicas of a configuration stay as long as it does, so of an unchanged variant only those are created that
+        lack.
+        """
+        growing = min(max(self.budget_cores - self.cores, 0), in_force.cores * max(in_force.replicas - self.current, 0))
+        if decided is None:
+            return self.cores + growing
+        if (decided.variant, decided.cores) == (in_force.variant, in_force.cores):
+            lacking = max(in_force.replicas, decided.replicas) - self.current
+            return self.cores + in_force.cores * max(lacking, 0)
+        return self.cores + growing + decided.total_cores
+
 
 class Seen(NamedTuple):
     """What a control step sees of a stage: counts of requests since the start of the run, and its present state.

@@ -8,7 +8,7 @@
 - `arbiter`: who may have how many cores now, so that those that exist never exceed the budget.
 """
 
-from ipa.policies.sharing.arbiter import Arbiter, Grant
+from ipa.policies.sharing.arbiter import Arbiter, Grant, Step
 from ipa.policies.sharing.curves import UNMET, Curve, Curves
 from ipa.policies.sharing.members import Member, SharingError, weights_of
 from ipa.policies.sharing.rules import SHARING, split
@@ -22,6 +22,7 @@ __all__ = [
     "Grant",
     "Member",
     "SharingError",
+    "Step",
     "split",
     "weights_of",
 ]

@@ -24,6 +24,18 @@ class Grant(NamedTuple):
     exist_cores: int
 
 
+class Step(NamedTuple):
+    """One step of one pipeline: the cores that its policy wanted, those that it decided within its limit, and `why` it
+    may not plan with more (empty if it may with all that it wanted)."""
+
+    time_s: float
+    pipeline: str
+    step: int
+    wanted_cores: int
+    got_cores: int
+    why: str
+
+
 def _level() -> Curve:
     return np.zeros(1)
 
@@ -77,15 +89,26 @@ class Arbiter:
         """What a pipeline gets now.
 
         It plans with its part, or with what others leave if that is less: from the budget, their floors and what may
-        exist of them are taken off. Beyond its part, only what is no other's part may exist of it: room for replicas
-        that start before others stop.
+        exist of them are taken off. What it has itself it need not give back for that: at the start of a fleet that
+        runs already, more than the budget may exist. Beyond its part, only what is no other's part may exist of it:
+        room for replicas that start before others stop.
         """
         parts = self.parts()
         others = [m for m in self.members if m.name != name and not self._standings[m.name].is_gone]
         claims = {m.name: max(self._standings[m.name].claim_cores, m.at_least_cores) for m in others}
-        plan_cores = min(parts[name], self.limit_cores - sum(claims.values()))
+        left_cores = max(self.limit_cores - sum(claims.values()), self._standings[name].claim_cores)
+        plan_cores = min(parts[name], left_cores)
         spare_cores = self.limit_cores - sum(max(claims[m.name], parts[m.name]) for m in others)
         return Grant(plan_cores, max(plan_cores, spare_cores))
+
+    def why(self, name: str, wanted_cores: int, grant: Grant) -> str:
+        """Why a pipeline may plan with less than it wants; empty if it may with all."""
+        part_cores = self.parts()[name]
+        if grant.plan_cores >= wanted_cores:
+            return ""
+        if grant.plan_cores < part_cores:
+            return f"{part_cores - grant.plan_cores} of its part of {part_cores} are not free yet"
+        return f"its part by {self.rule} is {part_cores}"
 
     def parts(self) -> dict[str, int]:
         """The part of each pipeline that is there, by the latest demands."""

@@ -19,9 +19,17 @@ if TYPE_CHECKING:
     from ipa.studies.many.sweeps import SweepOptions
 
 
-def build_fleet(what: str, assignments: Sequence[str], options: Mapping[str, object]) -> Fleet:
-    """The fleet in a file, with the values of options and --set. Raises ScenarioError."""
-    fleet = fleets.load_fleet(what, values_of(assignments, options))
+def build_fleet(
+    what: str,
+    assignments: Sequence[str],
+    options: Mapping[str, object],
+    defaults: Mapping[str, object] | None = None,
+) -> Fleet:
+    """The fleet in a file, with the values of options and --set; `defaults` as of `load_fleet`.
+
+    Raises ScenarioError.
+    """
+    fleet = fleets.load_fleet(what, values_of(assignments, options), defaults)
     scenarios = [member.scenario for member in fleet.pipelines]
     for pipeline in dict.fromkeys(scenario.pipeline for scenario in scenarios):
         printing.say_rules(pipeline)
@@ -160,23 +168,28 @@ def print_comparison(comparison: FleetComparison, seeds: int) -> None:
 def print_answers(answers: Answers) -> None:
     """Print the table of a fleet, and who pays for whom."""
     fleet = answers.run.fleet
-    title = f"{fleet.limit_cores} cores, shared by {fleet.sharing}; alone -> in the fleet"
-    columns = ("pipeline", "priority", "wants", "gets", "worst 10 min", "late", "PAS", "objective", "one core more")
+    title = f"{fleet.limit_cores} cores, shared by {fleet.sharing}"
+    columns = ["pipeline", "priority", "wants", "gets", "worst 10 min", "late", "PAS", "objective"]
+    if answers.alone:
+        title += "; alone -> in the fleet"
+        columns.append("one core more")
     table = printing.new_table(title, *columns)
     for row in answers.rows:
-        alone, fleet_outcome, more = row.alone, row.fleet, row.more
-        table.add_row(
+        outcomes = [row.fleet] if row.alone is None else [row.alone, row.fleet]
+        cells = [
             row.name,
             f"{row.priority:g}",
             f"{row.wanted_cores:.2f}",
             f"{row.got_cores:.2f}",
             f"{row.worst_got_cores:.2f} of {row.worst_wanted_cores:.2f}",
-            f"{100 * alone.late:.2f} -> {100 * fleet_outcome.late:.2f} %",
-            f"{_figure(alone.pas, 2)} -> {_figure(fleet_outcome.pas, 2)}",
-            f"{_figure(alone.objective, 3)} -> {_figure(fleet_outcome.objective, 3)}",
-            f"late {100 * (more.late - fleet_outcome.late):+.2f}, "
-            f"objective {_change(fleet_outcome.objective, more.objective)}",
-        )
+            f"{' -> '.join(f'{100 * outcome.late:.2f}' for outcome in outcomes)} %",
+            " -> ".join(_figure(outcome.pas, 2) for outcome in outcomes),
+            " -> ".join(_figure(outcome.objective, 3) for outcome in outcomes),
+        ]
+        if row.more is not None:
+            late, objective = row.more.late - row.fleet.late, _change(row.fleet.objective, row.more.objective)
+            cells.append(f"late {100 * late:+.2f}, objective {objective}")
+        table.add_row(*cells)
     printing.print_table(table, piped_width=160)
     for sentence in fleets.sentences(answers):
         printing.print_line(sentence)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sys
 from contextlib import redirect_stdout
 from functools import partial
@@ -15,7 +14,8 @@ import click
 from ipa import studies
 from ipa.live import limit_options, logs
 from ipa.studies import live_runs
-from ipa.studies.commands import live_view, printing, reports, unwritten
+from ipa.studies.commands import live_fleet, live_view, printing, reports, unwritten
+from ipa.studies.commands.live_results import check_no_results, write_live
 from ipa.studies.commands.options import (
     FOLDER,
     NEW_FILE,
@@ -41,11 +41,10 @@ from ipa.studies.commands.options import (
     taken_live,
 )
 from ipa.studies.runs.live_runs import Live, LiveCluster
-from ipa.studies.scenario import ScenarioError, choices
+from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario
-    from ipa.studies.runs.live_runs import LiveRun
 
 
 # ---- run ----
@@ -74,7 +73,7 @@ if TYPE_CHECKING:
 @report_option
 @output_options
 def run(what: str, backend: str, no_load: bool, **options: Any) -> None:
-    """Run one policy on one load, with real processes in real time.
+    """Run one policy on one load, with real processes in real time; or all pipelines of a fleet file.
 
     The gateway, one model server per replica and the load generator run as processes of this machine until the load is
     over. Ctrl-C ends the run early and cleanly: the results so far are written, and no process is left behind.
@@ -88,25 +87,17 @@ def run(what: str, backend: str, no_load: bool, **options: Any) -> None:
     if backend == "loopback" and no_load:
         raise click.UsageError("--no-load needs --backend kubernetes")
     how, results = taken_live(backend, options), taken(Results, options)
+    if studies.scenario.is_fleet(what):
+        live_fleet.run(what, how, results, options, no_load=no_load)
+        return
     scenario = build_live_scenario(what, **options)
     if how.cluster is not None and (no_load or how.advise):
-        _check_no_results(results, "--no-load" if no_load else "--advise")
+        check_no_results(results, "--no-load" if no_load else "--advise")
         if not printing.is_quiet():
             logs.lines_to_stderr(logging.INFO)
         live_runs.control_live(scenario, how, live_view.show_step)
     else:
         _run(scenario, how, results)
-
-
-def _check_no_results(results: Results, why: str) -> None:
-    """Raise UsageError for an option about a run's results if only a controller runs."""
-    options = {"--out": results.out, "--report": results.report, "--json": results.as_json}
-    given = [name for name, value in options.items() if value]
-    if given:
-        raise click.UsageError(
-            f"{', '.join(given)}: with {why} on a cluster no load is sent, so there are no results to write; "
-            "use --state FILE to keep the journal, or --metrics-port"
-        )
 
 
 def _run(scenario: Scenario, how: Live, results: Results) -> None:
@@ -123,7 +114,7 @@ def _run(scenario: Scenario, how: Live, results: Results) -> None:
         finished = live_runs.run_live(scenario, how, show, None if out is None else live_runs.kept_folder(out))
     if out is not None:
         with unwritten.told_last():
-            _write(finished, out)
+            write_live(partial(studies.results.write_run, finished), out)
     if report is not None:
         with unwritten.told_last():
             reports.write_report(finished, report)
@@ -141,23 +132,6 @@ def _run(scenario: Scenario, how: Live, results: Results) -> None:
         raise click.ClickException(finished.loss)
 
 
-def _write(finished: LiveRun, out: Path) -> None:
-    """Write the results, elsewhere if need be, and remove what was kept during the run. Raises ScenarioError."""
-    kept = live_runs.kept_folder(out)
-    try:
-        unwritten.write_or_elsewhere(partial(studies.results.write_run, finished), out)
-    except unwritten.ElsewhereError:
-        shutil.rmtree(kept, ignore_errors=True)
-        raise
-    except ScenarioError as problem:
-        if not kept.exists():
-            raise
-        raise ScenarioError(
-            f"{problem}; make room, then `ipa live recover {out}` writes what was kept in {kept} while there was some"
-        ) from None
-    shutil.rmtree(kept, ignore_errors=True)
-
-
 # ---- recover ----
 
 
@@ -170,6 +144,9 @@ def recover(out: Path, as_json: bool) -> None:
     FOLDER is what --out named. Everything that had ended up to a second before the kill is in the tables.
     """
     live_runs.check_installed()
+    if live_fleet.is_kept(out):
+        live_fleet.recover(out, as_json=as_json)
+        return
     finished = live_runs.recover(out)
     if finished.loss:
         printing.log(finished.loss)

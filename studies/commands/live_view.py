@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -51,16 +51,43 @@ def showing(title: str) -> Iterator[Show]:
         yield lambda view: live.update(screen.drawn(view), refresh=True)
 
 
-class _Lines:
-    """A line every few seconds."""
+@contextmanager
+def showing_several(names: Sequence[str]) -> Iterator[Callable[[str, View], object]]:
+    """Yields a function to call with the name of a pipeline and every view of its run; as `showing`."""
+    if printing.is_quiet():
+        yield lambda *_: None
+        return
+    if not sys.stderr.isatty():
+        lines = {name: _Lines(name) for name in names}
+        yield lambda name, view: lines[name](view)
+        return
+    from rich.console import Group
+    from rich.live import Live
 
-    def __init__(self) -> None:
+    from ipa.studies.commands.live_screen import Screen
+
+    screens = {name: Screen(name) for name in names}
+    drawn: dict[str, Group] = {}
+    with Live(console=printing.console(stderr=True), auto_refresh=False, transient=True) as live:
+
+        def show(name: str, view: View) -> None:
+            drawn[name] = screens[name].drawn(view)
+            live.update(Group(*(drawn[name] for name in names if name in drawn)), refresh=True)
+
+        yield show
+
+
+class _Lines:
+    """A line every few seconds, which begins with the name."""
+
+    def __init__(self, name: str = "") -> None:
+        self._name = name and f"{name}: "
         self._next_s = 0.0
 
     def __call__(self, view: View) -> None:
         if view.time_s >= self._next_s:
             self._next_s = view.time_s + LINE_EVERY_S - 0.5
-            click.echo(line(view), err=True)
+            click.echo(f"{self._name}{line(view)}", err=True)
 
 
 def show_step(entry: Entry) -> None:
@@ -71,8 +98,8 @@ def show_step(entry: Entry) -> None:
 # ---- warnings ----
 
 
-def warn(live: Mapping[str, Any]) -> None:
-    """Warn on stderr if the figures of a live run may mislead."""
+def warn(live: Mapping[str, Any], name: str = "") -> None:
+    """Warn on stderr if the figures of a live run may mislead; `name`: of a pipeline of several."""
     from ipa.live import UNKNOWN
 
     unknown = [key for key, value in live.items() if value == UNKNOWN]
@@ -99,4 +126,4 @@ def warn(live: Mapping[str, Any]) -> None:
         warnings.append(f"Unknown, since who could say was killed: {', '.join(unknown)}")
     warnings += [f"Warning: {law}" for law in live["broken_laws"]]
     for text in filter(None, warnings):
-        click.echo(text, err=True)
+        click.echo(f"{name}: {text}" if name else text, err=True)

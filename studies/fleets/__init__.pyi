@@ -1,6 +1,7 @@
 from .answers import Answers as Answers
 from .answers import Row as Row
 from .answers import answered as answered
+from .answers import answers_of as answers_of
 from .answers import cores_over_time as cores_over_time
 from .answers import sentences as sentences
 from .comparison import FleetComparison as FleetComparison
@@ -9,6 +10,10 @@ from .comparison import recommendation as recommendation
 from .fleet import Fleet as Fleet
 from .fleet import Member as Member
 from .fleet import load_fleet as load_fleet
+from .live import LiveFleetRun as LiveFleetRun
+from .live import is_kept_fleet as is_kept_fleet
+from .live import recover_fleet as recover_fleet
+from .live import run_live_fleet as run_live_fleet
 from .results import as_plain as as_plain
 from .results import write_fleet as write_fleet
 from .run import FleetRun as FleetRun

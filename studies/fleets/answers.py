@@ -33,7 +33,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One pipeline of a fleet: cores wanted and got, and how it came out alone, in the fleet, and with one core more.
+    """One pipeline of a fleet: cores wanted and got, and how it came out in the fleet, alone, and with one core more
+    (None: live, where there is only the one run).
 
     Cores are means over time: of the whole run, and of the ten minutes in which it got least of what it wanted.
     """
@@ -44,9 +45,9 @@ class Row:
     got_cores: float
     worst_wanted_cores: float
     worst_got_cores: float
-    alone: Outcome
+    alone: Outcome | None
     fleet: Outcome
-    more: Outcome
+    more: Outcome | None
 
     @property
     def lacking(self) -> float:
@@ -74,8 +75,20 @@ def answered(fleet: Fleet, shared: Shared | None = None) -> Answers:
     run = simulate_fleet(fleet, shared)
     alone = {member.name: simulate(fleet.scenario_of(member), shared=shared) for member in fleet.pipelines}
     more = simulate_fleet(fleet.with_values({"limit_cores": fleet.limit_cores + 1}), shared)
+    return Answers(run, alone, rows_of(run, alone, more.runs), short_share(run))
+
+
+def answers_of(run: FleetRun) -> Answers:
+    """What one run alone tells."""
+    return Answers(run, {}, rows_of(run), short_share(run))
+
+
+def rows_of(
+    run: FleetRun, alone: Mapping[str, Run] | None = None, more: Mapping[str, Run] | None = None
+) -> Sequence[Row]:
+    """A row for each pipeline."""
     rows = []
-    for member in fleet.pipelines:
+    for member in run.fleet.pipelines:
         name = member.name
         times_s, wanted, got = cores_over_time(run, name)
         worst = worst_window(times_s, wanted, got)
@@ -88,12 +101,12 @@ def answered(fleet: Fleet, shared: Shared | None = None) -> Answers:
                 got_cores=got_cores,
                 worst_wanted_cores=_mean(times_s, wanted, worst),
                 worst_got_cores=_mean(times_s, got, worst),
-                alone=outcome_of(alone[name]),
+                alone=None if alone is None else outcome_of(alone[name]),
                 fleet=outcome_of(run.runs[name]),
-                more=outcome_of(more.runs[name]),
+                more=None if more is None else outcome_of(more[name]),
             )
         )
-    return Answers(run, alone, rows, short_share(run))
+    return rows
 
 
 def mean_cores(run: FleetRun, name: str) -> tuple[float, float]:
@@ -118,7 +131,8 @@ def cores_over_time(run: FleetRun, name: str) -> tuple[FloatArray, FloatArray, F
         ready = sum(stage.total_cores for stage in of_run.initial.values())
         steps = [(0.0, ready, ready), *steps]
     times_s, wanted, got = map(np.array, zip(*steps, strict=True))
-    return np.append(times_s, of_run.summary["duration_s"]), wanted.astype(float), got.astype(float)
+    end_s = of_run.summary["duration_s"]
+    return np.append(np.minimum(times_s, end_s), end_s), wanted.astype(float), got.astype(float)
 
 
 def worst_window(times_s: FloatArray, wanted: FloatArray, got: FloatArray) -> slice:
@@ -181,17 +195,20 @@ def sentences(answers: Answers) -> Iterator[str]:
     spared_text = " and ".join(f"{row.name} (late {_late(row)})" for row in spared)
     verb = "pays" if len(payers) == 1 else "pay"
     yield f"{paying} {verb} for {spared_text}." if spared else f"{paying}: all pay alike."
-    gains = [(row.fleet.late - row.more.late, row) for row in rows]
-    best, row = max(gains, key=lambda pair: pair[0])
+    gains = [(row.fleet.late - row.more.late, row.more.late, row) for row in rows if row.more is not None]
+    if not gains:
+        return
+    best, late_share, row = max(gains, key=lambda gain: gain[0])
     if best > 0:
-        late = f"{_per_cent(row.fleet.late)} -> {_per_cent(row.more.late)}"
+        late = f"{_per_cent(row.fleet.late)} -> {_per_cent(late_share)}"
         yield f"One core more would bring most to {row.name}: late {late}."
     else:
         yield "One core more would make no pipeline's requests late less often."
 
 
 def _late(row: Row) -> str:
-    return f"{_per_cent(row.alone.late)} -> {_per_cent(row.fleet.late)}"
+    late = _per_cent(row.fleet.late)
+    return late if row.alone is None else f"{_per_cent(row.alone.late)} -> {late}"
 
 
 def _per_cent(share: float) -> str:

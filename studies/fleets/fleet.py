@@ -167,8 +167,10 @@ def fewest_cores(pipeline: Pipeline) -> int:
     return sum(pipeline.limits.least(stage.name) * stage.lightest().base_cores for stage in pipeline.stages)
 
 
-def load_fleet(path: str | Path, values: Mapping[str, Any] | None = None) -> Fleet:
-    """The fleet in a YAML file; `values` override it, as in `with_values`.
+def load_fleet(
+    path: str | Path, values: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+) -> Fleet:
+    """The fleet in a YAML file; `values` override it, as in `with_values`; `defaults` are of pipelines that lack them.
 
     Paths in the file are relative to its folder. Raises ScenarioError, with file and line, for anything wrong in it.
     """
@@ -176,7 +178,10 @@ def load_fleet(path: str | Path, values: Mapping[str, Any] | None = None) -> Fle
     folder = Path(path).parent
     pipelines = document.data.get("pipelines")
     if isinstance(pipelines, list):
-        pipelines = [with_settings_beside(each, folder) if isinstance(each, dict) else each for each in pipelines]
+        pipelines = [
+            with_settings_beside({**(defaults or {}), **each}, folder) if isinstance(each, dict) else each
+            for each in pipelines
+        ]
         document = replace(document, data={**document.data, "pipelines": pipelines})
     fleet = validate_document(Fleet, document, error=ScenarioError)
     members = [member.model_copy(update={"scenario": located(member.scenario, folder)}) for member in fleet.pipelines]

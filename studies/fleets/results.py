@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipa.policies.sharing import Step
 from ipa.studies.fleets.answers import Answers, sentences
 from ipa.studies.runs import results
 
@@ -16,10 +17,10 @@ FLEET, STEPS = "fleet.json", "steps.parquet"
 
 
 def steps_table(answers: Answers) -> pd.DataFrame:
-    """All steps in the order of time: `time_s`, `pipeline`, `wanted_cores`, `got_cores`."""
+    """All steps in the order of time, with the fields of a `Step`."""
     import pandas as pd
 
-    return pd.DataFrame(list(answers.run.steps), columns=["time_s", "pipeline", "wanted_cores", "got_cores"])
+    return pd.DataFrame(list(answers.run.steps), columns=list(Step._fields))
 
 
 def write_fleet(answers: Answers, folder: Path) -> None:

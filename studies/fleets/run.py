@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from ipa.policies import TimeLimit
-from ipa.policies.sharing import Arbiter, Curves
-from ipa.sim import FleetStep, PolicyRun
+from ipa.policies.sharing import Arbiter, Curves, Step
+from ipa.sim import PolicyRun
 from ipa.sim import simulate_fleet as simulate_runs
 from ipa.studies.fleets.fleet import Fleet
 from ipa.studies.runs import (
@@ -35,7 +35,7 @@ class FleetRun:
 
     fleet: Fleet
     runs: Mapping[str, Run]
-    steps: Sequence[FleetStep]
+    steps: Sequence[Step]
     wall_s: float
 
 

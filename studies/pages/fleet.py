@@ -67,7 +67,10 @@ def _held(times_s: FloatArray, own_s: FloatArray, cores: FloatArray) -> FloatArr
 
 
 def _table(answers: Answers) -> Section:
-    costs = ("late (%), alone", "late (%)", "with one core more", "PAS, alone", "PAS")
+    costs, note = ["late (%)", "PAS"], "Cores are means over time."
+    if answers.alone:
+        costs = ["late (%), alone", "late (%)", "with one core more", "PAS, alone", "PAS"]
+        note += " Alone, a pipeline has the whole budget."
     columns = ("pipeline", "priority", "wants", "gets", *costs)
     rows = [
         (
@@ -75,10 +78,13 @@ def _table(answers: Answers) -> Section:
             f"{row.priority:g}",
             f"{row.wanted_cores:.2f}",
             f"{row.got_cores:.2f}",
-            *(f"{100 * outcome.late:.2f}" for outcome in (row.alone, row.fleet, row.more)),
-            *("-" if outcome.pas is None else f"{outcome.pas:.2f}" for outcome in (row.alone, row.fleet)),
+            *(f"{100 * outcome.late:.2f}" for outcome in (row.alone, row.fleet, row.more) if outcome is not None),
+            *(
+                "-" if outcome.pas is None else f"{outcome.pas:.2f}"
+                for outcome in (row.alone, row.fleet)
+                if outcome is not None
+            ),
         )
         for row in answers.rows
     ]
-    note = "Cores are means over time. Alone, a pipeline has the whole budget."
     return Section("The pipelines", [Table("pipelines", columns, rows)], note)

@@ -47,16 +47,25 @@ def check_none_kept(out: Path) -> None:
 def recover(out: Path) -> LiveRun:
     """Write the results of a killed run to its results folder; the run ends with its last kept record.
 
-    Raises LiveError if it kept nothing or is still going on, ScenarioError if the folder is not empty.
+    Raises as `recovered`, and ScenarioError if the folder is not empty.
     """
+    folder = kept_folder(out)
+    run = recovered(folder, out)
+    results.claim(out)
+    results.write_run(run, out)
+    shutil.rmtree(folder, ignore_errors=True)
+    return run
+
+
+def recovered(folder: Path, out: Path) -> LiveRun:
+    """A killed run, from what it has kept in a folder. Raises LiveError, naming its results folder, if it kept nothing
+    or is still going on."""
     from ipa.live import UNKNOWN, Collector, Finished, ItemCollector, LiveError, broken_laws, from_plain, read_kept
 
-    folder = kept_folder(out)
     try:
         kept = read_kept(folder)
     except LiveError as error:
         raise LiveError(f"{out}: {error}") from None
-    results.claim(out)
     scenario, read = Scenario.model_validate(kept.about["scenario"]), results.KeptInputs.of(kept.about, folder)
     prepared = replace(prepare(read.scenario(scenario)), scenario=scenario, inputs=read.inputs())
     prepared = replace(prepared, trace=prepared.trace.window([(0.0, kept.about["duration_s"])]))
@@ -80,10 +89,7 @@ def recover(out: Path) -> LiveRun:
     )
     initial = from_plain(kept.about["initial"])
     facts = {**facts_of(kept.about["live"], kept.held, finished), **dict.fromkeys(LOST_FACTS, UNKNOWN)}
-    run = live_run_of(prepared, initial, kept.entries, finished, facts, kept.now_s)
-    results.write_run(run, out)
-    shutil.rmtree(folder, ignore_errors=True)
-    return run
+    return live_run_of(prepared, initial, kept.entries, finished, facts, kept.now_s)
 
 
 def _sent(rows: list[list[float]], arrivals_s: FloatArray) -> Sent:

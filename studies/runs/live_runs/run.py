@@ -14,7 +14,6 @@ from ipa.live import LiveError
 from ipa.policies import (
     Configuration,
     Entry,
-    Journal,
     OptimisingPolicy,
     check_configuration,
     describe,
@@ -32,7 +31,18 @@ from ipa.studies.runs.tables import Tables
 from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of
 
 if TYPE_CHECKING:
-    from ipa.live import BackendMaker, Finished, LiveBackend, LiveController, OnRollback, Schedule, Sent, Setup, View
+    from ipa.live import (
+        BackendMaker,
+        Finished,
+        Keeper,
+        LiveBackend,
+        LiveController,
+        OnRollback,
+        Schedule,
+        Sent,
+        Setup,
+        View,
+    )
     from ipa.live.monitoring import SourceMaker
     from ipa.sim import FloatArray
 
@@ -86,32 +96,20 @@ def run_live(
     pipeline, RunError if the servers do not start, and KeyboardInterrupt for a signal before they have started.
     """
     check_installed()
-    from ipa.live import Keeper, as_plain, open_journal, run_with_load
+    from ipa.live import LiveController, open_journal, run_with_load
 
     started_s = perf_counter()
     live = live or Live()
-    prepared = prepare(scenario)
-    check_live(live, prepared)
-    if live.duration_s is not None and live.duration_s < prepared.trace.duration_s:
-        prepared = replace(prepared, trace=prepared.trace.window([(0.0, live.duration_s)]))
-    trace = prepared.trace
-    arrivals_s = arrivals_of(scenario, trace)
-    # Live, the time of day is this machine's, whatever day the load is from.
-    load = LoadView(arrivals_s, trace.history_counts, scenario.history_s, trace.duration_s, time())
+    prepared = checked_and_cut(prepare(scenario), live)
+    arrivals_s = arrivals_of(scenario, prepared.trace)
+    load = load_of_run(prepared, arrivals_s)
     with open_journal(live.state) as journal:
-        controller = _controller(live, prepared, journal)
+        controller = LiveController(prepared.pipeline, guarded(prepared), decision_limit_s(live, scenario), journal)
         initial = _initial(prepared, controller, load)
-        make_backend = _backend_maker(live, prepared, load.before(0.0))
-        setup = _setup(live, prepared, make_backend)
-        schedule = _schedule(live, prepared, arrivals_s)
-        how = _how(live, controller)
-
-        def about(folder: Path) -> dict[str, Any]:
-            inputs = results.keep(prepared.inputs, folder)
-            facts = {"duration_s": trace.duration_s, "initial": as_plain(initial), "live": how}
-            return {"scenario": scenario.as_dict(), "inputs": inputs, **facts}
-
-        keeper = None if keep_in is None else Keeper(keep_in, about, controller)
+        setup = setup_of(live, prepared, loopback_or_cluster(live, prepared, load.before(0.0)))
+        schedule = schedule_of(live, prepared, arrivals_s)
+        how = how_of(live, controller)
+        keeper = None if keep_in is None else keeper_of(keep_in, prepared, controller, initial, how)
         with nullcontext() if keeper is None else closing(keeper):
             finished = run_with_load(setup, controller, initial, schedule, on_view, keeper)
     answers = checked(live.samples, finished.answers)
@@ -119,6 +117,34 @@ def run_live(
     facts = facts_of(how, controller.deadline.held, finished)
     run = live_run_of(prepared, initial, controller.entries, finished, facts, wall_s)
     return run if answers is None else replace(run, checked=answers, live={**run.live, "answers": answers.as_dict()})
+
+
+def checked_and_cut(prepared: Prepared, live: Live) -> Prepared:
+    """What can run live, with as much of the load as is to be sent. Raises LiveError."""
+    check_live(live, prepared)
+    if live.duration_s is None or live.duration_s >= prepared.trace.duration_s:
+        return prepared
+    return replace(prepared, trace=prepared.trace.window([(0.0, live.duration_s)]))
+
+
+def load_of_run(prepared: Prepared, arrivals_s: FloatArray) -> LoadView:
+    """The load; live, the time of day is this machine's, whatever day the load is from."""
+    trace = prepared.trace
+    return LoadView(arrivals_s, trace.history_counts, prepared.scenario.history_s, trace.duration_s, time())
+
+
+def keeper_of(
+    folder: Path, prepared: Prepared, controller: LiveController, initial: Configuration, how: Mapping[str, Any]
+) -> Keeper:
+    """Keeps a run in a new folder, for `recover`."""
+    from ipa.live import Keeper, as_plain
+
+    def about(folder: Path) -> dict[str, Any]:
+        inputs = results.keep(prepared.inputs, folder)
+        facts = {"duration_s": prepared.trace.duration_s, "initial": as_plain(initial), "live": dict(how)}
+        return {"scenario": prepared.scenario.as_dict(), "inputs": inputs, **facts}
+
+    return Keeper(folder, about, controller)
 
 
 def live_run_of(
@@ -160,7 +186,7 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
     raises nothing.
     """
     check_installed()
-    from ipa.live import open_journal, run_without_load
+    from ipa.live import LiveController, open_journal, run_without_load
 
     if live.cluster is None:
         raise LiveError("a controller that sends no load needs a cluster")
@@ -169,7 +195,7 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
     no_history = (float("nan"),) * scenario.history_s
     held = Held()
     make_backend = backend_maker(prepared, live.cluster, no_history, read_only=live.advise, sends_load=False, held=held)
-    setup = _setup(live, prepared, make_backend)
+    setup = setup_of(live, prepared, make_backend)
     has_end = live.duration_s is not None
     with (
         open_journal(live.state, has_tables=False, has_end=has_end, within_s=HANDED_OVER_S) as journal,
@@ -180,11 +206,12 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
             keep(entry)
             on_step(entry)
 
-        controller = _controller(live, prepared, journal)
+        controller = LiveController(prepared.pipeline, guarded(prepared), decision_limit_s(live, scenario), journal)
         run_without_load(setup, controller, first_configuration(prepared), live.duration_s, stepped, recall)
 
 
-def _setup(live: Live, prepared: Prepared, make_backend: BackendMaker) -> Setup:
+def setup_of(live: Live, prepared: Prepared, make_backend: BackendMaker) -> Setup:
+    """The settings of a run."""
     from ipa.live import Prometheus, Setup
 
     return Setup(
@@ -198,7 +225,8 @@ def _setup(live: Live, prepared: Prepared, make_backend: BackendMaker) -> Setup:
     )
 
 
-def _backend_maker(live: Live, prepared: Prepared, history_rps: tuple[float, ...]) -> BackendMaker:
+def loopback_or_cluster(live: Live, prepared: Prepared, history_rps: tuple[float, ...]) -> BackendMaker:
+    """A factory for the backend of a run with a load."""
     if live.cluster is not None:
         return backend_maker(prepared, live.cluster, history_rps)
     from ipa.live import LoopbackBackend
@@ -211,12 +239,9 @@ def _backend_maker(live: Live, prepared: Prepared, history_rps: tuple[float, ...
     return make
 
 
-def _controller(live: Live, prepared: Prepared, journal: Journal) -> LiveController:
-    """The controller: the policy with its guards and time limit, resumed from the journal."""
-    from ipa.live import LiveController
-
-    limit_s = live.decision_timeout_s or min(LONGEST_DECISION_S, prepared.scenario.interval_s)
-    return LiveController(prepared.pipeline, guarded(prepared), limit_s, journal)
+def decision_limit_s(live: Live, scenario: Scenario) -> float:
+    """How long a decision may take."""
+    return live.decision_timeout_s or min(LONGEST_DECISION_S, scenario.interval_s)
 
 
 def _initial(prepared: Prepared, controller: LiveController, load: LoadView) -> Configuration:
@@ -230,19 +255,28 @@ def _initial(prepared: Prepared, controller: LiveController, load: LoadView) -> 
         return controller.resumed
     if prepared.initial is not None:
         return prepared.initial
+    opening = opening_of(prepared, load)
+    check_opening(controller, controller.step(opening))
+    return opening.configuration
+
+
+def opening_of(prepared: Prepared, load: LoadView) -> Opening:
+    """The backend of the decision before the first request."""
     fields = {"latency", "busy_fraction", "concurrency", "past_rps"}
     scenario, pipeline = prepared.scenario, prepared.pipeline
     view = RunView(load, prepared.trace.duration_s, pipeline.name, scenario.seed, scenario.limit_cores, fields)
-    opening = Opening(pipeline, view)
-    entry = controller.step(opening)
+    return Opening(pipeline, view)
+
+
+def check_opening(controller: LiveController, entry: Entry) -> None:
+    """Raise ScenarioError if the policy could not make the decision before the first request."""
     if controller.deadline.held:
         raise ScenarioError(
             f"the policy's first decision, without which nothing can start: {'; '.join(entry.decision.notes)}"
         )
-    return opening.configuration
 
 
-def _schedule(live: Live, prepared: Prepared, arrivals_s: FloatArray) -> Schedule:
+def schedule_of(live: Live, prepared: Prepared, arrivals_s: FloatArray) -> Schedule:
     """What the load generator sends, and how long it waits for answers."""
     from ipa.live import Schedule
 
@@ -253,7 +287,7 @@ def _schedule(live: Live, prepared: Prepared, arrivals_s: FloatArray) -> Schedul
     return Schedule(arrivals_s, prepared.trace.duration_s, bound_s, body, token_file, samples)
 
 
-def _how(live: Live, controller: LiveController) -> dict[str, Any]:
+def how_of(live: Live, controller: LiveController) -> dict[str, Any]:
     """The manifest's entries on how the run is made."""
     return {
         "backend": live.backend,
@@ -264,7 +298,7 @@ def _how(live: Live, controller: LiveController) -> dict[str, Any]:
 
 
 def facts_of(how: Mapping[str, Any], held: int, finished: Finished) -> dict[str, Any]:
-    """The manifest's facts of a live run. `how` it ran: as of `_how`; `held`: the number of held decisions."""
+    """The manifest's facts of a live run. `how` it ran: as of `how_of`; `held`: the number of held decisions."""
     return {
         **{key: how[key] for key in ("backend", "source", "advise")},
         "ended": finished.ended,

@@ -1,0 +1,96 @@
+"""`ipa live run` for a fleet: several pipelines on real servers, under one budget of cores."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from contextlib import redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipa import studies
+from ipa.studies import fleets, live_runs
+from ipa.studies.commands import live_view, printing, reports, unwritten
+from ipa.studies.commands.fleets import build_fleet, print_answers
+from ipa.studies.commands.live_results import write_live
+from ipa.studies.commands.options import Results
+from ipa.studies.scenario import choices
+
+if TYPE_CHECKING:
+    from ipa.studies.fleets import Fleet, LiveFleetRun
+    from ipa.studies.runs.live_runs import Live
+
+
+def run(what: str, how: Live, results: Results, options: dict[str, Any], *, no_load: bool) -> None:
+    """Run a fleet as its file and the options say."""
+    if how.cluster is not None:
+        raise click.UsageError(f"{what}: a fleet runs on this machine; allowed: --backend loopback")
+    assignments = options.pop("assignments")
+    fleet = build_fleet(what, assignments, options, {"policy": choices.LIVE_POLICY})
+    _run(fleet, how, results)
+
+
+def _run(fleet: Fleet, how: Live, results: Results) -> None:
+    """Run the fleet with its loads; write and print the results and warnings."""
+    out, report = results.out, results.report
+    if out is not None:
+        studies.results.claim(out)
+        live_runs.check_none_kept(out)
+    if report is not None:
+        reports.check_report(report, out)
+    names = [member.name for member in fleet.pipelines]
+    for load in dict.fromkeys(studies.load_of(member.scenario) for member in fleet.pipelines):
+        printing.say_load(load.trace())
+    with live_view.showing_several(names) as show, redirect_stdout(sys.stderr):  # a user's policy may print
+        kept = None if out is None else live_runs.kept_folder(out)
+        finished = fleets.run_live_fleet(fleet, how, show, kept)
+    answers = fleets.answers_of(finished)
+    if out is not None:
+        with unwritten.told_last():
+            write_live(partial(fleets.write_fleet, answers), out)
+    if report is not None:
+        with unwritten.told_last():
+            reports.write_page(studies.pages.fleet.page(answers), report)
+    _print(finished, results)
+
+
+def is_kept(out: Path) -> bool:
+    """Whether a killed run of a fleet with these results has kept something."""
+    return fleets.is_kept_fleet(live_runs.kept_folder(out))
+
+
+def recover(out: Path, *, as_json: bool) -> None:
+    """Write the results of a killed run of a fleet to its results folder."""
+    folder = live_runs.kept_folder(out)
+    finished = fleets.recover_fleet(folder, out)
+    studies.results.claim(out)
+    fleets.write_fleet(fleets.answers_of(finished), out)
+    shutil.rmtree(folder, ignore_errors=True)
+    _print(finished, Results(out, None, as_json), is_recovered=True)
+
+
+def _print(finished: LiveFleetRun, results: Results, *, is_recovered: bool = False) -> None:
+    """Print the results and warnings of a run. ClickException: it has ended early, or lost too many requests."""
+    runs, answers = finished.runs, fleets.answers_of(finished)
+    losses = [f"{name}: {run.loss}" for name, run in runs.items() if run.loss]
+    for loss in losses:
+        printing.log(loss)
+    if results.as_json:
+        printing.print_json({**fleets.as_plain(answers), "live": {name: run.live for name, run in runs.items()}})
+    else:
+        print_answers(answers)
+        printing.print_places(results.out, results.report)
+    printing.warn([{**run.summary, "policy": name} for name, run in runs.items()])
+    for name, run in runs.items():
+        live_view.warn(run.live, name)
+    if finished.broken_law:
+        printing.log(f"Warning: {finished.broken_law}")
+    if is_recovered:
+        return
+    if ended := next((run.ended for run in runs.values() if run.ended), ""):
+        raise click.ClickException(f"the run ended early: {ended}")
+    if losses:
+        raise click.ClickException(losses[0])

@@ -1,0 +1,269 @@
+"""A fleet on real servers: all its pipelines at once, with the arbiter of the simulation between their controllers."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from ipa.live import LiveError
+from ipa.policies import Configuration, check_configuration
+from ipa.policies.sharing import Arbiter, Curves, Step
+from ipa.sim import LawError, check_budget
+from ipa.studies.fleets.fleet import Fleet
+from ipa.studies.fleets.results import FLEET
+from ipa.studies.fleets.run import BY_OBJECTIVE, FleetRun, prepare_fleet
+from ipa.studies.runs import Prepared, guarded, live_runs
+from ipa.studies.runs.live_runs import Live, LiveRun
+from ipa.studies.scenario import Shared, arrivals_of
+
+if TYPE_CHECKING:
+    from ipa.live import BackendMaker, FleetMember, LiveArbiter, SharingController, View
+    from ipa.sim import LoadView
+
+STEPS = "steps.jsonl"
+"""The steps so far, one a line, in a state folder and in what a run keeps meanwhile."""
+
+BEFORE, MOST_LINES = "steps.before.jsonl", 100_000
+"""Where the steps go when there are so many, in a run without an end: those before them are dropped."""
+
+log = logging.getLogger("ipa.studies.fleets.live")
+
+ALONE = ("port", "control_port", "metrics_port", "samples")
+"""What one pipeline has, and several cannot share."""
+
+
+@dataclass(frozen=True)
+class LiveFleetRun(FleetRun):
+    """A finished live run of a fleet. `broken_law`: how more cores existed than the budget; empty if they never did."""
+
+    runs: Mapping[str, LiveRun]
+    broken_law: str = ""
+
+
+def check_live_fleet(live: Live) -> None:
+    """Raise LiveError for options that a fleet cannot have."""
+    for key in ALONE:
+        if value := getattr(live, key):
+            flag = f"--{key.replace('_', '-')}"
+            raise LiveError(f"{flag} {value}: it is of one pipeline, and a fleet has several")
+    if live.source != "gateway":
+        raise LiveError(f"--source {live.source}: a fleet observes its gateways; allowed: gateway")
+
+
+def run_live_fleet(
+    fleet: Fleet,
+    live: Live,
+    on_view: Callable[[str, View], object] = lambda *_: None,
+    keep_in: Path | None = None,
+) -> LiveFleetRun:
+    """Run a fleet on this machine until all its loads are over, or a signal ends it; parameters as of `run_live`.
+
+    `live.state` is a folder with the journal of each pipeline, and the steps of all. Raises as `run_live` and
+    `prepare_fleet`.
+    """
+    live_runs.check_installed()
+    from ipa.live import Load, run_fleet_with_load
+
+    started_s = perf_counter()
+    check_live_fleet(live)
+    shared = Shared()
+    sharers = fleet.sharers(shared)
+    all_prepared = {name: _checked(name, each, live) for name, each in prepare_fleet(fleet, shared).items()}
+    with ExitStack() as stack:
+        arbiter = _arbiter(fleet, Arbiter(fleet.sharing, fleet.limit_cores, sharers), all_prepared)
+        controllers = {
+            name: _controller(name, fleet, prepared, live, arbiter, stack) for name, prepared in all_prepared.items()
+        }
+        arrivals_s = {name: arrivals_of(each.scenario, each.trace) for name, each in all_prepared.items()}
+        loads = {name: live_runs.load_of_run(each, arrivals_s[name]) for name, each in all_prepared.items()}
+        kept = KeptSteps(fleet, live.state, keep_in)
+        arbiter.on_step = kept.note
+        initial = _ready_at_first(all_prepared, controllers, loads)
+        members, sends = {}, {}
+        for name, prepared in all_prepared.items():
+            make_backend = live_runs.loopback_or_cluster(live, prepared, loads[name].before(0.0))
+            members[name] = _member(live, prepared, make_backend, controllers[name], initial[name])
+            keeper = None
+            if keep_in is not None:
+                how = live_runs.how_of(live, controllers[name])
+                keeper = live_runs.keeper_of(keep_in / name, prepared, controllers[name], initial[name], how)
+                stack.enter_context(closing(keeper))
+            schedule = live_runs.schedule_of(live, prepared, arrivals_s[name])
+            sends[name] = Load(schedule, partial(_shown, kept, on_view, name), keeper)
+        all_finished = run_fleet_with_load(members, sends, arbiter)
+    wall_s = perf_counter() - started_s
+    runs = {}
+    for name, finished in all_finished.items():
+        controller = controllers[name]
+        facts = live_runs.facts_of(live_runs.how_of(live, controller), controller.deadline.held, finished)
+        prepared, entries = all_prepared[name], controller.entries
+        runs[name] = live_runs.live_run_of(prepared, initial[name], entries, finished, facts, wall_s)
+    return _finished(fleet, runs, arbiter.steps, wall_s)
+
+
+def recover_fleet(folder: Path, name: Path) -> LiveFleetRun:
+    """A killed run of a fleet, from what it has kept in a folder; `name` is that of its results.
+
+    Raises LiveError if a pipeline kept nothing, or the run is still going on.
+    """
+    about = json.loads((folder / FLEET).read_text(encoding="utf-8"))
+    fleet = Fleet.model_validate(about)
+    runs = {member.name: live_runs.recovered(folder / member.name, name) for member in fleet.pipelines}
+    lines = (folder / STEPS).read_text(encoding="utf-8").splitlines(keepends=True)
+    steps = [Step(**json.loads(line)) for line in lines if line.endswith("\n")]
+    return _finished(fleet, runs, steps, max(each.summary["wall_s"] for each in runs.values()))
+
+
+def is_kept_fleet(folder: Path) -> bool:
+    """Whether a folder is what a run of a fleet has kept."""
+    return (folder / FLEET).is_file()
+
+
+class KeptSteps:
+    """Saves the steps of a fleet while it runs: in its `state` folder, and in `keep_in` once that run has begun."""
+
+    def __init__(self, fleet: Fleet, state: Path | None = None, keep_in: Path | None = None) -> None:
+        self._fleet = fleet
+        self._keep_in = keep_in
+        self._folders = [] if state is None else [state]
+        self._waiting: list[str] = []
+        self._lines = 0
+        self._lock = Lock()
+
+    def note(self, step: Step) -> None:
+        """Append a step; called from any thread. A write error is logged, and the run goes on."""
+        line = json.dumps(step._asdict()) + "\n"
+        with self._lock:
+            if self._keep_in is not None:
+                self._waiting.append(line)
+            self._lines += 1
+            for folder in self._folders:
+                _append(folder / STEPS, [line])
+                if self._lines % MOST_LINES == 0:
+                    (folder / STEPS).replace(folder / BEFORE)
+
+    def begin(self) -> None:
+        """Note that requests are being served: from now on, there is something to recover."""
+        with self._lock:
+            if self._keep_in is None:
+                return
+            self._keep_in.mkdir(parents=True, exist_ok=True)
+            (self._keep_in / FLEET).write_text(self._fleet.model_dump_json(), encoding="utf-8")
+            _append(self._keep_in / STEPS, self._waiting)
+            self._folders.append(self._keep_in)
+            self._keep_in = None
+
+
+def _append(path: Path, lines: Sequence[str]) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(lines)
+    except OSError as error:
+        log.warning("the steps of the fleet are not kept", extra={"problem": str(error)})
+
+
+def _shown(kept: KeptSteps, on_view: Callable[[str, View], object], name: str, view: View) -> None:
+    kept.begin()
+    on_view(name, view)
+
+
+def _finished(fleet: Fleet, runs: Mapping[str, LiveRun], steps: list[Step], wall_s: float) -> LiveFleetRun:
+    broken_law = ""
+    try:
+        check_budget([each.records for each in runs.values()], fleet.limit_cores)
+    except LawError as error:
+        broken_law = str(error)
+    return LiveFleetRun(fleet, runs, sorted(steps, key=lambda step: step.time_s), wall_s, broken_law)
+
+
+def _arbiter(fleet: Fleet, arbiter: Arbiter, all_prepared: Mapping[str, Prepared]) -> LiveArbiter:
+    from ipa.live import LiveArbiter
+
+    steps_s = {name: (each.scenario.interval_s, each.trace.duration_s) for name, each in all_prepared.items()}
+    return LiveArbiter(arbiter, steps_s)
+
+
+def _controller(
+    name: str, fleet: Fleet, prepared: Prepared, live: Live, arbiter: LiveArbiter, stack: ExitStack
+) -> SharingController:
+    from ipa.live import SharingController, open_journal
+
+    journal_file = None
+    if live.state is not None:
+        try:
+            live.state.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LiveError(f"--state {live.state}: should be a folder: {error.strerror}") from None
+        journal_file = live.state / f"{name}.jsonl"
+    journal = stack.enter_context(open_journal(journal_file))
+    return SharingController(
+        prepared.pipeline,
+        guarded(prepared),
+        live_runs.decision_limit_s(live, prepared.scenario),
+        journal,
+        name=name,
+        interval_s=prepared.scenario.interval_s,
+        arbiter=arbiter,
+        curves=Curves(prepared.pipeline, prepared.policy, fleet.limit_cores) if fleet.sharing in BY_OBJECTIVE else None,
+    )
+
+
+def _member(
+    live: Live,
+    prepared: Prepared,
+    make_backend: BackendMaker,
+    controller: SharingController,
+    initial: Configuration,
+) -> FleetMember:
+    from ipa.live import FleetMember
+
+    return FleetMember(live_runs.setup_of(live, prepared, make_backend), controller, initial)
+
+
+def _ready_at_first(
+    all_prepared: Mapping[str, Prepared],
+    controllers: Mapping[str, SharingController],
+    loads: Mapping[str, LoadView],
+) -> dict[str, Configuration]:
+    """What is ready at t = 0 of each pipeline: the journal's latest configuration, else the scenario's, else what its
+    policy decides within its limit once all have said what they want (rule 12)."""
+    from ipa.live import Opening, total_cores
+
+    initial, wishes = {}, {}
+    for name, prepared in all_prepared.items():
+        controller = controllers[name]
+        if controller.resumed is not None:
+            check_configuration(prepared.pipeline, controller.resumed)
+        ready = controller.resumed or prepared.initial
+        controller.stands(0 if ready is None else total_cores(ready))
+        if ready is not None:
+            initial[name] = ready
+    openings = {
+        name: live_runs.opening_of(prepared, loads[name])
+        for name, prepared in all_prepared.items()
+        if name not in initial
+    }
+    for name, opening in openings.items():
+        wishes[name] = controllers[name].tell(Opening(opening), opening.observe())
+    for name, opening in openings.items():
+        wish, claim_cores, problem = wishes[name]
+        entry = controllers[name].take(Opening(opening), wish, claim_cores, 0.0, problem)
+        live_runs.check_opening(controllers[name], entry)
+        initial[name] = opening.configuration
+    return initial
+
+
+def _checked(name: str, prepared: Prepared, live: Live) -> Prepared:
+    """A pipeline that can run live, as of `checked_and_cut`; LiveErrors name it."""
+    try:
+        return live_runs.checked_and_cut(prepared, live)
+    except LiveError as error:
+        raise LiveError(f"pipelines[{name}]: {error}") from None

@@ -1,0 +1,276 @@
+"""Live runs of fleets: the decisions of a simulation, never more cores than the budget, and every way to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from ipa.live import LiveArbiter, SharingController
+from ipa.policies import Applied, Configuration, Observation, TimeLimit
+from ipa.policies.sharing import SHARING, Arbiter, Curves
+from ipa.sim import PolicyRun
+from ipa.sim.fleet import _Standing
+from ipa.studies.fleets import simulate_fleet
+from ipa.studies.fleets.run import BY_OBJECTIVE, prepare_fleet
+from ipa.studies.runs import guarded, parts_of
+from ipa.studies.scenario import Shared
+from tests.command import ipa, refusal, start
+from tests.live.world import PATIENCE_S, descendants, is_alive, pipeline_file, until_now
+from tests.studies.fleets.test_run import random_fleet
+
+# ---- decisions ----
+
+
+class OnEngine:
+    """A simulated pipeline as a live controller sees it."""
+
+    def __init__(self, run: PolicyRun) -> None:
+        self._run, self._standing = run, _Standing(run)
+        self._claim_cores = self._decided_cores = self._standing.claim_cores
+
+    def observe(self) -> Observation:
+        self._run._forecasts.make(self._run.time_s)
+        return self._run._backend.observe()
+
+    def apply(self, configuration: Configuration) -> Applied:
+        return self._run._backend.apply(configuration)
+
+    def limit_to(self, exist_cores: int) -> None:
+        self._claim_cores = max(self._claim_cores, min(exist_cores, self._decided_cores))
+        if (engine := self._run.engine) is not None:
+            own_cores = engine.world.limit_cores
+            engine.limit_cores = exist_cores if own_cores is None else min(exist_cores, own_cores)
+
+    def claim_cores(self, decided: Configuration | None = None) -> int:
+        """Budgets are not lowered here, so the claim does not rise by itself."""
+        engine, standing = self._run.engine, self._standing
+        if decided is not None:
+            cores = sum(stage.total_cores for stage in decided.values())
+            self._decided_cores = cores if engine is None else standing._may_exist(engine, decided)
+            return self._decided_cores
+        if engine is not None:
+            standing._held = [stage.held(engine.now_s) for stage in engine.stages]
+            self._claim_cores = min(self._claim_cores, standing._may_exist(engine))
+        return self._claim_cores
+
+
+@pytest.mark.parametrize("rule", SHARING)
+@pytest.mark.parametrize("seed", range(3))
+def test_live_controllers_decide_as_in_a_simulation(seed: int, rule: str) -> None:
+    """The controllers and the arbiter of live mode on the simulator's engines, instead of its own."""
+    fleet = random_fleet(np.random.default_rng(100 + seed)).with_values({"sharing": rule, "decision_delay_s": 0.0})
+    shared = Shared()
+    arbiter = LiveArbiter(Arbiter(fleet.sharing, fleet.limit_cores, fleet.sharers(shared)), within_s=PATIENCE_S)
+    runs, controllers, worlds = {}, {}, {}
+    for name, prepared in prepare_fleet(fleet, shared).items():
+        arrivals_s = shared.arrivals(prepared.scenario, prepared.trace)
+        policy = guarded(prepared)
+        run = runs[name] = PolicyRun(*parts_of(prepared, TimeLimit(policy), shared, arrivals_s))
+        curves = Curves(prepared.pipeline, prepared.policy, fleet.limit_cores) if rule in BY_OBJECTIVE else None
+        controllers[name] = SharingController(
+            prepared.pipeline, policy, 60.0, run._journal, name=name, interval_s=1.0, arbiter=arbiter, curves=curves
+        )
+        worlds[name] = OnEngine(run)
+        controllers[name].stands(worlds[name].claim_cores())
+    ends_s: dict[str, float] = {}
+    while waiting := {name: run for name, run in runs.items() if not run.is_over}:
+        now_s = min(run.time_s for run in waiting.values())
+        for name in [name for name, end_s in ends_s.items() if end_s <= now_s]:
+            arbiter.leave(name)
+        due = [name for name, run in waiting.items() if run.time_s == now_s]
+        wishes = {name: controllers[name].tell(worlds[name], worlds[name].observe()) for name in due}
+        for name, (wish, claim_cores, problem) in wishes.items():
+            controllers[name].take(worlds[name], wish, claim_cores, now_s, problem)
+        for name in due:
+            runs[name].advance()
+            if runs[name].is_over:
+                ends_s[name] = runs[name].result().records.run_end_s
+    simulated = simulate_fleet(fleet)
+    assert arbiter.steps == list(simulated.steps)
+    assert {name: list(run.entries) for name, run in simulated.runs.items()} == {
+        name: run._journal.entries for name, run in runs.items()
+    }
+
+
+# ---- runs ----
+
+SWELLS = """
+from ipa.policies import Decision, StageConfiguration
+
+class Swells:
+    \"\"\"One replica of a core, three from its second step on.\"\"\"
+
+    def __init__(self, pipeline):
+        pass
+
+    def decide(self, seen, memory):
+        replicas = min(3 if seen.step >= 2 else 1, seen.limit_cores)
+        return Decision({"sort": StageConfiguration("small", 4, replicas, 0.0, 1)}, memory)
+"""
+
+FLEET = """\
+schema_version: 1
+kind: fleet
+limit_cores: 4
+sharing: priority
+pipelines:
+  - {name: prod, pipeline: tiny.yaml, trace: LOAD, interval_s: 1, priority: 3, policy: 'swells.py:Swells'}
+  - {name: other, pipeline: tiny.yaml, trace: LOAD, interval_s: 1, policy: 'static:3', stop_s: 0.3}
+"""
+"""prod takes two of the three replicas of the other; each takes a while to stop."""
+
+
+def fleet_file(folder: Path, duration_s: int = 8) -> Path:
+    pipeline_file(folder)
+    (folder / "swells.py").write_text(SWELLS)
+    path = folder / "fleet.yaml"
+    path.write_text(FLEET.replace("LOAD", f"'constant:20:{duration_s}'"))
+    return path
+
+
+RUN = ("--decision-timeout", "60")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder of a run, and what the command said."""
+    folder = tmp_path_factory.mktemp("fleet")
+    result = ipa(
+        "live", "run", fleet_file(folder), *RUN, "--out", folder / "run", "--report", folder / "page.html", "--json"
+    )
+    assert result.exit_code == 0, result.output
+    return folder / "run", json.loads(result.stdout)
+
+
+def test_one_gives_way_and_its_cores_are_handed_on_when_its_replicas_are_gone(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, said = finished
+    steps = pd.read_parquet(folder / "steps.parquet")
+    prod, other = (steps[steps["pipeline"] == name].set_index("step") for name in ("prod", "other"))
+    assert (prod.loc[0, "got_cores"], other.loc[0, "got_cores"]) == (1, 3)
+    assert (prod["got_cores"].iloc[-1], other["got_cores"].iloc[-1]) == (3, 1)
+    assert set(prod["why"]) == {"", "2 of its part of 3 are not free yet"}
+    assert set(other["why"]) == {"", "its part by priority is 1"}
+    waited = prod[prod["why"] != ""]
+    assert set(waited["got_cores"]) == {1}
+    removed = pd.read_parquet(folder / "other" / "replicas.parquet").iloc[1:3]
+    created = pd.read_parquet(folder / "prod" / "replicas.parquet").iloc[1:3]
+    assert (removed["gone_s"] >= removed["removed_s"] + 0.3).all()
+    assert created["created_s"].min() >= removed["gone_s"].max()
+    assert said["fleet"]["limit_cores"] == 4
+
+
+def test_cores_that_exist_of_all_never_exceed_the_budget(finished: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = finished
+    changes = []
+    for name in ("prod", "other"):
+        replicas = pd.read_parquet(folder / name / "replicas.parquet")
+        changes += [(time_s, 1) for time_s in replicas["created_s"]]
+        changes += [(time_s, -1) for time_s in replicas["gone_s"].fillna(np.inf)]
+    existing = np.cumsum([cores for _, cores in sorted(changes)])
+    assert existing.max() == 4
+
+
+def test_each_pipeline_has_the_results_of_a_run_of_its_own(finished: tuple[Path, dict[str, Any]]) -> None:
+    folder, said = finished
+    for name in ("prod", "other"):
+        manifest = json.loads((folder / name / "manifest.json").read_text())
+        assert manifest["live"] == said["live"][name]
+        assert manifest["live"]["broken_laws"] == []
+        assert (manifest["summary"]["requests"], manifest["summary"]["completed"]) == (160, 160)
+    assert "The budget over time" in (folder.parent / "page.html").read_text()
+
+
+def test_the_journal_of_each_gives_its_decisions_again(finished: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = finished
+    journal = folder / "other" / "journal.jsonl"
+    keys = ("--set", "interval_s=1", "--set", "limit_cores=4")
+    replayed = ipa("replay", journal, "--pipeline", folder.parent / "tiny.yaml", "--policy", "static:3", *keys)
+    steps = len(journal.read_text().splitlines())
+    assert f"in {steps} of {steps} steps" in replayed.stdout
+
+
+def began(folder: Path, *more: object) -> Any:
+    """A long run in a process of its own that has served for a second, and has saved that."""
+    process = start("live", "run", fleet_file(folder, 60), *RUN, "--out", "run", *more, cwd=folder)
+    kept = folder / ".run.running"
+    until_now(
+        lambda: (
+            all((kept / name / "requests.jsonl").exists() for name in ("prod", "other")) or process.poll() is not None
+        ),
+        "what has ended is kept",
+    )
+    until_now(lambda: (kept / "steps.jsonl").exists() or process.poll() is not None, "steps are kept")
+    assert process.poll() is None, process.communicate()
+    return process
+
+
+def test_ctrl_c_ends_all_and_their_results_are_written(tmp_path: Path) -> None:
+    process = began(tmp_path)
+    children = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    said, told = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert told.splitlines()[-1] == "Error: the run ended early: interrupted"
+    assert not any(map(is_alive, children))
+    assert "Results: run" in said
+    for name in ("prod", "other"):
+        assert json.loads((tmp_path / "run" / name / "manifest.json").read_text())["live"]["ended"] == "interrupted"
+    assert not (tmp_path / ".run.running").exists()
+
+
+def test_the_death_of_one_gateway_ends_all_and_says_whose_it_was(tmp_path: Path) -> None:
+    process = began(tmp_path)
+    gateways = [pid for pid, name in descendants(process.pid).items() if name == "gateway"]
+    assert len(gateways) == 2
+    os.kill(gateways[0], signal.SIGKILL)
+    _, told = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert any(f"the run ended early: {name}: the gateway has ended" in told for name in ("prod", "other"))
+
+
+def test_a_killed_run_is_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = began(tmp_path)
+    process.kill()
+    process.communicate()
+    monkeypatch.chdir(tmp_path)
+    with (tmp_path / ".run.running" / "steps.jsonl").open("a") as steps:
+        steps.write('{"time_s": 3')
+    result = ipa("live", "recover", "run")
+    assert result.exit_code == 0, result.output
+    assert "4 cores, shared by priority" in result.stdout
+    steps_table = pd.read_parquet("run/steps.parquet")
+    assert steps_table[["pipeline", "wanted_cores", "got_cores"]].head(2).to_numpy().tolist() == [
+        ["prod", 1, 1],
+        ["other", 3, 3],
+    ]
+    for name in ("prod", "other"):
+        assert json.loads((tmp_path / "run" / name / "manifest.json").read_text())["live"]["ended"]
+    assert not (tmp_path / ".run.running").exists()
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--port", "8080"), "--port 8080: it is of one pipeline, and a fleet has several"),
+        (("--source", "prometheus"), "--source prometheus: a fleet observes its gateways; allowed: gateway"),
+        (("--set", "prod.hop_s=1"), "pipelines[prod]: hop_s: 1.0: a live hop takes what it takes; allowed: 0"),
+        (("--set", "limit_cores=1"), "limit_cores: 1 is less than the floors"),
+        (("--set", "other.policy=oracle"), "pipelines[other].policy: oracle chooses its parameters by runs alone"),
+    ],
+)
+def test_what_a_live_fleet_cannot_have_is_said_in_one_line(options: tuple[str, ...], text: str) -> None:
+    said = refusal("live", "run", fleet_file(Path()), *options)
+    assert text in said
+    assert len(said.splitlines()) == 1
