@@ -141,9 +141,9 @@ class IntervalBounds(NamedTuple):
     events: FloatArray
 
 
-def as_columns(key: str, found: Estimate | None) -> dict[str, float]:
+def as_columns(key: str, estimate: Estimate | None) -> dict[str, float]:
     """A figure as columns of a table: `KEY` (its mean), `KEY_low` and `KEY_high`; NaN if missing."""
-    mean, low, high = (nan, nan, nan) if found is None else (found.mean, found.low, found.high)
+    mean, low, high = (nan, nan, nan) if estimate is None else (estimate.mean, estimate.low, estimate.high)
     return {key: mean, f"{key}_low": low, f"{key}_high": high}
 
 
@@ -152,25 +152,25 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
 
     The interval is mean +- t(0.975, n - 1) s / sqrt(n), with s the sample's standard deviation.
     """
-    known = [value for value in values if value is not None]
-    return _of_row(bounds(PLAIN, _row(known), CONFIDENCE)) if known else None
+    known_values = [value for value in values if value is not None]
+    return _of_row(bounds(PLAIN, _row(known_values), CONFIDENCE)) if known_values else None
 
 
 def estimate_of(
     key: str, runs: Iterable[Mapping[str, Any]], factor: float = 1.0, confidence: float = CONFIDENCE
 ) -> Estimate | None:
     """The mean of a figure over summaries, times a factor, with the interval of its kind; None if none has it."""
-    known = [run for run in runs if run.get(key) is not None]
-    if not known:
+    having_it = [run for run in runs if run.get(key) is not None]
+    if not having_it:
         return None
     kind = kind_of(key)
-    return _of_row(bounds(kind, _row(run[key] for run in known), confidence, *_sizes(kind, known)), factor)
+    return _of_row(bounds(kind, _row(run[key] for run in having_it), confidence, *_sizes(kind, having_it)), factor)
 
 
 def difference_of(
     key: str,
-    one: Mapping[int, Mapping[str, Any]],
-    other: Mapping[int, Mapping[str, Any]],
+    runs: Mapping[int, Mapping[str, Any]],
+    reference_runs: Mapping[int, Mapping[str, Any]],
     factor: float = 1.0,
     confidence: float = CONFIDENCE,
 ) -> Estimate | None:
@@ -178,7 +178,7 @@ def difference_of(
 
     If all runs are equal in every figure, the interval is 0, even with few or no events.
     """
-    pairs = [(run, other[seed]) for seed, run in one.items() if seed in other]
+    pairs = [(run, reference_runs[seed]) for seed, run in runs.items() if seed in reference_runs]
     pairs = [pair for pair in pairs if all(run.get(key) is not None for run in pair)]
     if not pairs:
         return None
@@ -187,25 +187,25 @@ def difference_of(
     return _of_row(differences(kind, a, b, confidence, *_sizes(kind, [run for run, _ in pairs])), factor)
 
 
-def _are_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _are_alike(summary: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
     """Whether two runs have the same figures in their summaries."""
-    keys = {*one, *other} - NO_FIGURES
-    return all(one.get(key) == other.get(key) for key in keys)
+    keys = {*summary, *reference} - NO_FIGURES
+    return all(summary.get(key) == reference.get(key) for key in keys)
 
 
-def paired_difference(one: Mapping[int, float | None], other: Mapping[int, float | None]) -> Estimate | None:
-    """The mean of one - other over the common seeds, in which both have the same random draws."""
-    return estimate(a - b for a, b in _pairs(one, other))
+def paired_difference(values: Mapping[int, float | None], reference: Mapping[int, float | None]) -> Estimate | None:
+    """The mean of value - reference over the common seeds, in which both have the same random draws."""
+    return estimate(a - b for a, b in _pairs(values, reference))
 
 
-def paired_change_percent(one: Mapping[int, float | None], other: Mapping[int, float | None]) -> Estimate | None:
-    """The mean of one / other - 1, in percent, over the common seeds; seeds where other is zero are left out."""
-    return estimate(100.0 * (a / b - 1.0) for a, b in _pairs(one, other) if b != 0.0)
+def paired_change_percent(values: Mapping[int, float | None], reference: Mapping[int, float | None]) -> Estimate | None:
+    """The mean of value / reference - 1, in percent, over common seeds; those where the reference is 0 are left out."""
+    return estimate(100.0 * (a / b - 1.0) for a, b in _pairs(values, reference) if b != 0.0)
 
 
-def _pairs(one: Mapping[int, float | None], other: Mapping[int, float | None]) -> list[tuple[float, float]]:
-    both = ((value, other.get(seed)) for seed, value in one.items())
-    return [(a, b) for a, b in both if a is not None and b is not None]
+def _pairs(values: Mapping[int, float | None], reference: Mapping[int, float | None]) -> list[tuple[float, float]]:
+    pairs = ((value, reference.get(seed)) for seed, value in values.items())
+    return [(a, b) for a, b in pairs if a is not None and b is not None]
 
 
 def _row(values: Iterable[float]) -> FloatArray:
@@ -215,31 +215,31 @@ def _row(values: Iterable[float]) -> FloatArray:
 def _sizes(kind: FigureKind, runs: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, FloatArray]:
     """For each run the total that its figure is a share of, and its duration [s], or those of an hour of it; NaN if
     unknown."""
-    of, span_s = (_row(run.get(key, nan) for run in runs) for key in (kind.of or "", "duration_s"))
+    totals, span_s = (_row(run.get(key, nan) for run in runs) for key in (kind.of or "", "duration_s"))
     part = np.minimum(HOUR_S / span_s, 1.0) if kind.is_of_an_hour else 1.0
-    return of * part, span_s * part
+    return totals * part, span_s * part
 
 
-def _of_row(found: IntervalBounds, factor: float = 1.0) -> Estimate:
-    mean, low, high = (factor * float(each[0]) for each in (found.mean, found.low, found.high))
-    return Estimate(mean, low, high, float(found.events[0]))
+def _of_row(interval: IntervalBounds, factor: float = 1.0) -> Estimate:
+    mean, low, high = (factor * float(ends[0]) for ends in (interval.mean, interval.low, interval.high))
+    return Estimate(mean, low, high, float(interval.events[0]))
 
 
 def bounds(
     kind: FigureKind,
     values: FloatArray,
     confidence: float,
-    of: FloatArray | None = None,
+    totals: FloatArray | None = None,
     span_s: FloatArray | None = None,
 ) -> IntervalBounds:
     """The mean of every row of `values`, ignoring NaN, with its interval.
 
-    A share needs `of`, the total of each value, and `span_s`, the length of each run; without them it is treated as any
-    other figure. The ends are NaN for a row of fewer than two values, the mean too for an empty row. A confidence of 1
-    - 0.05 / m gives m simultaneous 95 % intervals (Bonferroni).
+    A share needs `totals`, the total of each value, and `span_s`, the length of each run; without them it is treated as
+    any other figure. The ends are NaN for a row of fewer than two values, the mean too for an empty row. A confidence
+    of 1 - 0.05 / m gives m simultaneous 95 % intervals (Bonferroni).
     """
-    if kind.of is not None and of is not None and span_s is not None and np.isfinite(of + span_s).any():
-        return _shares(kind, values, confidence, of, span_s)
+    if kind.of is not None and totals is not None and span_s is not None and np.isfinite(totals + span_s).any():
+        return _shares(kind, values, confidence, totals, span_s)
     mean, error, critical = _student(values, confidence)
     skewed = critical + _correction(kind, values, critical)
     low, high = mean - critical * error, mean + skewed * error
@@ -248,24 +248,26 @@ def bounds(
 
 def differences(
     kind: FigureKind,
-    one: FloatArray,
-    other: FloatArray,
+    values: FloatArray,
+    reference: FloatArray,
     confidence: float,
-    of: FloatArray | None = None,
+    totals: FloatArray | None = None,
     span_s: FloatArray | None = None,
 ) -> IntervalBounds:
-    """For each row the mean of one - other over common seeds (with the same random draws), with its interval.
+    """For each row the mean of value - reference over common seeds (with the same random draws), with its interval.
 
     Student's interval of the differences; for a skewed figure corrected at both ends. If one of two shares is based on
     few events, the seeds say little about their difference: its interval then comes from those of both shares
     (Newcombe, Statistics in Medicine 17, 1998), unless there are events, and equally many with every seed.
     """
-    mean, error, critical = _student(one - other, confidence)
-    half = (critical + _correction(kind, one - other, critical)) * error
+    mean, error, critical = _student(values - reference, confidence)
+    half = (critical + _correction(kind, values - reference, critical)) * error
     low, high = mean - half, mean + half
-    if kind.of is None or of is None or span_s is None or not np.isfinite(of + span_s).any():
+    if kind.of is None or totals is None or span_s is None or not np.isfinite(totals + span_s).any():
         return IntervalBounds(mean, low, high, np.full(len(mean), inf))
-    a, b = (bounds(kind, each, confidence, of, span_s) for each in (one, np.broadcast_to(other, one.shape)))
+    a, b = (
+        bounds(kind, side, confidence, totals, span_s) for side in (values, np.broadcast_to(reference, values.shape))
+    )
     events = np.minimum(a.events, b.events)
     is_same = (mean == 0.0) & (error == 0.0) & (a.mean > 0.0)
     few = (events < FEW_EVENTS) & np.isfinite(error) & ~is_same
@@ -277,10 +279,10 @@ def _student(values: FloatArray, confidence: float) -> tuple[FloatArray, FloatAr
     """For each row the mean, its standard error (NaN for fewer than two values), and Student's critical value."""
     from scipy.special import stdtrit
 
-    known = np.isfinite(values)
-    count = known.sum(axis=1)
-    mean = np.where(count > 0, np.where(known, values, 0.0).sum(axis=1) / np.maximum(count, 1), nan)
-    squares = np.where(known, (values - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    is_known = np.isfinite(values)
+    count = is_known.sum(axis=1)
+    mean = np.where(count > 0, np.where(is_known, values, 0.0).sum(axis=1) / np.maximum(count, 1), nan)
+    squares = np.where(is_known, (values - mean[:, None]) ** 2, 0.0).sum(axis=1)
     freedom = np.maximum(count - 1, 1)
     error = np.where(count > 1, np.sqrt(squares / freedom / np.maximum(count, 1)), nan)
     return mean, error, stdtrit(freedom, (1.0 + confidence) / 2.0)
@@ -293,13 +295,13 @@ def _correction(kind: FigureKind, values: FloatArray, critical: FloatArray) -> F
 
 
 def _shares(
-    kind: FigureKind, values: FloatArray, confidence: float, of: FloatArray, span_s: FloatArray
+    kind: FigureKind, values: FloatArray, confidence: float, totals: FloatArray, span_s: FloatArray
 ) -> IntervalBounds:
     from scipy.special import betaincinv, ndtri
 
-    known = np.isfinite(values)
-    whole, seconds = (np.where(known, size, 0.0).sum(axis=1) for size in (of, span_s))
-    scale = whole / np.maximum(known.sum(axis=1), 1) if kind.is_count else np.ones(len(values))
+    is_known = np.isfinite(values)
+    whole, seconds = (np.where(is_known, size, 0.0).sum(axis=1) for size in (totals, span_s))
+    scale = whole / np.maximum(is_known.sum(axis=1), 1) if kind.is_count else np.ones(len(values))
     mean, error, critical = _student(values / np.where(scale > 0.0, scale, 1.0)[:, None], confidence)
     share = np.clip(mean, 0.0, 1.0)
     tail = (1.0 - confidence) / 2.0
@@ -318,18 +320,18 @@ def _shares(
     return IntervalBounds(scale * mean, low, high, events)
 
 
-def unseen(of: FloatArray, span_s: FloatArray, confidence: float = CONFIDENCE) -> FloatArray:
-    """The upper end of the interval of a share if none was seen among `of` in `span_s` seconds.
+def unseen(totals: FloatArray, span_s: FloatArray, confidence: float = CONFIDENCE) -> FloatArray:
+    """The upper end of the interval of a share if none was seen among `totals` in `span_s` seconds.
 
-    It is Clopper and Pearson's of as many independent ones as there are bursts of `BURST_S`, at most `of`.
+    It is Clopper and Pearson's of as many independent ones as there are bursts of `BURST_S`, at most `totals`.
     """
     with np.errstate(divide="ignore"):
-        return np.asarray(-np.expm1(np.log((1.0 - confidence) / 2.0) / np.minimum(span_s / BURST_S, of)))
+        return np.asarray(-np.expm1(np.log((1.0 - confidence) / 2.0) / np.minimum(span_s / BURST_S, totals)))
 
 
-def runs_to_show(most: float, of: float, span_s: float) -> float:
-    """How many runs of `of` in `span_s` seconds, with none seen, have at most the share `most` in their interval; inf:
-    no number has."""
+def runs_to_show(most: float, total: float, span_s: float) -> float:
+    """How many runs of `total` in `span_s` seconds, with none seen, have at most the share `most` in their interval;
+    inf: no number has."""
     needed = np.log(1.0 - SURE) / np.log1p(-most) if 0.0 < most < 1.0 else (0.0 if most else inf)
-    each = min(span_s / BURST_S, of)
-    return max(1.0, float(np.ceil(needed / each))) if each > 0.0 and needed < inf else inf
+    bursts = min(span_s / BURST_S, total)
+    return max(1.0, float(np.ceil(needed / bursts))) if bursts > 0.0 and needed < inf else inf

@@ -44,15 +44,16 @@ class Agreement:
         """The percentage of equal decisions; NaN if there were none."""
         return 100.0 * self.equal / self.total if self.total else nan
 
-    def __add__(self, other: Agreement) -> Agreement:
-        return Agreement(self.equal + other.equal, self.total + other.total)
+    def __add__(self, another: Agreement) -> Agreement:
+        return Agreement(self.equal + another.equal, self.total + another.total)
 
 
 def on_same_observations(entries: Sequence[Entry], prepared: Prepared) -> Agreement:
     """Compare a recorded journal with a scenario's policy, which decides again on each observation (law L10)."""
     replayed = replay_journal(prepared.pipeline, guarded(prepared), entries)
     equal = [
-        one.decision.configuration == two.decision.configuration for one, two in zip(entries, replayed, strict=True)
+        recorded.decision.configuration == replayed_entry.decision.configuration
+        for recorded, replayed_entry in zip(entries, replayed, strict=True)
     ]
     return Agreement(sum(equal), len(equal))
 
@@ -63,11 +64,12 @@ def in_closed_loop(live: pd.DataFrame, simulated: pd.DataFrame, interval_s: floa
     The configuration at the start does not count. A step that only one run took, or in which one decision was refused,
     counts as unequal.
     """
-    ours, theirs = (
-        {round(time_s / interval_s): wanted for time_s, wanted in decided(table)[1:]} for table in (live, simulated)
+    live_by_step, simulated_by_step = (
+        {round(time_s / interval_s): configuration for time_s, configuration in decided(table)[1:]}
+        for table in (live, simulated)
     )
-    steps = ours.keys() | theirs.keys()
-    return Agreement(sum(ours.get(step) == theirs.get(step) for step in steps), len(steps))
+    steps = live_by_step.keys() | simulated_by_step.keys()
+    return Agreement(sum(live_by_step.get(step) == simulated_by_step.get(step) for step in steps), len(steps))
 
 
 def decided(decisions: pd.DataFrame) -> list[tuple[float, Configuration]]:
@@ -75,17 +77,17 @@ def decided(decisions: pd.DataFrame) -> list[tuple[float, Configuration]]:
 
     A refused decision does not count: the configuration before it stays in force.
     """
-    found: dict[int, tuple[float, dict[str, StageConfiguration]]] = {}
+    by_step: dict[int, tuple[float, dict[str, StageConfiguration]]] = {}
     for row in accepted(decisions).to_dict("records"):
-        _, configuration = found.setdefault(int(row["step"]), (float(row["time_s"]), {}))
+        _, configuration = by_step.setdefault(int(row["step"]), (float(row["time_s"]), {}))
         configuration[str(row["stage"])] = _wanted(row)
-    return [found[step] for step in sorted(found)]
+    return [by_step[step] for step in sorted(by_step)]
 
 
 def accepted(decisions: pd.DataFrame) -> pd.DataFrame:
     """The rows of the table `decisions` that were not refused."""
-    kept: pd.DataFrame = decisions[decisions["accepted"]]
-    return kept
+    rows: pd.DataFrame = decisions[decisions["accepted"]]
+    return rows
 
 
 def _wanted(row: Mapping[object, object]) -> StageConfiguration:
@@ -106,23 +108,23 @@ def simulate_decisions(
     scenario, pipeline, trace = prepared.scenario, prepared.pipeline, prepared.trace
     (_, initial), *following = decisions
     due_s = arrivals_of(scenario, trace)
-    given = RunInput(
+    run_input = RunInput(
         models_of(scenario, pipeline),
         world_of(scenario, trace.duration_s, prepared.sla_s),
         later(due_s, late_s, trace.duration_s),
         scenario.seed,
         pipeline.graph,
     )
-    engine = create_engine(choose_engine(scenario.engine), given, initial)
+    engine = create_engine(choose_engine(scenario.engine), run_input, initial)
     waiting = iter(following)
     for _ in engine.steps(iter([time_s for time_s, _ in following if time_s < trace.duration_s])):
         engine.apply(next(waiting)[1])
-    found = replace(collect_records(engine), arrival_s=due_s)
-    visits = {"stages": stages_table(found)} if pipeline.graph is None else {ITEMS: items_table(found)}
+    records = replace(collect_records(engine), arrival_s=due_s)
+    visits = {"stages": stages_table(records)} if pipeline.graph is None else {ITEMS: items_table(records)}
     return {
-        "requests": requests_table(pipeline, found),
+        "requests": requests_table(pipeline, records),
         **visits,
-        "replicas": replicas_table(found),
+        "replicas": replicas_table(records),
     }
 
 
@@ -188,36 +190,38 @@ class Took:
 
 def compare_rollouts(live: Sequence[Tables], open_loop: Sequence[Tables], stages: Sequence[str]) -> list[Took]:
     """One row per stage and kind; the runs of each world are pooled."""
-    found = []
+    rows = []
     for stage in stages:
         worlds = [
-            _durations_s(stage, [(run["decisions"], tables["replicas"]) for run, tables in zip(live, of, strict=True)])
-            for of in (live, open_loop)
+            _durations_s(
+                stage, [(run["decisions"], tables["replicas"]) for run, tables in zip(live, world, strict=True)]
+            )
+            for world in (live, open_loop)
         ]
-        found += [Took(stage, kind, *(Durations.of(world[kind]) for world in worlds)) for kind in KINDS]
-    return found
+        rows += [Took(stage, kind, *(Durations.of(world[kind]) for world in worlds)) for kind in KINDS]
+    return rows
 
 
 def _durations_s(stage: str, runs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> Mapping[str, FloatArray]:
-    found: dict[str, list[FloatArray]] = {kind: [] for kind in KINDS}
+    durations_s: dict[str, list[FloatArray]] = {kind: [] for kind in KINDS}
     for decisions, replicas in runs:
         own = replicas[replicas["stage"] == stage]
         fresh = own[own["created_s"] > 0.0]
-        wanted = [(time_s, configuration[stage]) for time_s, configuration in decided(decisions)]
-        found["start_up"].append((fresh["ready_s"] - fresh["created_s"]).to_numpy(dtype=np.float64))
-        found["stop"].append((own["gone_s"] - own["removed_s"]).to_numpy(dtype=np.float64))
-        found["rollout"].append(rollouts(wanted, own))
-    return {kind: np.concatenate(values_s) for kind, values_s in found.items()}
+        configurations = [(time_s, configuration[stage]) for time_s, configuration in decided(decisions)]
+        durations_s["start_up"].append((fresh["ready_s"] - fresh["created_s"]).to_numpy(dtype=np.float64))
+        durations_s["stop"].append((own["gone_s"] - own["removed_s"]).to_numpy(dtype=np.float64))
+        durations_s["rollout"].append(rollouts(configurations, own))
+    return {kind: np.concatenate(values_s) for kind, values_s in durations_s.items()}
 
 
-def rollouts(wanted: Sequence[tuple[float, StageConfiguration]], replicas: pd.DataFrame) -> FloatArray:
+def rollouts(configurations: Sequence[tuple[float, StageConfiguration]], replicas: pd.DataFrame) -> FloatArray:
     """The duration [s] of the rollout of each decision that changed a stage's variant, replicas or cores.
 
-    `wanted`: the decisions, first the configuration at the start; `replicas`: those of the stage. NaN for a rollout
-    that did not finish before the next change or the end of the run.
+    `configurations`: the decisions, first the configuration at the start; `replicas`: those of the stage. NaN for a
+    rollout that did not finish before the next change or the end of the run.
     """
-    changes = [wanted[0]]
-    for time_s, configuration in wanted[1:]:
+    changes = [configurations[0]]
+    for time_s, configuration in configurations[1:]:
         if _serving(configuration) != _serving(changes[-1][1]):
             changes.append((time_s, configuration))
     ends_s = [*(time_s for time_s, _ in changes[2:]), np.inf]
@@ -225,16 +229,16 @@ def rollouts(wanted: Sequence[tuple[float, StageConfiguration]], replicas: pd.Da
     return np.array([_rollout_s(replicas, *change, end_s) for change, end_s in spans], dtype=np.float64)
 
 
-def _rollout_s(replicas: pd.DataFrame, since_s: float, wanted: StageConfiguration, until_s: float) -> float:
+def _rollout_s(replicas: pd.DataFrame, since_s: float, configuration: StageConfiguration, until_s: float) -> float:
     created_s, ready_s, removed_s = (
         replicas[name].fillna(np.inf).to_numpy(dtype=np.float64) for name in ("created_s", "ready_s", "removed_s")
     )
-    there = (created_s < until_s) & (removed_s > since_s)
-    stays = there & (removed_s >= until_s)
+    exists = (created_s < until_s) & (removed_s > since_s)
+    stays = exists & (removed_s >= until_s)
     serving = Counter(zip(replicas["variant"][stays], replicas["cores"][stays].astype(int), strict=True))
-    if serving != _serving(wanted) or not (ready_s[stays] < until_s).all():
+    if serving != _serving(configuration) or not (ready_s[stays] < until_s).all():
         return nan
-    return float(np.concatenate([[since_s], ready_s[stays], removed_s[there & ~stays]]).max() - since_s)
+    return float(np.concatenate([[since_s], ready_s[stays], removed_s[exists & ~stays]]).max() - since_s)
 
 
 def _serving(configuration: StageConfiguration) -> Counter[tuple[str, int]]:

@@ -92,24 +92,24 @@ def design(
 def _compared(scenario: Scenario, counts: Counts, duration_s: int | None) -> Windows:
     if scenario.window is not None and duration_s is None:
         return scenario.window
-    wanted_s = DURATION_S if duration_s is None else duration_s
+    length_s = DURATION_S if duration_s is None else duration_s
     allowed = np.ones(len(counts), dtype=bool)
     if scenario.window is not None:
         allowed = ~_without(len(counts), scenario.window)
-    found = _greatest(_rise, counts, allowed, wanted_s)
-    if found is None:
+    window = _greatest(_rise, counts, allowed, length_s)
+    if window is None:
         raise ScenarioError(
-            f"--duration {wanted_s}: {_words(scenario.window or ((0, len(counts)),))} of {scenario.trace} has no "
-            f"{wanted_s} seconds in a row"
+            f"--duration {length_s}: {_words(scenario.window or ((0, len(counts)),))} of {scenario.trace} has no "
+            f"{length_s} seconds in a row"
         )
-    return (found,)
+    return (window,)
 
 
 def _calibration(counts: Counts, free: NDArray[np.bool_], trace: str) -> tuple[float, float]:
     for length_s in range(CALIBRATION_S, SHORTEST_CALIBRATION_S - 1, -BLOCK_S):
-        found = _greatest(_rise_and_fall, counts, free, length_s)
-        if found is not None:
-            return found
+        window = _greatest(_rise_and_fall, counts, free, length_s)
+        if window is not None:
+            return window
     raise ScenarioError(
         f"{trace} has {len(counts)} seconds, and all but {int(free.sum())} of them are compared: overheads are "
         f"measured on {SHORTEST_CALIBRATION_S} others in a row at least; compare fewer, by --duration or --window"

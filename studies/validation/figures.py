@@ -83,7 +83,7 @@ def utilisation(tables: Tables, windows: Windows) -> Mapping[str, FloatArray]:
     """
     stages, replicas = visits_of(tables), tables["replicas"]
     served = stages[stages["batch"] >= 0].drop_duplicates(["stage", "batch"])
-    found: dict[str, FloatArray] = {}
+    shares: dict[str, FloatArray] = {}
     for name in replicas["stage"].cat.categories:
         batches, own = served[served["stage"] == name], replicas[replicas["stage"] == name]
         finish_s = np.nan_to_num(batches["finish_s"].to_numpy(), nan=np.inf)
@@ -91,8 +91,8 @@ def utilisation(tables: Tables, windows: Windows) -> Mapping[str, FloatArray]:
         last_s = batches.groupby("replica")["finish_s"].max().reindex(own["replica"]).to_numpy()
         until_s = np.fmax(np.nan_to_num(own["removed_s"].to_numpy(), nan=np.inf), last_s)
         ready_s = windows.overlap_s(own["ready_s"].to_numpy(), until_s).sum(axis=0)
-        found[str(name)] = np.divide(busy_s, ready_s, out=np.zeros_like(busy_s), where=ready_s > 0.0)
-    return found
+        shares[str(name)] = np.divide(busy_s, ready_s, out=np.zeros_like(busy_s), where=ready_s > 0.0)
+    return shares
 
 
 def busiest(runs: Sequence[Tables], windows: Windows) -> FloatArray:
@@ -339,9 +339,9 @@ def plain(value: Any) -> Any:
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {key: plain(each) for key, each in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(each) for each in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
@@ -367,7 +367,7 @@ def compare_worlds(
 
     def row(metric: ComparedFigure) -> FigureRow:
         key = metric.key
-        spread = _spread(metric, [each[key] for each in repeats], live[key])
+        spread = _spread(metric, [figures[key] for figures in repeats], live[key])
         return FigureRow(metric, live[key], spread, simulated[key], open_loop[key])
 
     return [row(metric) for metric in judged]

@@ -194,17 +194,17 @@ def _hops_between(names: Sequence[str], graph: Graph | None) -> dict[str, list[s
     return {name: before for name, before in into.items() if before}
 
 
-def _hops_s(visits: pd.DataFrame, between: Mapping[str, Sequence[str]]) -> FloatArray:
+def _hops_s(visits: pd.DataFrame, stages_before: Mapping[str, Sequence[str]]) -> FloatArray:
     """For each visit the time [s] from the request's latest finish at a stage before until its enqueueing here."""
     import pandas as pd
 
-    found = [np.empty(0)]
-    for after, before in between.items():
+    hops_s = [np.empty(0)]
+    for after, before in stages_before.items():
         came = visits[visits["stage"] == after][["request", "enqueue_s"]].dropna().sort_values("enqueue_s")
         went = visits[visits["stage"].isin(before)][["request", "finish_s"]].dropna().sort_values("finish_s")
-        both = pd.merge_asof(came, went, left_on="enqueue_s", right_on="finish_s", by="request")
-        found.append((both["enqueue_s"] - both["finish_s"]).to_numpy(dtype=np.float64))
-    return np.concatenate(found)
+        hops = pd.merge_asof(came, went, left_on="enqueue_s", right_on="finish_s", by="request")
+        hops_s.append((hops["enqueue_s"] - hops["finish_s"]).to_numpy(dtype=np.float64))
+    return np.concatenate(hops_s)
 
 
 def _start_up_s(replicas: pd.DataFrame, model: StageModel) -> FloatArray:
@@ -220,15 +220,17 @@ def _delays_s(decisions: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
     """The time [s] from each accepted, changed decision to the first replica created or removed before the next one."""
     decisions = accepted(decisions)
     made_s = decisions.drop_duplicates("step")["time_s"].to_numpy(dtype=np.float64)
-    wanted = decisions.set_index(["step", "stage"])[["variant", "replicas", "cores"]].astype(str).unstack("stage")
-    changed = np.flatnonzero((wanted != wanted.shift()).to_numpy().any(axis=1))[1:]
+    configurations = (
+        decisions.set_index(["step", "stage"])[["variant", "replicas", "cores"]].astype(str).unstack("stage")
+    )
+    changed = np.flatnonzero((configurations != configurations.shift()).to_numpy().any(axis=1))[1:]
     moments_s = np.sort(np.concatenate([replicas["created_s"].to_numpy(), replicas["removed_s"].to_numpy()]))
     ends_s = np.append(made_s[1:], np.inf)
-    found = []
+    delays_s = []
     for step in changed:
         after = moments_s[(moments_s >= made_s[step]) & (moments_s < ends_s[step])]
-        found.extend(after[:1] - made_s[step])
-    return np.array(found, dtype=np.float64)
+        delays_s.extend(after[:1] - made_s[step])
+    return np.array(delays_s, dtype=np.float64)
 
 
 def _stops_s(stages: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:

@@ -91,12 +91,12 @@ def conduct(
         prepare(scenario)
     open_folder(folder, experiment)
     with results.alone(folder):
-        found = []
+        kept_runs = []
         for name in (CALIBRATION, *map(live_name, range(1, repeats + 1))):
             scenario = experiment.calibration if name == CALIBRATION else experiment.compared
-            found.append(kept_run(folder, name, scenario, run_live))
+            kept_runs.append(kept_run(folder, name, scenario, run_live))
             on_finished()
-        validation = _validation(experiment, found[0], found[1:])
+        validation = _validation(experiment, kept_runs[0], kept_runs[1:])
         with writing():
             if not (folder / SIMULATED).exists():
                 results.write_run(validation.simulated, folder / SIMULATED)
@@ -121,8 +121,8 @@ def read_validation(folder: str | Path) -> Validation:
 
 def _validation(experiment: Experiment, calibration: StoredRepeat, live: Sequence[StoredRepeat]) -> Validation:
     overheads = _overheads(experiment.calibration, calibration.stored.tables)
-    seen = [run.stored.tables for run in live]
-    prepared, simulated, worlds = _simulated(experiment.compared, overheads, seen)
+    live_tables = [run.stored.tables for run in live]
+    prepared, simulated, worlds = _simulated(experiment.compared, overheads, live_tables)
     return Validation(
         experiment,
         prepared,
@@ -135,38 +135,38 @@ def _validation(experiment: Experiment, calibration: StoredRepeat, live: Sequenc
         tuple(_measured(run, experiment.compared, overheads, simulated) for run in live),
         simulated,
         worlds,
-        _other(experiment, calibration, seen) if prepared.pipeline.has_interference else None,
+        _other(experiment, calibration, live_tables) if prepared.pipeline.has_interference else None,
     )
 
 
 def in_world(scenario: Scenario, overheads: Overheads) -> Scenario:
     """The scenario with these overheads. Its policy gets the facts of the live run, which do not include them."""
     by_hand = scenario.policy.parameters
-    told = {fact: getattr(scenario, fact) for fact in facts_of(scenario.policy.name) if fact not in by_hand}
-    return scenario.with_values({**{f"policy.{fact}": value for fact, value in told.items()}, **overheads.values()})
+    facts = {fact: getattr(scenario, fact) for fact in facts_of(scenario.policy.name) if fact not in by_hand}
+    return scenario.with_values({**{f"policy.{fact}": value for fact, value in facts.items()}, **overheads.values()})
 
 
-def _simulated(scenario: Scenario, overheads: Overheads, seen: Sequence[Tables]) -> tuple[Prepared, Run, Worlds]:
+def _simulated(scenario: Scenario, overheads: Overheads, live_tables: Sequence[Tables]) -> tuple[Prepared, Run, Worlds]:
     """The scenario simulated with these overheads, in closed loop and with the decisions of each live run."""
     scenario, late_s = in_world(scenario, overheads), overheads.late_s
     prepared, simulated = prepare(scenario), simulate(scenario, late_s=late_s)
-    open_loop = [simulate_decisions(prepared, decided(tables["decisions"]), late_s) for tables in seen]
-    return prepared, simulated, Worlds(seen, simulated.tables, open_loop)
+    open_loop = [simulate_decisions(prepared, decided(tables["decisions"]), late_s) for tables in live_tables]
+    return prepared, simulated, Worlds(live_tables, simulated.tables, open_loop)
 
 
-def _other(experiment: Experiment, calibration: StoredRepeat, seen: Sequence[Tables]) -> Other:
+def _other(experiment: Experiment, calibration: StoredRepeat, live_tables: Sequence[Tables]) -> Other:
     """The simulation with interference if the scenario has none, and without if it has.
 
     The overheads are measured accordingly: slowdown by interference does not count.
     """
     flipped = {"interference": "none" if experiment.compared.interference == "measured" else "measured"}
     overheads = _overheads(experiment.calibration.with_values(flipped), calibration.stored.tables)
-    _, simulated, worlds = _simulated(experiment.compared.with_values(flipped), overheads, seen)
+    _, simulated, worlds = _simulated(experiment.compared.with_values(flipped), overheads, live_tables)
     return Other(simulated, worlds, overheads)
 
 
-def _measured(run: StoredRepeat, scenario: Scenario, given: Overheads, simulated: Run) -> Repeat:
-    """The findings of a live run of the scenario, which was simulated with the overheads `given`."""
+def _measured(run: StoredRepeat, scenario: Scenario, assumed: Overheads, simulated: Run) -> Repeat:
+    """The findings of a live run of the scenario, which was simulated with the overheads `assumed`."""
     tables = run.stored.tables
     entries = run.stored.entries
     overheads = _overheads(scenario, tables)
@@ -174,7 +174,7 @@ def _measured(run: StoredRepeat, scenario: Scenario, given: Overheads, simulated
     closed_loop = in_closed_loop(tables["decisions"], simulated.tables["decisions"], scenario.interval_s)
     as_they_came = closed_loop
     if closed_loop.equal < closed_loop.total:
-        own = simulate(in_world(scenario, given), late_s=_late_s(scenario, tables, simulated, given))
+        own = simulate(in_world(scenario, assumed), late_s=_late_s(scenario, tables, simulated, assumed))
         as_they_came = in_closed_loop(tables["decisions"], own.tables["decisions"], scenario.interval_s)
     return Repeat(
         run,
@@ -187,10 +187,10 @@ def _measured(run: StoredRepeat, scenario: Scenario, given: Overheads, simulated
     )
 
 
-def _late_s(scenario: Scenario, tables: Tables, simulated: Run, given: Overheads) -> FloatArray:
-    """How late each request entered the first queue live [s]; for those that never did, the lateness `given`."""
+def _late_s(scenario: Scenario, tables: Tables, simulated: Run, assumed: Overheads) -> FloatArray:
+    """How late each request entered the first queue live [s]; for those that never did, the lateness `assumed`."""
     first = prepare(scenario).pipeline.stages[0]
-    late_s = arrivals_late_s(tables, first.name).reindex(simulated.tables["requests"]["request"]).fillna(given.late_s)
+    late_s = arrivals_late_s(tables, first.name).reindex(simulated.tables["requests"]["request"]).fillna(assumed.late_s)
     return np.asarray(late_s.clip(lower=0.0), dtype=np.float64)
 
 
@@ -236,7 +236,7 @@ def open_folder(folder: Path, experiment: Experiment) -> None:
 
     Raises ScenarioError if the folder holds anything else.
     """
-    wanted = {
+    expected = {
         "schema_version": results.SCHEMA_VERSION,
         "kind": KIND,
         "backend": experiment.backend,
@@ -244,14 +244,14 @@ def open_folder(folder: Path, experiment: Experiment) -> None:
         "compared": experiment.compared.as_dict(),
         "calibration": experiment.calibration.as_dict(),
     }
-    found = read_manifest(folder)
-    if found is None:
+    manifest = read_manifest(folder)
+    if manifest is None:
         results.claim(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        results.write_json(wanted, folder / results.MANIFEST)
-    elif (found := {**found, **{key: results.completed(found.get(key)) for key in SCENARIOS}}) != wanted:
-        key = next(key for key in wanted if found.get(key) != wanted[key])
-        difference = results.difference(key, found.get(key), wanted[key])
+        results.write_json(expected, folder / results.MANIFEST)
+    elif (manifest := {**manifest, **{key: results.completed(manifest.get(key)) for key in SCENARIOS}}) != expected:
+        key = next(key for key in expected if manifest.get(key) != expected[key])
+        difference = results.difference(key, manifest.get(key), expected[key])
         raise ScenarioError(f"--out {folder}: holds a validation of {difference}; give a new folder")
 
 

@@ -28,12 +28,12 @@ BAND_METRICS = (
 BEYOND_METRICS = ("latency_mean_s", "latency_p99_s", "sla_violations_percent", "drops_percent", "throughput_rps")
 
 
-def overheads(found: Overheads) -> str:
+def overheads(measured: Overheads) -> str:
     """The measured overheads, in one line."""
     words = [
-        wording.format(1e3 * getattr(found, key).value_s)
+        wording.format(1e3 * getattr(measured, key).value_s)
         for key, wording in OVERHEAD_NAMES.items()
-        if getattr(found, key).count
+        if getattr(measured, key).count
     ]
     return f"Measured on other seconds: {', '.join(words) or 'nothing'}"
 
@@ -62,8 +62,8 @@ INTERFERENCE_HEADINGS = ("live", "without", "error", "with", "error")
 
 def interference(validation: Validation) -> list[tuple[str, ...]]:
     """Each figure of the pipeline, simulated without and with interference; empty if interference was not measured."""
-    both = validation.by_interference
-    if not both:
+    rows_by_interference = validation.by_interference
+    if not rows_by_interference:
         return []
     return [
         (
@@ -72,24 +72,24 @@ def interference(validation: Validation) -> list[tuple[str, ...]]:
             *(_figure(without.simulated), without.shown(without.error)),
             *(_figure(with_.simulated), with_.shown(with_.error)),
         )
-        for without, with_ in zip(both[False], both[True], strict=True)
+        for without, with_ in zip(rows_by_interference[False], rows_by_interference[True], strict=True)
         if without.metric.stage is None
     ]
 
 
 def beyond(validation: Validation) -> list[tuple[str, str]]:
     """The simulator's errors that are not judged: nearer to saturation, and of drops."""
-    found = []
+    lines = []
     if (above := validation.above).chosen.any():
         rows = [row for row in validation.compared(above) if row.metric.key in BEYOND_METRICS]
         errors = (f"{row.metric.title} {row.shown(row.error)} ({row.shown(row.open_loop_error)})" for row in rows)
         name = f"Errors above {100 * JUDGED_UP_TO:g} % utilisation (with live decisions), not judged"
         windows = f"{above.chosen.sum()} of {len(above.chosen)} windows"
-        found.append((name, f"{', '.join(errors)}; {windows}"))
+        lines.append((name, f"{', '.join(errors)}; {windows}"))
     live, simulated, open_loop = validation.drops
     if live or simulated or open_loop:
-        found.append(("Requests dropped in a run", f"live {live:.0f}, simulated {simulated:.0f} ({open_loop:.0f})"))
-    return found
+        lines.append(("Requests dropped in a run", f"live {live:.0f}, simulated {simulated:.0f} ({open_loop:.0f})"))
+    return lines
 
 
 def judged(validation: Validation) -> str:
@@ -131,13 +131,13 @@ def rollout_cells(took: Took) -> tuple[str, ...]:
     """A row as text: count, mean and maximum, live and simulated."""
     return tuple(
         text
-        for found in (took.live, took.simulated)
-        for text in (str(found.count), _figure(found.mean_s), _figure(found.longest_s))
+        for durations in (took.live, took.simulated)
+        for text in (str(durations.count), _figure(durations.mean_s), _figure(durations.longest_s))
     )
 
 
-def _share(found: Agreement, wanted: str = "") -> str:
-    return f"{found.equal} of {found.total} ({found.percent:.1f} %{wanted})"
+def _share(agreement: Agreement, goal: str = "") -> str:
+    return f"{agreement.equal} of {agreement.total} ({agreement.percent:.1f} %{goal})"
 
 
 def _figure(value: float) -> str:

@@ -69,16 +69,16 @@ class Conditions:
 
     def delays(self) -> tuple[str, ...]:
         """What shows that the machine had too little time for the run, in words."""
-        found = []
+        problems = []
         for value, most, words in (
             (self.lateness_p99_s, LATENESS_P99_S, "requests were sent late: p99 {:.0f} ms, above {:.0f}"),
             (self.overhead_p99_s, OVERHEAD_P99_S, "batches were held up: overhead p99 {:.0f} ms, above {:.0f}"),
         ):
             if value is not None and value > most:
-                found.append(words.format(1e3 * value, 1e3 * most))
+                problems.append(words.format(1e3 * value, 1e3 * most))
         if self.busy_share is not None and self.busy_share > BUSY_SHARE:
-            found.append(f"the machine was {100 * self.busy_share:.0f} % busy, above {100 * BUSY_SHARE:.0f}")
-        return tuple(found)
+            problems.append(f"the machine was {100 * self.busy_share:.0f} % busy, above {100 * BUSY_SHARE:.0f}")
+        return tuple(problems)
 
     def words(self) -> str:
         """The conditions, in one line."""
@@ -226,8 +226,10 @@ class Validation(Displayed):
     @cached_property
     def bands(self) -> dict[str, tuple[Windows, list[FigureRow]]]:
         """The comparison by band of utilisation; bands that no window lies in are left out."""
-        found = by_band(self.busy, self.windows)
-        return {name: (chosen, self.compared(chosen)) for name, chosen in found.items() if chosen.chosen.any()}
+        windows_by_band = by_band(self.busy, self.windows)
+        return {
+            name: (chosen, self.compared(chosen)) for name, chosen in windows_by_band.items() if chosen.chosen.any()
+        }
 
     @cached_property
     def by_interference(self) -> dict[bool, list[FigureRow]]:
@@ -235,8 +237,8 @@ class Validation(Displayed):
         if self.other is None:
             return {}
         is_on = self.scenario.interference == "measured"
-        both = {is_on: self.worlds, not is_on: self.other.worlds}
-        return {on: self.compared(self.judged, both[on]) for on in (False, True)}
+        worlds = {is_on: self.worlds, not is_on: self.other.worlds}
+        return {on: self.compared(self.judged, worlds[on]) for on in (False, True)}
 
     def compared(self, windows: Windows, worlds: Worlds | None = None) -> list[FigureRow]:
         """Live against simulated within some windows; `worlds`: others than those that verdicts are about."""
@@ -280,17 +282,17 @@ class Validation(Displayed):
         named = {CALIBRATION: self.calibration} | {
             live_name(number): repeat for number, repeat in enumerate(self.repeats, start=1)
         }
-        found = [f"{name}: {flag}" for name, repeat in named.items() for flag in repeat.conditions.flags()]
+        flags = [f"{name}: {flag}" for name, repeat in named.items() for flag in repeat.conditions.flags()]
         overheads = self.calibration.overheads
         unseen = [key for key in Overheads.KEYS if getattr(overheads, key).count == 0]
         if len(self.stages) == 1 and "hop_s" in unseen:
             unseen.remove("hop_s")
         if unseen:
-            found.append(f"{CALIBRATION}: did not show {', '.join(unseen)}, taken as 0")
+            flags.append(f"{CALIBRATION}: did not show {', '.join(unseen)}, taken as 0")
         judged, windows = self.judged.counted.values()
         if judged < FEWEST_JUDGED * windows:
-            found.append(f"only {judged} of {windows} windows are at or below {100 * JUDGED_UP_TO:g} % utilisation")
-        return found
+            flags.append(f"only {judged} of {windows} windows are at or below {100 * JUDGED_UP_TO:g} % utilisation")
+        return flags
 
     @property
     def passed(self) -> bool:
@@ -413,12 +415,12 @@ def seconds(windows: Sequence[tuple[float, float]] | None) -> str:
     return ",".join(f"{start_s:g}:{end_s:g}" for start_s, end_s in windows or ())
 
 
-def _sum(of: Iterable[Agreement]) -> Agreement:
-    return sum(of, Agreement(0, 0))
+def _sum(agreements: Iterable[Agreement]) -> Agreement:
+    return sum(agreements, Agreement(0, 0))
 
 
-def _agreement(found: Agreement, wanted_percent: float) -> dict[str, Any]:
-    return {**vars(found), "percent": plain(found.percent), "wanted_percent": wanted_percent}
+def _agreement(agreement: Agreement, wanted_percent: float) -> dict[str, Any]:
+    return {**vars(agreement), "percent": plain(agreement.percent), "wanted_percent": wanted_percent}
 
 
 def _part(windows: Windows, rows: Sequence[FigureRow]) -> dict[str, Any]:
