@@ -51,6 +51,7 @@ class Engine:
     waiting: list[Sequence] = field(default_factory=list)
     running: list[Sequence] = field(default_factory=list)
     scheduled: list[tuple[Sequence, int]] | None = None
+    gave_way: int = 0  # how often a request did
 
     @property
     def free_blocks(self) -> int:
@@ -74,6 +75,7 @@ class Engine:
                 last = self.running.pop()
                 last.computed = last.blocks = 0
                 self.waiting.insert(0, last)
+                self.gave_way += 1
                 gave_way = True
             if sequence in self.running:
                 scheduled.append((sequence, tokens))

@@ -74,7 +74,7 @@ def _within(configuration: dict[str, Any], language: dict[str, Any] | None, rng:
 
 
 def _law(rng: Random, before: list[int]) -> StageTokens:
-    output = TokenLaw(rng.uniform(1, 8), 24.0)
+    output = TokenLaw(rng.uniform(2, 8), 24.0)
     kind = rng.choice(["lognormal", "pairs", "columns", "after"])
     if kind == "pairs":
         return StageTokens.of_pairs([(rng.randint(1, 20), rng.randint(1, 12)) for _ in range(rng.randint(1, 6))])
@@ -82,7 +82,7 @@ def _law(rng: Random, before: list[int]) -> StageTokens:
         return StageTokens(output, output, columns=("ContextTokens", "GeneratedTokens"))
     if kind == "after" and before:
         return StageTokens(TokenLaw(9.0, 30.0, after=str(rng.choice(before)), plus=rng.randint(0, 5)), output)
-    return StageTokens(TokenLaw(rng.uniform(2, 10), 30.0), output)
+    return StageTokens(TokenLaw(rng.uniform(2.5, 10), 30.0), output)
 
 
 def _rows(made: dict[str, Any], seed: int, stage: int, rounds: int) -> list[tuple[int, int]]:

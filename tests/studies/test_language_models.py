@@ -1,0 +1,98 @@
+"""Runs of a pipeline with a language model: whole, and with records of a sample or of none."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ipa.studies import Run, Scenario, simulate
+
+CHAT = """\
+schema_version: 1
+kind: pipeline
+name: chat
+description: what was looked up is answered
+provenance:
+  made: {kind: assumed, why: for this test}
+stages:
+  - name: look-up
+    task: finds passages
+    accuracy_metric: recall
+    variants:
+      - name: small
+        accuracy: {value: 0.9, from: made}
+        figures:
+          - {cores: 1, batch: 1, mean_s: 0.05, p99_s: 0.08, throughput_rps: 20, from: made}
+          - {cores: 1, batch: 4, mean_s: 0.10, p99_s: 0.15, throughput_rps: 40, from: made}
+  - name: answer
+    task: answers with them
+    kind: llm
+    accuracy_metric: accuracy
+    sla: {pinned_s: 30, why: for this test}
+    tokens: {input: {mean: 300, p99: 900}, output: {mean: 60, p99: 200}, from: made}
+    variants:
+      - name: quick
+        accuracy: {value: 0.6, from: made}
+        step: {base_s: 0.02, per_token_s: 1.0e-4, per_cached_token_s: 1.0e-7, from: made}
+        gpus: 1
+        sequences: 8
+        kv_blocks: 300
+        start_up_s: 20
+      - name: good
+        accuracy: {value: 0.7, from: made}
+        step: {base_s: 0.05, per_token_s: 2.0e-4, per_cached_token_s: 2.0e-7, from: made}
+        gpus: 1
+        sequences: 8
+        kv_blocks: 200
+        start_up_s: 20
+"""
+
+
+@pytest.fixture
+def chat(tmp_path: Path) -> str:
+    (tmp_path / "chat.yaml").write_text(CHAT, encoding="utf-8")
+    return str(tmp_path / "chat.yaml")
+
+
+def went(pipeline: str, **keys: Any) -> Run:
+    settings = {"policy": "ipa", "trace": "bursty", "window": "0:240", "scale": 0.4, "seed": 3, "sla_s": 20.0}
+    return simulate(Scenario(pipeline=pipeline, **settings | keys))
+
+
+@pytest.mark.skipif(not find_spec("numba"), reason="needs numba")
+@pytest.mark.parametrize("keys", [{}, {"removal": "lose"}, {"journal": "full", "policy": "hpa"}, {"limit_cores": 200}])
+def test_both_engines_give_the_same_tables(chat: str, keys: dict[str, Any]) -> None:
+    one, other = (went(chat, engine=engine, **keys) for engine in ("simpy", "compiled"))
+    assert one.tables.keys() == other.tables.keys()
+    for name, table in one.tables.items():
+        pd.testing.assert_frame_equal(table, other.tables[name])
+    assert [entry.observation for entry in one.entries] == [entry.observation for entry in other.entries]
+
+
+def test_a_full_journal_sees_how_long_requests_took_and_how_full_replicas_are(chat: str) -> None:
+    run = went(chat, engine="simpy", journal="full")
+    items = run.tables["stages"].query("stage == 'answer' and finish_s.notna()")
+    for before, entry in zip(run.entries, run.entries[1:], strict=False):
+        seen = entry.observation.stages["answer"]
+        since_s, now_s = before.observation.time_s, entry.observation.time_s
+        left = items.query("@since_s < finish_s <= @now_s")
+        assert seen.completions == len(left)
+        assert seen.latency is not None
+        assert seen.busy_fraction is not None
+        if len(left):
+            assert seen.latency.p50_s == pytest.approx((left["finish_s"] - left["enqueue_s"]).median())
+        assert 0.0 <= seen.busy_fraction <= 1.0
+    assert max(entry.observation.stages["answer"].busy_fraction or 0.0 for entry in run.entries) > 0.3
+
+
+@pytest.mark.parametrize("records", ["sample", "none"])
+def test_records_of_a_sample_or_of_none_give_the_figures_of_all(chat: str, records: str) -> None:
+    whole, part = went(chat, engine="simpy"), went(chat, engine="simpy", records=records)
+    varies = {"wall_s", "engine", "records"}
+    assert {key: part.summary[key] for key in part.summary.keys() - varies} == {
+        key: whole.summary[key] for key in part.summary.keys() - varies
+    }
