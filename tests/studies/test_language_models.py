@@ -60,7 +60,7 @@ def chat(tmp_path: Path) -> str:
 
 def went(pipeline: str, **keys: Any) -> Run:
     settings = {"policy": "ipa", "trace": "bursty", "window": "0:240", "scale": 0.4, "seed": 3, "sla_s": 20.0}
-    return simulate(Scenario(pipeline=pipeline, **settings | keys))
+    return simulate(Scenario(pipeline=pipeline).with_values(settings | keys))
 
 
 @pytest.mark.skipif(not find_spec("numba"), reason="needs numba")
@@ -79,7 +79,7 @@ def test_a_full_journal_sees_how_long_requests_took_and_how_full_replicas_are(ch
     for before, entry in zip(run.entries, run.entries[1:], strict=False):
         seen = entry.observation.stages["answer"]
         since_s, now_s = before.observation.time_s, entry.observation.time_s
-        left = items.query("@since_s < finish_s <= @now_s")
+        left = items[(items["finish_s"] > since_s) & (items["finish_s"] <= now_s)]
         assert seen.completions == len(left)
         assert seen.latency is not None
         assert seen.busy_fraction is not None

@@ -12,12 +12,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.programs.benchmarks import crowds, engines, explorer, gateway, hostile, many_runs, peers, sizes
+from tests.programs.benchmarks import (
+    crowds,
+    engines,
+    explorer,
+    gateway,
+    hostile,
+    language_models,
+    many_runs,
+    peers,
+    sizes,
+)
 from tests.programs.benchmarks.tables import Table, machine
 from tests.studies.browser import CHROMIUM
 
 TABLES = (
-    *("engines", "graphs", "runs", "sizes", "parts", "many", "growth", "solvers"),
+    *("engines", "graphs", "language", "runs", "sizes", "parts", "many", "growth", "solvers"),
     *("gateway", "hostile", "crowds", "explorer", "peers"),
 )
 
@@ -27,6 +37,7 @@ def measured(names: list[str]) -> Iterator[Table | str]:
     makers: dict[str, Callable[[], Table]] = {
         "engines": engines.engines,
         "graphs": engines.graphs,
+        "language": language_models.language_models,
         "runs": engines.whole_runs,
         "parts": many_runs.parts,
         "many": many_runs.many_runs,
