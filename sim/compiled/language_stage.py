@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from ipa.policies import StageConfiguration
-from ipa.sim.compiled.language_memory import LanguageMemory
+from ipa.sim.compiled.language_memory import RUNNING, LanguageMemory
 from ipa.sim.compiled.memory import Layout, Memory
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.interface import StepLog, TokenLog
@@ -39,6 +40,9 @@ class LanguageStage(CompiledStage):
         prompts, outputs = self._token_rows(self.position)
         sequences = self._language().sequences[self.position, : len(prompts)]
         generated = sequences["generated"].astype(np.int64)
+        for number, lag in enumerate(self._language().replicas["lag"][self.position].tolist()):
+            if lag:
+                generated[self._running(number)] += lag
         return TokenLog(prompts, outputs, generated, np.where(generated > 0, sequences["first_s"], np.nan))
 
     def step_log(self, now_s: float) -> StepLog:
@@ -48,4 +52,14 @@ class LanguageStage(CompiledStage):
         under_way_s = np.where(steps["is_stepping"], now_s - steps["since_s"], 0.0)
         limits = [models[name].copy() for name in ("budget", "blocks", "sequences", "block_tokens")]
         most = [steps[name].copy() for name in ("most_tokens", "most_blocks", "most_sequences")]
+        for number in np.flatnonzero((steps["lag"] > 0) | (steps["is_plain"] & steps["is_stepping"])).tolist():
+            held = language.sequences["computed"][self.position, self._running(number)] + steps["lag"][number]
+            blocks = -(-(held + steps["is_plain"][number]) // models["block_tokens"][number])
+            most[1][number] = max(most[1][number], int(blocks.sum()))
         return StepLog(steps["stepped_s"] + under_way_s, *limits, *most)
+
+    def _running(self, number: int) -> npt.NDArray[np.uint32]:
+        """The requests that run at a replica."""
+        language = self._language()
+        count = int(language.replicas["running"][self.position, number])
+        return language.order[self.position, number, RUNNING, :count]

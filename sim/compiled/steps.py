@@ -17,6 +17,8 @@ from ipa.sim.compiled.rollout import gone_s
 from ipa.sim.compiled.routing import send
 from ipa.sim.rules import NEVER
 
+_MOST_PLAIN = 2**40
+
 _blocks_for = small(rules.blocks_for)
 _fits = small(rules.fits)
 _step_s = small(rules.step_s)
@@ -127,14 +129,57 @@ def _begins(s: int, number: int, language: LanguageMemory) -> None:
 
 @small
 def _begin_steps(s: int, memory: Memory, language: LanguageMemory) -> None:
-    stage, now_s = language.stages[s], memory.stages[s].now_s
+    stage = language.stages[s]
     for i in range(stage.beginning):
         number: Any = np.int64(language.beginning[s, i])
-        end_s = now_s + _begin(s, number, memory, language)
-        language.replicas[s, number].since_s = now_s
-        language.replicas[s, number].is_stepping = True
-        push_event(end_s, COMPLETES, number, memory.run[0], memory.stages[s], memory.heap[s])
+        _begin_step(s, number, memory, language)
     stage.beginning = 0
+
+
+@inner
+def _begin_step(s: int, number: int, memory: Memory, language: LanguageMemory) -> None:
+    steps, now_s = language.replicas[s, number], memory.stages[s].now_s
+    end_s = now_s + _next_step_s(s, number, memory, language)
+    steps.since_s = now_s
+    steps.is_stepping = True
+    push_event(end_s, COMPLETES, number, memory.run[0], memory.stages[s], memory.heap[s])
+
+
+@inner
+def _next_step_s(s: int, number: int, memory: Memory, language: LanguageMemory) -> float:
+    """Begin a step; returns how long it takes. A plain one takes no look at the requests."""
+    steps = language.replicas[s, number]
+    steps.is_plain = steps.plain > 0 and steps.waiting == 0
+    if not steps.is_plain:
+        zero: Any = np.int64(0)
+        settle(s, number, zero, memory, language)
+        return _begin(s, number, memory, language)
+    model = language.models[memory.replicas[s, number].option]
+    steps.plain -= 1
+    steps.cached += steps.running
+    took_s: float = _step_s(model.base_s, model.per_token_s, model.per_cached_token_s, steps.running, steps.cached)
+    return took_s
+
+
+@inner
+def settle(s: int, number: int, ahead: int, memory: Memory, language: LanguageMemory) -> None:
+    """Write the plain steps that have ended in the requests; `ahead`: how many more tokens they have blocks for."""
+    steps, sequences = language.replicas[s, number], language.sequences[s]
+    running, lag = language.order[s, number, RUNNING], steps.lag
+    block_tokens = language.models[memory.replicas[s, number].option].block_tokens
+    steps.plain = 0
+    if lag + ahead == 0:
+        return
+    steps.lag = 0
+    for place in range(steps.running):
+        sequence = sequences[running[place]]
+        sequence.computed += lag
+        sequence.generated += lag
+        while sequence.room < sequence.computed + ahead:
+            sequence.room += block_tokens
+            sequence.blocks += 1
+            steps.used_blocks += 1
+    steps.most_blocks = steps.used_blocks if steps.used_blocks > steps.most_blocks else steps.most_blocks
 
 
 @inner
@@ -234,7 +279,16 @@ def end_step(s: int, is_alone: bool, memory: Memory, language: LanguageMemory, g
         return False
     steps.stepped_s += stage.now_s - steps.since_s
     steps.is_stepping = False
-    size = _carry_out(s, number, stage.now_s, language)
+    size: Any = np.int64(0)
+    if steps.is_plain:
+        steps.lag += 1
+        if stage.head == stage.tail or memory.enqueued_s[s, stage.head] > stage.now_s:
+            stage.attempts = False  # nobody waits and nothing has changed: an attempt would only begin the next step
+            same: Any = np.int64(number)
+            _begin_step(s, same, memory, language)
+            return False
+    else:
+        size = _carry_out(s, number, stage.now_s, memory, language)
     if steps.running + steps.waiting > 0:
         _begins(s, number, language)
     else:
@@ -277,11 +331,15 @@ def _pass_on(
 
 
 @hot
-def _carry_out(s: int, number: int, now_s: float, language: LanguageMemory) -> int:
+def _carry_out(s: int, number: int, now_s: float, memory: Memory, language: LanguageMemory) -> int:
     """Give the step's tokens to its requests; those that have all of theirs move to `ended`. Returns how many do."""
     steps, sequences = language.replicas[s, number], language.sequences[s]
     running, ended = language.order[s, number, RUNNING], language.ended[s]
     size: Any = np.int64(0)
+    cached: Any = np.int64(0)
+    left: Any = np.int64(_MOST_PLAIN)  # tokens that the request still has that ends first
+    if steps.scheduled < steps.running:
+        left -= left
     for place in range(steps.scheduled):
         item = running[place]
         sequence = sequences[item]
@@ -289,6 +347,7 @@ def _carry_out(s: int, number: int, now_s: float, language: LanguageMemory) -> i
         running[place - size] = item
         if sequence.due > sequence.tokens:
             sequence.due -= sequence.tokens
+            left -= left
             continue
         sequence.due = 1
         sequence.generated += 1
@@ -298,10 +357,20 @@ def _carry_out(s: int, number: int, now_s: float, language: LanguageMemory) -> i
             ended[size] = item
             size += 1
             steps.used_blocks -= sequence.blocks
+            continue
+        cached += sequence.computed
+        if sequence.output - sequence.generated < left:
+            left = np.int64(sequence.output - sequence.generated)
     if size > 0:
         for place in range(steps.scheduled, steps.running):
             running[place - size] = running[place]
         steps.running -= size
+    model = language.models[memory.replicas[s, number].option]
+    if left > 1 and steps.running > 0 and steps.running <= model.budget:
+        # A request needs at most one block more for each block's worth of tokens.
+        most = (model.blocks - steps.used_blocks) // steps.running * model.block_tokens
+        steps.plain = most if most < left - 1 else left - 1
+        steps.cached = cached
     return int(size)
 
 
@@ -317,6 +386,8 @@ def lose_steps(s: int, since: int, memory: Memory, language: LanguageMemory, gra
             continue
         steps.stepped_s += stage.now_s - steps.since_s
         steps.is_stepping = False
+        ahead: Any = np.int64(steps.is_plain)
+        settle(s, number, ahead, memory, language)
         while steps.running + steps.waiting > 0:
             item = _take_first(s, number, language)
             memory.batches[s, language.sequences[s, item].batch].finish_s = stage.now_s
