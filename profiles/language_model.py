@@ -108,7 +108,8 @@ class LanguageModel:
     """What a replica of a variant needs to serve text.
 
     `sequences`: the most requests at once. `kv_blocks`: blocks of `block_tokens` tokens, for their keys and values.
-    `tokens_per_step`: the most that a step computes. `gpus` and `cores` of a replica.
+    `tokens_per_step`: the most that a step computes. `gpus` and `cores` of a replica; `gpu_cores`: what one of these
+    costs, in cores, where that is not the pipeline's.
     """
 
     step: StepTime
@@ -118,6 +119,7 @@ class LanguageModel:
     block_tokens: int = BLOCK_TOKENS
     gpus: int = 0
     cores: int = 1
+    gpu_cores: int | None = None
 
     def most_at_once(self, tokens: StageTokens) -> int:
         """The most requests at once that are planned with: all have their mean tokens in the blocks; 0: not one has."""
@@ -131,12 +133,14 @@ class LanguageModel:
 
     def cost_cores(self, gpu_cores: int) -> int:
         """What a replica costs, in cores: its own, and `gpu_cores` for each GPU."""
-        return self.cores + self.gpus * gpu_cores
+        return self.cores + self.gpus * (self.gpu_cores or gpu_cores)
 
     def cost_text(self, gpu_cores: int) -> str:
         """The cost in words: `1 core and 2 GPUs at 38`."""
         own = f"{self.cores} core{'s' * (self.cores != 1)}"
-        return f"{own} and {self.gpus} GPU{'s' * (self.gpus != 1)} at {gpu_cores}" if self.gpus else own
+        return (
+            f"{own} and {self.gpus} GPU{'s' * (self.gpus != 1)} at {self.gpu_cores or gpu_cores}" if self.gpus else own
+        )
 
     def figures(self, tokens: StageTokens, gpu_cores: int, source: str = "") -> tuple[Figure, ...]:
         """The profile for a plan, batch = requests at once, its cores what it costs; at least one must find room."""

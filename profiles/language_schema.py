@@ -170,6 +170,13 @@ class StepSection(FileModel):
         return StepTime(self.base_s, self.per_token_s, self.per_cached_token_s)
 
 
+class GpuCores(FileModel):
+    """What a GPU costs, in cores."""
+
+    value: Count
+    source: Slug = Field(alias="from")
+
+
 class LanguageModelSection(FileModel):
     """A language model for the stage's task."""
 
@@ -184,11 +191,14 @@ class LanguageModelSection(FileModel):
     tokens_per_step: Tokens = Field(default=TOKENS_PER_STEP, description="the most tokens that a step computes")
     cores: Count = Field(default=1, description="of a replica")
     gpus: Annotated[int, Field(ge=0, le=1024)] = Field(default=0, description="of a replica")
+    gpu_cores: GpuCores | None = Field(default=None, description="what these GPUs cost each; default: the pipeline's")
 
     @model_validator(mode="after")
     def _lawful(self) -> LanguageModelSection:
         if self.start_up and self.start_up_s is not None:
             raise refusal("`start_up` says it: leave this out", "start_up_s")
+        if self.gpu_cores and not self.gpus:
+            raise refusal("a replica has no GPUs: leave this out", "gpu_cores")
         return self
 
     def model(self) -> LanguageModel:
@@ -200,6 +210,7 @@ class LanguageModelSection(FileModel):
             self.block_tokens,
             self.gpus,
             self.cores,
+            self.gpu_cores.value if self.gpu_cores else None,
         )
 
     def room_problem(self, tokens: StageTokens) -> str:

@@ -315,6 +315,11 @@ class Pipeline:
         return replace(self, stages=tuple(stages))
 
     @property
+    def has_language_models(self) -> bool:
+        """Whether any stage is one of language models."""
+        return any(stage.tokens is not None for stage in self.stages)
+
+    @property
     def has_gpus(self) -> bool:
         """Whether replicas of any variant have GPUs."""
         return any(variant.gpus for stage in self.stages for variant in stage.variants)

@@ -18,7 +18,14 @@ from ipa.profiles.fields import Count, Rate, Seconds, Slug, Text, Weight
 from ipa.profiles.graph import Graph, in_order
 from ipa.profiles.graph_schema import AccuracySection, graph_of, is_chain
 from ipa.profiles.language_model import GPU_CORES
-from ipa.profiles.language_schema import AnyStage, LanguageModelSection, LanguageStageSection, PlannedStage, planned
+from ipa.profiles.language_schema import (
+    AnyStage,
+    GpuCores,
+    LanguageModelSection,
+    LanguageStageSection,
+    PlannedStage,
+    planned,
+)
 from ipa.profiles.pipeline import Pipeline, Provenance
 from ipa.profiles.stage import pairs_problem
 from ipa.profiles.stage_schema import StageSection, VariantSection, refuse_twins
@@ -107,13 +114,6 @@ class PairAccuracies(FileModel):
 
     source: Slug = Field(alias="from")
     values: dict[Slug, dict[Slug, Annotated[float, Field(ge=0, le=1)]]]
-
-
-class GpuCores(FileModel):
-    """What a GPU costs, in cores."""
-
-    value: Count
-    source: Slug = Field(alias="from")
 
 
 class PipelineFile(FileModel):
@@ -254,7 +254,7 @@ class PipelineFile(FileModel):
             for v, variant in enumerate(variants):
                 at = ("stages", s, "variants", v)
                 yield variant.accuracy.source, (*at, "accuracy", "from")
-                for key in ("start_up", "memory_mb", "interference", "step"):
+                for key in ("start_up", "memory_mb", "interference", "step", "gpu_cores"):
                     if section := getattr(variant, key, None):
                         yield section.source, (*at, key, "from")
                 for f, row in enumerate(getattr(variant, "figures", ())):

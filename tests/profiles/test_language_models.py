@@ -193,6 +193,8 @@ def test_a_replica_costs_its_cores_and_what_its_gpus_cost(tmp_path: Path) -> Non
     assert (tiny.base_cores, tiny.gpus, tiny.base_cores_why) == (2, 0, "2 cores")
     dear = pipeline.with_gpu_cores(50)
     assert (dear.stage("draft").variant("small").base_cores, dear.gpu_cores) == (51, 50)
+    own = loaded(tmp_path, changed("gpus: 1", "gpus: 2\n        gpu_cores: {value: 5, from: fit}"))
+    assert own.with_gpu_cores(50).stage("draft").variant("small").base_cores == 11
     said = loaded(tmp_path, changed("stages:", "gpu_cores: {value: 10, from: fit}\nstages:"))
     assert (said.stage("draft").variant("small").base_cores, said.gpu_cores_from) == (11, "fit")
 
@@ -389,7 +391,7 @@ def test_a_limit_of_gpus_leaves_one_replica_a_stage(tmp_path: Path) -> None:
         (
             "kv_blocks: 1000",
             "figures: []",
-            "stages[draft].variants[small].figures: unknown key; allowed: name, accuracy, start_up, start_up_s, step",
+            "stages[draft].variants[small].figures: unknown key",
         ),
         (
             "start_up_s: 60",

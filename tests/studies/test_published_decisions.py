@@ -14,7 +14,8 @@ from ipa import profiles
 from ipa.profiles import Pipeline, Stage, Variant
 from ipa.studies import Scenario, simulate
 
-PUBLISHED = [name for name in profiles.names() if profiles.load(name).graph is None]
+SHIPPED = [profiles.load(name) for name in profiles.names()]
+PUBLISHED = [each.name for each in SHIPPED if each.graph is None and not each.has_language_models]
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ def test_a_pipeline_of_ones_own_can_be_shown(tmp_path: Path) -> None:
     [
         (
             "profile show vidoe",
-            ["'vidoe'", "did you mean 'video'", "shipped: audio-qa, audio-sent, cascade, image, nlp"],
+            ["'vidoe'", "did you mean 'video'", "shipped: audio-qa, audio-sent, cascade, chat, helpdesk, image, nlp"],
         ),
         ("profile show video --stage object-detectoin", ["did you mean 'object-detection'", "image-classification"]),
         ("profile show nofile.yaml", ["nofile.yaml: cannot be read"]),
