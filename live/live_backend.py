@@ -106,6 +106,7 @@ class LiveBackend(ABC):
         self._tasks: set[asyncio.Task[None]] = set()
         self._step, self._late = 0, ""
         self._most_cores = plane.most_cores
+        self._is_shared = False
 
     # ---- the run ----
 
@@ -181,7 +182,7 @@ class LiveBackend(ABC):
 
     def limit_to(self, exist_cores: int) -> None:
         """From the next decision on, no more cores exist than this, or than the run's own limit."""
-        own_cores = self.plane.most_cores
+        own_cores, self._is_shared = self.plane.most_cores, True
         self._most_cores = exist_cores if own_cores is None else min(exist_cores, own_cores)
 
     def claim_cores(self, decided: Configuration | None = None) -> int:

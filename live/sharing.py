@@ -7,7 +7,7 @@ One that gets no answer keeps its last limit: what it may have is noted for it u
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableSequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -69,7 +69,7 @@ class LiveArbiter:
     steps_s: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     on_step: Callable[[Step], object] = lambda _: None
     within_s: float = ANSWERS_WITHIN_S
-    steps: list[Step] = field(default_factory=list)
+    steps: MutableSequence[Step] = field(default_factory=list)
     _asking: threading.Lock = field(default_factory=threading.Lock)
     _turns: threading.Lock = field(default_factory=threading.Lock)
     _changed: threading.Condition = field(default_factory=threading.Condition)

@@ -13,8 +13,8 @@
     cluster_gateway, replica_lister, gateway_lease    the gateway: reached, told its replicas, and one of two serving
     events, overview                     what people see of it
 
-`deploy` puts a pipeline on a cluster and removes it (`readiness`, `permissions`); `store`, `model_store`,
-`model_sources`, `fetch` and `pod_model` bring models to pods.
+`deploy` puts a pipeline on a cluster and removes it (`readiness`, `permissions`); `quota` is a fleet's budget; `store`,
+`model_store`, `model_sources`, `fetch` and `pod_model` bring models to pods.
 """
 
 import lazy_loader as lazy

@@ -18,6 +18,7 @@ from .lease import Lease as Lease
 from .memory import Memory as Memory
 from .pace import Pace as Pace
 from .pod_settings import PodSections as PodSections
+from .quota import cores_left as cores_left
 from .readiness import client_url as client_url
 from .settings import Deployed as Deployed
 from .settings import Layout as Layout

@@ -33,7 +33,7 @@ from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look, StageState, read_stages, said, wanted_of
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.kubernetes.watch import PodWatch
-from ipa.live.kubernetes.within_budget import Budget, divided
+from ipa.live.kubernetes.within_budget import Budget, committed_cores, divided, needed_cores
 from ipa.live.live_backend import LiveBackend, OnRollback
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import LOAD
@@ -119,6 +119,7 @@ class KubernetesBackend(LiveBackend):
         self._events = Events(api, deployed)
         self._decision = self._budgeted = 0  # how many there were, and which one the budgets are of
         self._budget_cores: dict[str, int] = {}
+        self._is_passing = False
         self._room = Room(len(deployed.stages), deployed.layout.nodes_within_s)
         self._pods: dict[str, Pod] = {}
         self._is_listed = asyncio.Event()
@@ -277,12 +278,14 @@ class KubernetesBackend(LiveBackend):
         """Make one reconcile pass; log what is new, and write it as Events."""
         pods, failed = list(self._pods.values()), {name: dict(each.excluded) for name, each in self.stages.items()}
         budgets = partial(self._budgets, wanted, self._decision)
+        self._is_passing = True  # with these budgets, until it has written
         look = following(
             self.look,
             await self._loop.run_in_executor(
                 self._threads, self._reconciler.reconcile, wanted, pods, failed, self._may_write, budgets
             ),
         )
+        self._is_passing = False
         for name, stage in self.stages.items():
             stage.note_room(name in look.lacking, self.now_s)
         log_news(self.look, look)
@@ -296,10 +299,32 @@ class KubernetesBackend(LiveBackend):
     def _budgets(self, wanted: Configuration, decision: int, states: Mapping[str, StageState]) -> dict[str, Budget]:
         """The stages' budgets, set anew for a decision that has none yet; none without a limit. Called in a pass's
         thread."""
-        if self.plane.most_cores is not None and decision != self._budgeted:
-            self._budget_cores = divided(self.plane.most_cores, wanted, states)
+        if self._most_cores is not None and decision != self._budgeted:
+            budgets = divided(self._most_cores, wanted, states)
+            self._budget_cores = _as_needed(budgets, wanted, states) if self._is_shared else budgets
             self._budgeted = decision
         return {name: Budget.of(wanted[name].replicas, cores, self.plane) for name, cores in self._budget_cores.items()}
+
+    async def _claim_cores(self, decided: Configuration | None) -> int:
+        """By the latest look. Budgets are lowered between two passes only, as one under way has its own."""
+        wanted, states = self.wanted, self.look.stages
+        if self._budgeted == self._decision and not self._is_passing:
+            self._budget_cores = _as_needed(self._budget_cores, wanted, states)
+        cores = 0
+        for name, stage in wanted.items():
+            if name not in states:
+                cores += max(self._budget_cores.get(name, 0), stage.total_cores)
+                continue
+            state = states[name]
+            claim_cores = max(self._budget_cores.get(name, needed_cores(stage, state)), committed_cores(state))
+            if self._budgeted != self._decision:
+                claim_cores = max(claim_cores, needed_cores(stage, state))
+            if decided is not None:
+                is_kept = (decided[name].variant, decided[name].cores) == (stage.variant, stage.cores)
+                more_cores = needed_cores(decided[name], state)
+                claim_cores = max(claim_cores, more_cores) if is_kept else claim_cores + decided[name].total_cores
+            cores += claim_cores
+        return cores
 
     async def _tell_events(self, look: Look, *events: Event) -> None:
         """Write Events, where this controller writes."""
@@ -390,3 +415,11 @@ def pause_s(look: Look, back_off_s: float) -> float:
     if look.done:
         return BETWEEN_LOOKS_S
     return LOOK_EVERY_WHILE_STOPPED_S if look.stopped else LOOK_EVERY_S
+
+
+def _as_needed(budgets: Mapping[str, int], wanted: Configuration, states: Mapping[str, StageState]) -> dict[str, int]:
+    """The stages' budgets, lowered to the cores that they may still need, where these are known."""
+    return {
+        name: min(cores, needed_cores(wanted[name], states[name])) if name in states else cores
+        for name, cores in budgets.items()
+    }

@@ -85,6 +85,16 @@ def divided(limit_cores: int, wanted: Configuration, states: Mapping[str, StageS
     return dict(zip(wanted, rules.core_budgets(limit_cores, committed, desired), strict=True))
 
 
+def needed_cores(wanted: StageConfiguration, state: StageState) -> int:
+    """The most cores that a stage may come to have, whatever its budget, on the way to a configuration: what its
+    Deployment is committed to, or what exists and the replicas that lack."""
+    draining_cores, obsolete, current = _existing(state, wanted.variant, wanted.cores)
+    lacking = max(wanted.replicas - current, 0)
+    exist_cores = draining_cores + sum(obsolete) + current * wanted.cores
+    before_cores = exist_cores if _has_template(state, wanted) else max(exist_cores, committed_cores(state))
+    return max(committed_cores(state), before_cores + lacking * wanted.cores)
+
+
 def committed_cores(state: StageState) -> int:
     """The most cores that may exist at a stage whose Deployment stays as it is: a rollout that has begun goes on."""
     spec = state.deployment["spec"]

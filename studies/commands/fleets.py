@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +24,13 @@ def build_fleet(
     assignments: Sequence[str],
     options: Mapping[str, object],
     defaults: Mapping[str, object] | None = None,
+    budget: Callable[[Fleet], int] | None = None,
 ) -> Fleet:
-    """The fleet in a file, with the values of options and --set; `defaults` as of `load_fleet`.
+    """The fleet in a file, with the values of options and --set; `defaults` and `budget` as of `load_fleet`.
 
     Raises ScenarioError.
     """
-    fleet = fleets.load_fleet(what, values_of(assignments, options), defaults)
+    fleet = fleets.load_fleet(what, values_of(assignments, options), defaults, budget)
     scenarios = [member.scenario for member in fleet.pipelines]
     for pipeline in dict.fromkeys(scenario.pipeline for scenario in scenarios):
         printing.say_rules(pipeline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 from contextlib import redirect_stdout
@@ -12,25 +13,39 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
+from ipa.live import logs
 from ipa.studies import fleets, live_runs
 from ipa.studies.commands import live_view, printing, reports, unwritten
 from ipa.studies.commands.fleets import build_fleet, print_answers
-from ipa.studies.commands.live_results import write_live
+from ipa.studies.commands.live_results import check_no_results, write_live
 from ipa.studies.commands.options import Results
 from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
+    from ipa.policies.sharing import Step
     from ipa.studies.fleets import Fleet, LiveFleetRun
     from ipa.studies.runs.live_runs import Live
 
 
 def run(what: str, how: Live, results: Results, options: dict[str, Any], *, no_load: bool) -> None:
     """Run a fleet as its file and the options say."""
-    if how.cluster is not None:
-        raise click.UsageError(f"{what}: a fleet runs on this machine; allowed: --backend loopback")
-    assignments = options.pop("assignments")
-    fleet = build_fleet(what, assignments, options, {"policy": choices.LIVE_POLICY})
-    _run(fleet, how, results)
+    assignments, defaults = options.pop("assignments"), {"policy": choices.LIVE_POLICY}
+    if how.cluster is None:
+        _run(build_fleet(what, assignments, options, defaults), how, results)
+        return
+    if not (no_load or how.advise):
+        raise click.UsageError(f"{what}: on a cluster, a fleet is controlled under its own traffic: --no-load")
+    check_no_results(results, "--no-load" if no_load else "--advise")
+    fleet = build_fleet(what, assignments, options, defaults, partial(fleets.quota_of, how))
+    if not printing.is_quiet():
+        logs.lines_to_stderr(logging.INFO)
+
+    def show(step: Step) -> None:
+        why = f" ({step.why})" if step.why else ""
+        line = f"{step.pipeline}, step {step.step}: wants {step.wanted_cores} cores, gets {step.got_cores}{why}"
+        printing.note(line)
+
+    fleets.control_live_fleet(fleet, how, show)
 
 
 def _run(fleet: Fleet, how: Live, results: Results) -> None:

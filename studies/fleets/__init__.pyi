@@ -11,7 +11,9 @@ from .fleet import Fleet as Fleet
 from .fleet import Member as Member
 from .fleet import load_fleet as load_fleet
 from .live import LiveFleetRun as LiveFleetRun
+from .live import control_live_fleet as control_live_fleet
 from .live import is_kept_fleet as is_kept_fleet
+from .live import quota_of as quota_of
 from .live import recover_fleet as recover_fleet
 from .live import run_live_fleet as run_live_fleet
 from .results import as_plain as as_plain

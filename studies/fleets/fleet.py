@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -168,9 +168,13 @@ def fewest_cores(pipeline: Pipeline) -> int:
 
 
 def load_fleet(
-    path: str | Path, values: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+    path: str | Path,
+    values: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    budget: Callable[[Fleet], int] | None = None,
 ) -> Fleet:
-    """The fleet in a YAML file; `values` override it, as in `with_values`; `defaults` are of pipelines that lack them.
+    """The fleet in a YAML file; `values` override it, as in `with_values`; `defaults` are of pipelines that lack them,
+    `budget` says the cores of a fleet that names none.
 
     Paths in the file are relative to its folder. Raises ScenarioError, with file and line, for anything wrong in it.
     """
@@ -183,11 +187,17 @@ def load_fleet(
             for each in pipelines
         ]
         document = replace(document, data={**document.data, "pipelines": pipelines})
+    values = dict(values or {})
+    is_without = "limit_cores" not in document.data
+    if is_without and budget is not None:
+        document = replace(document, data={**document.data, "limit_cores": values.get("limit_cores", 1)})
     fleet = validate_document(Fleet, document, error=ScenarioError)
+    if is_without and budget is not None and "limit_cores" not in values:
+        values["limit_cores"] = budget(fleet)
     members = [member.model_copy(update={"scenario": located(member.scenario, folder)}) for member in fleet.pipelines]
     for place, member in enumerate(members):
         check_names(member.scenario, _Part.of(document, ("pipelines", place)), ())
-    return fleet.model_copy(update={"pipelines": members}).with_values(values or {})
+    return fleet.model_copy(update={"pipelines": members}).with_values(values)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -21,7 +22,7 @@ from ipa.studies.fleets.fleet import Fleet
 from ipa.studies.fleets.results import FLEET
 from ipa.studies.fleets.run import BY_OBJECTIVE, FleetRun, prepare_fleet
 from ipa.studies.runs import Prepared, guarded, live_runs
-from ipa.studies.runs.live_runs import Live, LiveRun
+from ipa.studies.runs.live_runs import Live, LiveCluster, LiveRun
 from ipa.studies.scenario import Shared, arrivals_of
 
 if TYPE_CHECKING:
@@ -109,6 +110,61 @@ def run_live_fleet(
     return _finished(fleet, runs, arbiter.steps, wall_s)
 
 
+def control_live_fleet(fleet: Fleet, live: Live, on_step: Callable[[Step], object] = lambda _: None) -> None:
+    """Control the deployed pipelines of a fleet, whose loads come from elsewhere, for `duration_s` or until a signal.
+
+    Each is deployed under its name in the fleet, all in one namespace. `on_step` is called with each step. Raises as
+    `control_live` and `prepare_fleet`.
+    """
+    live_runs.check_installed()
+    from ipa.live import run_fleet_without_load
+
+    check_live_fleet(live)
+    shared = Shared()
+    sharers = fleet.sharers(shared)
+    all_prepared = {name: _checked(name, each, live) for name, each in prepare_fleet(fleet, shared).items()}
+    arbiter = _arbiter(fleet, Arbiter(fleet.sharing, fleet.limit_cores, sharers), {})
+    steps = KeptSteps(fleet, live.state)
+
+    def note(step: Step) -> None:
+        steps.note(step)
+        on_step(step)
+
+    arbiter.on_step, arbiter.steps = note, deque(maxlen=1)  # a run without an end keeps none
+    members, recalls, keeps = {}, {}, {}
+    with ExitStack() as stack:
+        for name, prepared in all_prepared.items():
+            cluster, held = _deployment(live, name), live_runs.Held()
+            no_history = (float("nan"),) * prepared.scenario.history_s
+            try:
+                make_backend = live_runs.backend_maker(
+                    prepared, cluster, no_history, read_only=live.advise, sends_load=False, held=held
+                )
+            except LiveError as error:
+                raise LiveError(f"pipelines[{name}]: {error}") from None
+            remembered = live_runs.remembered(prepared, cluster, held, read_only=live.advise)
+            recalls[name], keeps[name] = stack.enter_context(remembered)
+            controller = _controller(name, fleet, prepared, live, arbiter, stack)
+            members[name] = _member(live, prepared, make_backend, controller, live_runs.first_configuration(prepared))
+        run_fleet_without_load(members, live.duration_s, lambda name, entry: keeps[name](entry), recalls)
+
+
+def quota_of(live: Live, fleet: Fleet) -> int:
+    """The cores that the quota of the fleet's namespace leaves for it. Raises LiveError if there is none."""
+    from ipa.live.kubernetes import cores_left, current_namespace
+
+    assert live.cluster is not None
+    namespace = live.cluster.namespace or current_namespace(live.cluster.context)
+    return cores_left(live_runs.connect(live.cluster, read_only=True), namespace, [m.name for m in fleet.pipelines])
+
+
+def _deployment(live: Live, name: str) -> LiveCluster:
+    assert live.cluster is not None
+    if live.cluster.name is not None:
+        raise LiveError(f"--name {live.cluster.name}: the pipelines of a fleet are deployed under their names in it")
+    return replace(live.cluster, name=name)
+
+
 def recover_fleet(folder: Path, name: Path) -> LiveFleetRun:
     """A killed run of a fleet, from what it has kept in a folder; `name` is that of its results.
 
@@ -175,7 +231,7 @@ def _shown(kept: KeptSteps, on_view: Callable[[str, View], object], name: str, v
     on_view(name, view)
 
 
-def _finished(fleet: Fleet, runs: Mapping[str, LiveRun], steps: list[Step], wall_s: float) -> LiveFleetRun:
+def _finished(fleet: Fleet, runs: Mapping[str, LiveRun], steps: Sequence[Step], wall_s: float) -> LiveFleetRun:
     broken_law = ""
     try:
         check_budget([each.records for each in runs.values()], fleet.limit_cores)
@@ -203,7 +259,11 @@ def _controller(
         except OSError as error:
             raise LiveError(f"--state {live.state}: should be a folder: {error.strerror}") from None
         journal_file = live.state / f"{name}.jsonl"
-    journal = stack.enter_context(open_journal(journal_file))
+    if live.cluster is None:
+        journal = stack.enter_context(open_journal(journal_file))
+    else:
+        has_end, within_s = live.duration_s is not None, live_runs.HANDED_OVER_S
+        journal = stack.enter_context(open_journal(journal_file, has_tables=False, has_end=has_end, within_s=within_s))
     return SharingController(
         prepared.pipeline,
         guarded(prepared),
