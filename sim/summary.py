@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import reduce
 from math import ceil, fsum, prod
@@ -22,6 +22,7 @@ from ipa.sim.model import FloatArray, IntArray, World
 from ipa.sim.planned import Planned
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records
 from ipa.sim.tables import served_accuracy, served_variants
+from ipa.sim.token_times import token_times
 
 QUANTILES = (0.5, 0.95, 0.99)
 
@@ -38,7 +39,7 @@ class Totals:
     The sums are over completed requests. `quantiles_s` are the quantiles `QUANTILES` of their latency, each within
     `relative_error` of the exact one; None if no request completed. `served`: for each stage, how many completed
     requests (in a graph, items of these) each variant served. `core_s`: the core-seconds of all replicas.
-    `room_lack`: how often and how long stages lacked room within the limit of cores.
+    `room_lack`: how often and how long stages lacked room within the limit of cores. `token_times`: see `token_times`.
     """
 
     duration_s: float
@@ -60,6 +61,7 @@ class Totals:
     served: tuple[Mapping[str, int], ...]
     core_s: float
     room_lack: RoomLack
+    token_times: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
@@ -92,6 +94,7 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
         served=served_variants(records),
         core_s=_core_s(records),
         room_lack=_room_lack(records),
+        token_times=token_times(pipeline, records),
     )
 
 
@@ -327,6 +330,7 @@ def summary_of(
         "latency_p95_s": p95_s,
         "latency_p99_s": p99_s,
         "latency_quantiles_relative_error": totals.relative_error,
+        **totals.token_times,
         "cost_mean_cores": core_s / duration_s,
         "cost_core_s": core_s,
         "pas_mean": 100.0 * totals.accuracy_sum / completed if completed else None,

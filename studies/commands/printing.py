@@ -195,6 +195,15 @@ def _plain(value: Any) -> str:
 # ---- runs and configurations ----
 
 
+def _token_times(summary: Mapping[str, Any]) -> dict[str, str]:
+    """The times of tokens, where there are language models."""
+    if "ttft_p50_s" not in summary:
+        return {}
+    first = f"{_figure(summary['ttft_p50_s'], 3)}, {_figure(summary['ttft_p99_s'], 3)} s"
+    further = f"{_figure(summary['tpot_p50_s'], 4)}, {_figure(summary['tpot_p99_s'], 4)} s"
+    return {"first token p50, p99": first, "further token p50, p99": further}
+
+
 def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
     """Print the summary of a run, and where its results and report are."""
     summary = run.summary
@@ -206,6 +215,7 @@ def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
         f"SLA violations ({summary['sla_s']:.2f} s)": _violations(summary),
         "goodput": f"{summary['goodput_rps']:.2f} requests/s in time",
         "latency mean, p50, p95, p99": ", ".join(_figure(summary[f"latency_{name}_s"], 3) for name in latencies) + " s",
+        **_token_times(summary),
         "cost": f"{summary['cost_mean_cores']:.2f} cores (planned {summary['planned_cost_mean_cores']:.2f})",
         "accuracy (PAS)": f"{_figure(summary['pas_mean'], 2)} (planned {summary['planned_pas_mean']:.2f})",
         "decisions, changes, infeasible": f"{summary['decisions']}, {summary['changes']}, "

@@ -167,6 +167,10 @@ _COLUMNS = (
     FigureColumn("dropped", "Dropped", "requests", 1, "low"),
     FigureColumn("changes", "Changes", "configurations", 1),
 )
+_OF_TOKENS = (
+    FigureColumn("ttft_p99_s", "First token p99", "s", 3, "low"),
+    FigureColumn("tpot_p99_s", "Further token p99", "ms", 1, "low", 1000.0),
+)
 _WORST_HOUR = FigureColumn("sla_violation_worst_hour_rate", "Worst hour", "% of its requests", 2, "low", 100.0)
 _WHERE_ANY = (
     FigureColumn("failed", "Failed", "requests", 1, "low"),
@@ -209,6 +213,8 @@ def figures(groups: Sequence[PolicyRuns]) -> Table:
     ]
     if any(is_longer_than_an_hour(run.summary) for group in groups for run in group.runs):
         columns.insert(3, _WORST_HOUR)
+    if all("ttft_p99_s" in run.summary for group in groups for run in group.runs):
+        columns[-2:-2] = _OF_TOKENS
     cells = [_column(column, groups) for column in columns]
     names = [Cell([Swatch(colour(group.place)), group.label], is_heading=True) for group in groups]
     return Table(

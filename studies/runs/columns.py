@@ -201,6 +201,14 @@ SUMMARY = {
         "fraction",
         "maximum error of the three quantiles: 0, or 0.001 with `records` `sample` or `none`",
     ),
+    "ttft_p50_s": Column(
+        "s",
+        "with language models, at the last stage that is one: from coming there to the first token, of those that "
+        "finished there; median",
+    ),
+    "ttft_p99_s": Column("s", "99 % quantile"),
+    "tpot_p50_s": Column("s", "likewise: from the first token to the last, for each but the first; median"),
+    "tpot_p99_s": Column("s", "99 % quantile"),
     "cost_mean_cores": Column(
         "cores x price",
         "of all existing replicas, including starting and draining ones, averaged over the duration",

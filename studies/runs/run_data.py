@@ -33,6 +33,7 @@ FIGURES: tuple[Figure, ...] = (
 """The main figures of a policy."""
 
 WORST_HOUR: Figure = ("worst hour %", "sla_violation_worst_hour_rate", 100.0, 2)
+OF_TOKENS: tuple[Figure, ...] = (("TTFT p99 s", "ttft_p99_s", 1.0, 2), ("TPOT p99 ms", "tpot_p99_s", 1000.0, 1))
 INFEASIBLE: Figure = ("infeasible", "infeasible_decisions", 1.0, 0)
 
 HOUR_S = 3600.0
@@ -40,8 +41,10 @@ HOUR_S = 3600.0
 
 def figures_of(summaries: Collection[Mapping[str, Any]]) -> tuple[Figure, ...]:
     """The figures that a table of these runs shows: the main ones, the worst hour's violations if runs are longer than
-    an hour, and infeasible decisions if there are any."""
+    an hour, times of tokens where there are language models, and infeasible decisions if there are any."""
     shown = list(FIGURES)
+    if any(summary.get("ttft_p99_s") is not None for summary in summaries):
+        shown[5:5] = OF_TOKENS
     if any(summary.get("infeasible_decisions") for summary in summaries):
         shown.insert(-1, INFEASIBLE)
     if any(is_longer_than_an_hour(summary) for summary in summaries):

@@ -33,6 +33,9 @@ OUTCOMES = (
 )
 """The figures of a run's summary that aims and limits may name."""
 
+OF_TOKENS = ("ttft_p50_s", "ttft_p99_s", "tpot_p50_s", "tpot_p99_s")
+"""More of these, of runs with language models."""
+
 JUDGED = ("sla_violation_rate", "cost_mean_cores", "pas_mean")
 """The figures that are always reported."""
 
@@ -179,8 +182,9 @@ def _also(text: str) -> Aim:
 
 
 def _known(outcome: str, option: str) -> str:
-    if outcome not in OUTCOMES:
+    if outcome not in (*OUTCOMES, *OF_TOKENS):
         raise ScenarioError(
-            f"{option}: no outcome {outcome!r}{did_you_mean(outcome, OUTCOMES)}; allowed: {', '.join(OUTCOMES)}"
+            f"{option}: no outcome {outcome!r}{did_you_mean(outcome, (*OUTCOMES, *OF_TOKENS))}; allowed: "
+            f"{', '.join((*OUTCOMES, *OF_TOKENS))}"
         )
     return outcome
