@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
 from math import ceil, fsum, prod
@@ -40,6 +40,7 @@ class Totals:
     `relative_error` of the exact one; None if no request completed. `served`: for each stage, how many completed
     requests (in a graph, items of these) each variant served. `core_s`: the core-seconds of all replicas.
     `room_lack`: how often and how long stages lacked room within the limit of cores. `token_times`: see `token_times`.
+    `gpu_s`: the GPU-seconds of all replicas; None where no variant has GPUs.
     """
 
     duration_s: float
@@ -62,6 +63,7 @@ class Totals:
     core_s: float
     room_lack: RoomLack
     token_times: Mapping[str, float | None] = field(default_factory=dict)
+    gpu_s: float | None = None
 
 
 def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
@@ -95,6 +97,7 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
         core_s=_core_s(records),
         room_lack=_room_lack(records),
         token_times=token_times(pipeline, records),
+        gpu_s=_gpu_s(pipeline, records) if pipeline.has_gpus else None,
     )
 
 
@@ -147,6 +150,15 @@ def _counted(numbers: IntArray) -> tuple[IntArray, IntArray]:
 
 def _core_s(records: Records) -> float:
     return sum(laws.replica_core_s(replicas, records) for replicas in records.replicas)
+
+
+def _gpu_s(pipeline: Pipeline, records: Records) -> float:
+    gpus_by_stage = [{variant.name: variant.gpus for variant in stage.variants} for stage in pipeline.stages]
+    with_gpus = (
+        replace(replicas, cores=np.array([gpus[name] for name in replicas.variant], dtype=np.int64))
+        for replicas, gpus in zip(records.replicas, gpus_by_stage, strict=True)
+    )
+    return sum(laws.replica_core_s(replicas, records) for replicas in with_gpus)
 
 
 class Totalling:
@@ -333,6 +345,7 @@ def summary_of(
         **totals.token_times,
         "cost_mean_cores": core_s / duration_s,
         "cost_core_s": core_s,
+        **({} if totals.gpu_s is None else {"gpus_mean": totals.gpu_s / duration_s}),
         "pas_mean": 100.0 * totals.accuracy_sum / completed if completed else None,
         "stage_accuracy_mean": {
             stage.name: mean_accuracy(stage, served)

@@ -149,7 +149,7 @@ def _print_variants(pipeline: Pipeline) -> None:
                 stage.name,
                 variant.name,
                 f"{100 * variant.accuracy:.2f}",
-                str(variant.base_cores),
+                f"{variant.base_cores}" + (f" ({gpus} GPU{'s' * (gpus > 1)})" if (gpus := variant.gpus) else ""),
                 _sizes(variant.batches()),
                 f"{variant.p99_s(1):.3g}",
                 f"{ipa.profiles.default_rules.replica_rps(pipeline.defaults, stage, variant):.4g}",

@@ -216,7 +216,8 @@ def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
         "goodput": f"{summary['goodput_rps']:.2f} requests/s in time",
         "latency mean, p50, p95, p99": ", ".join(_figure(summary[f"latency_{name}_s"], 3) for name in latencies) + " s",
         **_token_times(summary),
-        "cost": f"{summary['cost_mean_cores']:.2f} cores (planned {summary['planned_cost_mean_cores']:.2f})",
+        "cost": f"{summary['cost_mean_cores']:.2f} cores (planned {summary['planned_cost_mean_cores']:.2f})"
+        + (f", {summary['gpus_mean']:.2f} GPUs in them" if "gpus_mean" in summary else ""),
         "accuracy (PAS)": f"{_figure(summary['pas_mean'], 2)} (planned {summary['planned_pas_mean']:.2f})",
         "decisions, changes, infeasible": f"{summary['decisions']}, {summary['changes']}, "
         f"{summary['infeasible_decisions']}",

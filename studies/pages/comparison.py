@@ -167,6 +167,7 @@ _COLUMNS = (
     FigureColumn("dropped", "Dropped", "requests", 1, "low"),
     FigureColumn("changes", "Changes", "configurations", 1),
 )
+_GPUS = FigureColumn("gpus_mean", "GPUs", "mean", 2, "low")
 _OF_TOKENS = (
     FigureColumn("ttft_p99_s", "First token p99", "s", 3, "low"),
     FigureColumn("tpot_p99_s", "Further token p99", "ms", 1, "low", 1000.0),
@@ -215,6 +216,8 @@ def figures(groups: Sequence[PolicyRuns]) -> Table:
         columns.insert(3, _WORST_HOUR)
     if all("ttft_p99_s" in run.summary for group in groups for run in group.runs):
         columns[-2:-2] = _OF_TOKENS
+    if all("gpus_mean" in run.summary for group in groups for run in group.runs):
+        columns.insert(2, _GPUS)
     cells = [_column(column, groups) for column in columns]
     names = [Cell([Swatch(colour(group.place)), group.label], is_heading=True) for group in groups]
     return Table(

@@ -93,7 +93,8 @@ def _places(is_narrow: bool, profiled: Iterable[int]) -> list[int]:
 
 
 def _in_cores(variant: Variant) -> str:
-    return f"{variant.base_cores} {'core' if variant.base_cores == 1 else 'cores'}"
+    cores = f"{variant.base_cores} {'core' if variant.base_cores == 1 else 'cores'}"
+    return f"{cores} with {variant.gpus} GPU{'s' * (variant.gpus > 1)}" if variant.gpus else cores
 
 
 def notes(pipeline: Pipeline, stages: Sequence[Stage]) -> Table:

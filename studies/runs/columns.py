@@ -214,6 +214,7 @@ SUMMARY = {
         "of all existing replicas, including starting and draining ones, averaged over the duration",
     ),
     "cost_core_s": Column("core-seconds x price", "the same, summed"),
+    "gpus_mean": Column("", "where variants have any: the GPUs of existing replicas, averaged over the duration"),
     "pas_mean": Column(
         "x 100",
         "pipeline accuracy score: the mean over completed requests of the product of the accuracies of "

@@ -34,6 +34,7 @@ FIGURES: tuple[Figure, ...] = (
 
 WORST_HOUR: Figure = ("worst hour %", "sla_violation_worst_hour_rate", 100.0, 2)
 OF_TOKENS: tuple[Figure, ...] = (("TTFT p99 s", "ttft_p99_s", 1.0, 2), ("TPOT p99 ms", "tpot_p99_s", 1000.0, 1))
+GPUS: Figure = ("GPUs", "gpus_mean", 1.0, 2)
 INFEASIBLE: Figure = ("infeasible", "infeasible_decisions", 1.0, 0)
 
 HOUR_S = 3600.0
@@ -44,11 +45,13 @@ def figures_of(summaries: Collection[Mapping[str, Any]]) -> tuple[Figure, ...]:
     an hour, times of tokens where there are language models, and infeasible decisions if there are any."""
     shown = list(FIGURES)
     if any(summary.get("ttft_p99_s") is not None for summary in summaries):
-        shown[5:5] = OF_TOKENS
+        shown[-2:-2] = OF_TOKENS
+    if any("gpus_mean" in summary for summary in summaries):
+        shown.insert(2, GPUS)
     if any(summary.get("infeasible_decisions") for summary in summaries):
         shown.insert(-1, INFEASIBLE)
     if any(is_longer_than_an_hour(summary) for summary in summaries):
-        shown.insert(3, WORST_HOUR)
+        shown.insert(shown.index(FIGURES[2]) + 1, WORST_HOUR)
     return tuple(shown)
 
 

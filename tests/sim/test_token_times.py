@@ -32,6 +32,12 @@ def test_they_are_the_same_whatever_is_recorded(run: Run, engine: str, records: 
     assert [other.summary[key] for key in KEYS] == [run.summary[key] for key in KEYS]
 
 
+def test_gpus_are_counted_over_time(run: Run) -> None:
+    """Replicas of the 4090 cost 11 cores, 10 of which are a GPU's; one core is the retriever's."""
+    cores = run.summary["cost_mean_cores"]
+    assert run.summary["gpus_mean"] == pytest.approx((cores - 1) / 11)
+
+
 def test_a_graph_has_them_too() -> None:
     graph = simulate(Scenario(pipeline="helpdesk", trace="constant:2:60"))
     assert 0.013 < graph.summary["ttft_p50_s"] < 0.5

@@ -58,6 +58,7 @@ KNOWN = (
     Outcome("ttft_p99_s", "time to first token, p99", "less", "s", 1.0, 3),
     Outcome("tpot_p50_s", "median time per further token", "less", "s", 1.0, 4),
     Outcome("tpot_p99_s", "time per further token, p99", "less", "s", 1.0, 4),
+    Outcome("gpus_mean", "GPUs", "less"),
     Outcome("cost_core_s", "cost of the run", "less", "core-s", 1.0, 0),
     Outcome("planned_cost_mean_cores", "planned cost", "less", "cores"),
     Outcome("planned_pas_mean", "planned PAS", "more"),
