@@ -70,12 +70,13 @@ class CompiledStage:
 
     def existing_cores(self, now_s: float) -> int:
         """The cores of all replicas that exist, draining ones too."""
-        run, replicas = self.memory.run[0], self.memory.replicas[self.position]
-        existing, draining = (row[1 : 1 + row[0]] for row in self.memory.numbers[self.position, [EXISTING, DRAINING]])
-        removed_s = replicas["removed_s"][draining]
-        busy_until_s = removed_s if run["loses"] else replicas["finish_s"][draining]
-        gone_s = np.maximum(removed_s, busy_until_s) + run["stop_s"]
-        there = np.concatenate([existing, draining[gone_s > now_s]])
+        run, replicas, numbers = self.memory.run[0], self.memory.replicas[self.position], self.memory.numbers
+        there, draining = (row[1 : 1 + row[0]] for row in (numbers[self.position, k] for k in (EXISTING, DRAINING)))
+        if len(draining):
+            removed_s = replicas["removed_s"][draining]
+            busy_until_s = removed_s if run["loses"] else replicas["finish_s"][draining]
+            gone_s = np.maximum(removed_s, busy_until_s) + run["stop_s"]
+            there = np.concatenate([there, draining[gone_s > now_s]])
         return int(self.memory.options["cores"][replicas["option"][there]].sum())
 
     def held(self, now_s: float) -> Held:

@@ -13,7 +13,7 @@ from ipa.studies.explore.figures import plain
 from ipa.studies.explore.questions import MOST_POLICIES, MOST_SEEDS, ExplorerQuestion, spec
 from ipa.studies.many import NamedRun, named_runs, systems
 from ipa.studies.runs import FIGURES, LIVE
-from ipa.studies.scenario import Scenario, ScenarioError, Shared, find
+from ipa.studies.scenario import Scenario, ScenarioError, Shared, find, is_fleet
 
 DRAWN = ("cores", "PAS", "violations %", "p99 s")
 """The figures of the parallel coordinates; the first is also the colour."""
@@ -36,6 +36,9 @@ def about(what: str) -> ExplorerQuestion:
         return replace(question, among=what)
     made = results.asked(what)
     if made is None:
+        if is_fleet(what):
+            allowed = "`ipa simulate`, `compare --sharing` and `sweep` take fleets"
+            raise ScenarioError(f"{what}: a fleet has several pipelines, and the page shows one; {allowed}")
         scenario = find(what)
         is_usual = scenario.policy == Scenario.model_fields["policy"].default
         return ExplorerQuestion(what, systems.BASELINES if is_usual else ())

@@ -75,7 +75,9 @@ class Fleet(FileModel):
     @classmethod
     def _no_accelerators(cls, data: Any) -> Any:
         if isinstance(data, dict) and "limit_gpus" in data:
-            raise refusal("no pipeline has figures for GPUs; allowed: limit_cores", "limit_gpus")
+            raise refusal(
+                "a fleet shares cores alone; allowed: limit_cores, and limit_gpus of a pipeline", "limit_gpus"
+            )
         return data
 
     @model_validator(mode="after")

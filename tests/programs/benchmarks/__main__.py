@@ -16,6 +16,7 @@ from tests.programs.benchmarks import (
     crowds,
     engines,
     explorer,
+    fleets,
     gateway,
     hostile,
     language_models,
@@ -27,7 +28,7 @@ from tests.programs.benchmarks.tables import Table, machine
 from tests.studies.browser import CHROMIUM
 
 TABLES = (
-    *("engines", "graphs", "language", "runs", "sizes", "parts", "many", "growth", "solvers"),
+    *("engines", "graphs", "language", "runs", "sizes", "parts", "many", "growth", "fleets", "solvers"),
     *("gateway", "hostile", "crowds", "explorer", "peers"),
 )
 
@@ -42,6 +43,7 @@ def measured(names: list[str]) -> Iterator[Table | str]:
         "parts": many_runs.parts,
         "many": many_runs.many_runs,
         "growth": sizes.growth,
+        "fleets": fleets.fleets,
         "sizes": sizes.sizes,
         "gateway": gateway.gateway,
         "hostile": hostile.hostile_bodies,
