@@ -4,8 +4,9 @@
     {min: cost, accuracy_at_least: 35}           the fewest cores that reach it; of equals the most accuracy
     {min: cost, accuracy_at_least: {detect: 60}} the same, of single stages
     {late_at_most: 0.01}                         of the requests of any hour, the share that may be late
+    {ttft_at_most_s: 0.5}                        the planned p99 of the time to first token, at the last language model
 
-Accuracies are per cent: the PAS of tables and reports, or a variant's own at a stage. The last one goes with either of
+Accuracies are per cent: the PAS of tables and reports, or a variant's own at a stage. The last two go with either of
 the others, or with the weights.
 """
 
@@ -19,9 +20,9 @@ from ipa.policies import checks
 from ipa.policies.interface import Configuration, PolicyError
 
 if TYPE_CHECKING:
-    from ipa.profiles import Pipeline
+    from ipa.profiles import Pipeline, Stage, Variant
 
-KEYS = ("max", "min", "cores_at_most", "accuracy_at_least", "late_at_most")
+KEYS = ("max", "min", "cores_at_most", "accuracy_at_least", "late_at_most", "ttft_at_most_s")
 WEIGHTS = ("alpha", "beta", "gamma", "accuracy", "accuracy_scale", "accuracy_floor")
 """The parameters that an aim replaces."""
 
@@ -41,6 +42,7 @@ class Goal:
     accuracy_at_least: float | None = None
     stage_accuracy_at_least: Mapping[str, float] = field(default_factory=dict, hash=False)
     late_at_most: float | None = None
+    ttft_at_most_s: float | None = None
 
     @classmethod
     def of(cls, value: Any, pipeline: Pipeline) -> Goal | None:
@@ -69,6 +71,8 @@ class Goal:
             values["cores_at_most"] = checks.integer("goal.cores_at_most", goal["cores_at_most"])
         if "late_at_most" in goal:
             values["late_at_most"] = checks.number("goal.late_at_most", goal["late_at_most"], above=0, at_most=0.5)
+        if "ttft_at_most_s" in goal:
+            values["ttft_at_most_s"] = checks.number("goal.ttft_at_most_s", goal["ttft_at_most_s"], above=0)
         least = goal.get("accuracy_at_least")
         if isinstance(least, Mapping):
             by_stage = {str(name): _per_cent(f"goal.accuracy_at_least.{name}", value) for name, value in least.items()}
@@ -76,6 +80,13 @@ class Goal:
         elif least is not None:
             values["accuracy_at_least"] = _per_cent("goal.accuracy_at_least", least)
         return cls(**values)
+
+    def is_prompt_at(self, pipeline: Pipeline, stage: Stage, variant: Variant, at_once: int) -> bool:
+        """Whether so many requests at once have their first tokens in time, if any is asked for at the stage."""
+        model, tokens = variant.language_model, stage.tokens
+        if self.ttft_at_most_s is None or model is None or tokens is None or stage is not answering(pipeline):
+            return True
+        return model.ttft_s(at_once, tokens) <= self.ttft_at_most_s
 
     @property
     def wants_accuracy(self) -> bool:
@@ -117,6 +128,7 @@ class Goal:
         aim: dict[str, Any] = {} if self.aim is None else {"max" if self.aim == "accuracy" else "min": self.aim}
         accuracy = self.accuracy_at_least or dict(self.stage_accuracy_at_least) or None
         values = {"cores_at_most": self.cores_at_most, "accuracy_at_least": accuracy, "late_at_most": self.late_at_most}
+        values["ttft_at_most_s"] = self.ttft_at_most_s
         return aim | {key: value for key, value in values.items() if value is not None}
 
     def _check_reachable(self, pipeline: Pipeline) -> None:
@@ -136,8 +148,22 @@ class Goal:
                     f"goal.accuracy_at_least={self.accuracy_at_least:g} cannot be reached; the most accurate variants "
                     f"of {pipeline.name} have {most:.4g} together"
                 )
+        if self.ttft_at_most_s is not None:
+            self._check_first_tokens(pipeline, self.ttft_at_most_s)
         if self.cores_at_most is not None:
             check_cores(pipeline, "goal.cores_at_most", self.cores_at_most)
+
+    def _check_first_tokens(self, pipeline: Pipeline, most_s: float) -> None:
+        stage = answering(pipeline)
+        if stage is None or stage.tokens is None:
+            raise PolicyError(f"goal.ttft_at_most_s: {pipeline.name} has no language models; leave it out")
+        models = [variant.language_model for variant in stage.variants]
+        least_s = min(model.ttft_s(1, stage.tokens) for model in models if model is not None)
+        if least_s > most_s:
+            raise PolicyError(
+                f"goal.ttft_at_most_s={most_s:g} cannot be reached; a request by itself at {stage.name} takes "
+                f"{least_s:.4g} s, in the p99"
+            )
 
 
 NO_GOAL = Goal()
@@ -153,6 +179,11 @@ def goal_of(policy: object) -> Goal:
             return goal
         policy = getattr(policy, "policy", None)
     return NO_GOAL
+
+
+def answering(pipeline: Pipeline) -> Stage | None:
+    """The last stage of language models, whose tokens users wait for; None if there is none."""
+    return next((stage for stage in reversed(pipeline.stages) if stage.tokens is not None), None)
 
 
 def check_cores(pipeline: Pipeline, key: str, cores_at_most: int) -> None:

@@ -131,6 +131,15 @@ class LanguageModel:
         prompt, generated = tokens.input.mean, tokens.output.mean
         return self.step.seconds(at_once * (1 + prompt / generated), at_once * (prompt + generated / 2))
 
+    def ttft_s(self, at_once: float, tokens: StageTokens) -> float:
+        """The time to first token that a plan expects of the longest of a hundred prompts [s], if nobody waits.
+
+        The steps that it takes in chunks, one more because it comes within one, and what its own tokens add.
+        """
+        prompt = tokens.input.p99
+        steps = 1 + prompt / self.tokens_per_step
+        return steps * self.step_s(at_once, tokens) + self.step.per_token_s * prompt
+
     def cost_cores(self, gpu_cores: int) -> int:
         """What a replica costs, in cores: its own, and `gpu_cores` for each GPU."""
         return self.cores + self.gpus * (self.gpu_cores or gpu_cores)

@@ -203,7 +203,10 @@ def tabulate(parameters: Parameters) -> Table:
     """The table of the programme with these parameters."""
     stages = parameters.pipeline.stages
     candidates = [_placeable(parameters, stage) for stage in stages]
-    sizes = [[v.planned_batches(parameters.batch_cap) for v in variants] for variants in candidates]
+    sizes = [
+        [_sizes(parameters, stage, variant) for variant in variants]
+        for stage, variants in zip(stages, candidates, strict=True)
+    ]
     order_bits = [sum(map(len, stage_sizes)).bit_length() for stage_sizes in sizes]
     scale = scales(parameters, sum(order_bits))
     distinct = [tuple(sorted(set().union(*stage_sizes))) for stage_sizes in sizes]
@@ -239,7 +242,20 @@ def _placeable(parameters: Parameters, stage: Stage) -> tuple[Variant, ...]:
     if not placeable:
         least = min(cores.values())
         raise PolicyError(f"{stage.name}: every replica takes at least {least} cores; the largest node has {largest:g}")
-    return placeable
+    prompt = tuple(variant for variant in placeable if _sizes(parameters, stage, variant))
+    if not prompt:
+        names = ", ".join(variant.name for variant in placeable)
+        raise PolicyError(f"goal.ttft_at_most_s: none of these keeps it at {stage.name}, even by itself: {names}")
+    return prompt
+
+
+def _sizes(parameters: Parameters, stage: Stage, variant: Variant) -> list[int]:
+    """The batch sizes to choose from, with which first tokens are in time."""
+    sizes = variant.planned_batches(parameters.batch_cap)
+    if not isinstance(parameters.goal, Goal):
+        return sizes
+    goal, pipeline = parameters.goal, parameters.pipeline
+    return [size for size in sizes if goal.is_prompt_at(pipeline, stage, variant, size)]
 
 
 def _row(parameters: Parameters, scale: Scales, k: int, variant: Variant, batch: int, place: int) -> Row:

@@ -150,6 +150,25 @@ def test_a_slower_world_has_slower_steps(tmp_path: Path) -> None:
     assert small.mean_s(1) == pytest.approx(2 * 100 * (0.01 + 4e-4 + 3.5e-5))
 
 
+def test_a_goal_may_limit_the_time_to_first_token(tmp_path: Path) -> None:
+    """At `check`, n at once, prompts of 420 tokens in the p99: 2048 are a step, so (1 + 420 / 2048) steps of
+    2 ms + 10 us x n (1 + 120 / 10), and 4.2 ms for their own: 6.77 ms for 1, 7.08 ms for 3.
+    """
+    pipeline = loaded(tmp_path)
+    tokens, model = pipeline.stage("check").tokens, pipeline.stage("check").variant("tiny").language_model
+    assert tokens is not None
+    assert model is not None
+    assert model.ttft_s(1, tokens) == pytest.approx((1 + 420 / 2048) * 0.00213 + 0.0042)
+    programme = Programme.of(pipeline, sla_s=8.0, goal={"min": "cost", "ttft_at_most_s": 0.0070})
+    assert {row.batch for row in programme.table.stages[1].rows} == {1, 2}
+    assert solve(Problem(programme, 60.0)).configuration["check"].batch <= 2
+    assert {row.batch for row in programme.table.stages[0].rows} == {1, 2, 4, 8, 16, 32, 40}  # only the last answers
+    with pytest.raises(ValueError, match=r"goal.ttft_at_most_s=0.005 cannot be reached; a request by itself at check"):
+        Programme.of(pipeline, goal={"ttft_at_most_s": 0.005})
+    with pytest.raises(ValueError, match=r"goal.ttft_at_most_s: video has no language models; leave it out"):
+        Programme.of(profiles.load("video"), goal={"ttft_at_most_s": 0.005})
+
+
 # ---- tokens ----
 
 

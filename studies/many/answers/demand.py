@@ -193,6 +193,8 @@ def _limits(goal: Goal, limit_cores: int | None, price_per_core: float | None) -
         yield DemandLimit(ACCURACY, False, goal.accuracy_at_least)
     for stage, least in goal.stage_accuracy_at_least.items():
         yield DemandLimit(known_outcome(f"{OF_STAGE}.{stage}"), False, least)
+    if goal.ttft_at_most_s is not None:
+        yield DemandLimit(known_outcome("ttft_p99_s"), True, goal.ttft_at_most_s)
     most_cores = goal.core_limit(limit_cores)
     if most_cores is not None and price_per_core is not None:
         yield DemandLimit(replace(COST, factor=1.0 / price_per_core), True, most_cores * price_per_core)
