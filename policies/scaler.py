@@ -40,7 +40,7 @@ Sample = tuple[float, float]
 
 BATCHES_IN_SHARE = 2
 """A request that just misses a batch waits for all of it and is in the next one, so two batches must fit into a stage's
-share of the SLA (Nexus, SOSP 2019)."""
+share of the SLA (Nexus, SOSP 2019). With language models nobody waits for a batch, and one is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,8 @@ class Scaler(ABC):
     def _largest(self, stage: Stage) -> int:
         variant = stage.variant(self.variants[stage.name])
         sizes = variant.planned_batches(self._programme.batch_cap)
-        return max((batch for batch in sizes if BATCHES_IN_SHARE * variant.p99_s(batch) <= stage.sla_s), default=1)
+        batches = BATCHES_IN_SHARE if stage.fills_batches else 1
+        return max((batch for batch in sizes if batches * variant.p99_s(batch) <= stage.sla_s), default=1)
 
 
 def moment(remembered_s: float, now_s: float) -> float:
