@@ -21,6 +21,7 @@ from .readers import Filling as Filling
 from .readers import Steps as Steps
 from .readers import TimeHints as TimeHints
 from .readers import answered_series as answered_series
+from .readers import numbers_beside as numbers_beside
 from .readers import read as read
 from .readers import trace_of_series as trace_of_series
 from .summary import SCALES_S as SCALES_S

@@ -30,7 +30,7 @@ def thinned(counts: Counts, factor: float, rng: np.random.Generator) -> Counts:
     return counts * int(whole) + rng.binomial(counts, fraction)
 
 
-def thinned_times(times_s: Times, factor: float, rng: np.random.Generator) -> Times:
+def thinned_times(times_s: Numbers, factor: float, rng: np.random.Generator) -> Numbers:
     """The same for instants: copies of a request have its instant."""
     whole, fraction = divmod(factor, 1.0)
     return np.repeat(times_s, int(whole) + (rng.random(len(times_s)) < fraction))
@@ -93,7 +93,8 @@ class Trace:
     to it; `sha256` is the digest of that origin: a file as stored, else the load as first made.
     `reading` says in words how the times or counts of a file were understood, where that had to be found out;
     `starts_at` is the time of second 0 on the clock of the origin, None where there is no such clock.
-    `unscaled_rps` is the mean rate before the load was scaled, None where it was not.
+    `unscaled_rps` is the mean rate before the load was scaled, None where it was not. `rows` are the rows, from 0, that
+    its requests have in a file with one for each (int64, as long as `timestamps_s`), None where that is not so.
 
     Traces are equal when their loads are: only kind, duration, load and history count.
 
@@ -110,6 +111,7 @@ class Trace:
     reading: str = ""
     starts_at: datetime | None = None
     unscaled_rps: float | None = None
+    rows: Counts | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if (self.counts is None) == (self.timestamps_s is None):
@@ -240,9 +242,11 @@ class Trace:
         spans_s = [_span(self, window) for window in windows]
         if not spans_s:
             raise TraceError(f"trace {self.name!r}: no window given; each is (start_s, end_s)")
-        parts, total_s = [], 0.0
+        parts, rows, total_s = [], [], 0.0
         for start_s, end_s in spans_s:
             parts.append(_cut(self, start_s, end_s, total_s))
+            if self.rows is not None:
+                rows.append(self.rows[slice(*np.searchsorted(self.load, (start_s, end_s)))])
             total_s += end_s - start_s
         history = _history_before(self, spans_s[0][0])
         words = " then ".join(f"{start_s:.12g}-{end_s:.12g}" for start_s, end_s in spans_s)
@@ -250,7 +254,7 @@ class Trace:
         starts_at = None
         if self.starts_at is not None and len(spans_s) == 1:  # joined windows have no continuous clock
             starts_at = self.starts_at + timedelta(seconds=spans_s[0][0])
-        return replace(part, starts_at=starts_at, unscaled_rps=None)
+        return replace(part, starts_at=starts_at, unscaled_rps=None, rows=np.concatenate(rows) if rows else None)
 
     def scaled(
         self,
@@ -272,6 +276,7 @@ class Trace:
         """
         if not (math.isfinite(factor) and factor > 0):
             raise TraceError(f"scale {factor:g}: should be a finite number above 0")
+        rows: Counts | None = None
         if how == "floor":
             if self.counts is None:
                 raise TraceError(
@@ -286,13 +291,16 @@ class Trace:
             # Old history is drawn last, so that a longer history does not change the draws of the load.
             far = max(0, len(self.history_counts) - HISTORY_S)
             near = thinned(self.history_counts[far:], factor, rng)
-            thin = thinned_times if self.counts is None else thinned
-            load = thin(self.load, factor, rng)
+            if self.counts is None:
+                chosen = thinned_times(np.arange(len(self.load)), factor, rng)
+                load, rows = self.load[chosen], None if self.rows is None else self.rows[chosen]
+            else:
+                load = thinned(self.load, factor, rng)
             history = np.concatenate([thinned(self.history_counts[:far], factor, rng), near])
         else:
             raise TraceError(f"how to scale is 'thin' or 'floor', not {how!r}")
         words = f"{'' if how == 'floor' else 'thinned '}x {factor:g}"
-        return replace(self._changed(load, self.duration_s, history, words), unscaled_rps=self.mean_rps)
+        return replace(self._changed(load, self.duration_s, history, words), unscaled_rps=self.mean_rps, rows=rows)
 
     def _changed(self, load: Numbers, duration_s: float, history: Counts, words: str) -> "Trace":
         counts, times_s = (None, load) if self.counts is None else (load, None)

@@ -37,7 +37,7 @@ from ipa.sim import (
     stepped,
 )
 from ipa.studies.runs import Prepared, prepare
-from ipa.studies.scenario import Scenario, Shared, world_of
+from ipa.studies.scenario import Scenario, Shared, token_columns_of, world_of
 
 Vector = npt.NDArray[np.float32]
 
@@ -257,6 +257,7 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
                 arrivals_s,
                 scenario.seed,
                 pipeline.graph,
+                token_columns_of(scenario, pipeline, trace),
             ),
             self._configuration,
             view,

@@ -46,7 +46,16 @@ from ipa.studies.runs.inputs import Inputs
 from ipa.studies.runs.objective import served_accuracy
 from ipa.studies.runs.run_data import DisplayedRun
 from ipa.studies.runs.tables import Tables, tables_from
-from ipa.studies.scenario import Scenario, ScenarioError, Shared, check_stage_names, later, ready_at_start, world_of
+from ipa.studies.scenario import (
+    Scenario,
+    ScenarioError,
+    Shared,
+    check_stage_names,
+    later,
+    ready_at_start,
+    token_columns_of,
+    world_of,
+)
 from ipa.traces import Trace
 
 
@@ -251,7 +260,8 @@ def parts_of(
     """What a simulated run of a policy consists of, if the requests come at these times; `engine` as in `simulate`."""
     scenario, pipeline, trace = prepared.scenario, prepared.pipeline, prepared.trace
     world = world_of(scenario, trace.duration_s, prepared.sla_s)
-    given = RunInput(shared.models(scenario), world, come_s, scenario.seed, pipeline.graph)
+    columns = token_columns_of(scenario, pipeline, trace)
+    given = RunInput(shared.models(scenario), world, come_s, scenario.seed, pipeline.graph, columns)
     return (
         pipeline,
         policy,

@@ -22,6 +22,7 @@ from .inputs import load_of as load_of
 from .inputs import models_of as models_of
 from .inputs import pipeline_of as pipeline_of
 from .inputs import policy_of as policy_of
+from .inputs import token_columns_of as token_columns_of
 from .inputs import whole_trace as whole_trace
 from .inputs import world_of as world_of
 from .loads import Load as Load

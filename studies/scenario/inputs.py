@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from ipa import profiles, traces
 from ipa.policies import Policy, create
-from ipa.profiles import Pipeline
-from ipa.sim import FloatArray, StageModel, World, rules, stage_models, stream
+from ipa.profiles import Pipeline, listed
+from ipa.sim import FloatArray, IntArray, StageModel, World, rules, stage_models, stream
+from ipa.studies.scenario.errors import ScenarioError
 from ipa.studies.scenario.files import (
     check_gpu_limit,
     check_stage_names,
@@ -69,6 +71,24 @@ def models_of(scenario: Scenario, pipeline: Pipeline) -> tuple[StageModel, ...]:
 def arrivals_of(scenario: Scenario, trace: Trace) -> FloatArray:
     """When the requests of the trace arrive; shape (requests,), sorted, in [0, duration)."""
     return traces.arrivals(trace, scenario.arrivals, stream(scenario.seed, "arrivals"))
+
+
+def token_columns_of(scenario: Scenario, pipeline: Pipeline, trace: Trace) -> dict[str, IntArray]:
+    """What the load's file says of each request in the columns that its stages of language models name; (requests,).
+
+    Raises ScenarioError for a load that is not a CSV file with a row for each request, and as `traces.numbers_beside`.
+    """
+    tokens = [stage.tokens for stage in pipeline.stages if stage.tokens is not None]
+    names = list(dict.fromkeys(name for each in tokens for name in each.columns or ()))
+    if not names:
+        return {}
+    if trace.rows is None or scenario.skip_bad_lines or not Path(scenario.trace).is_file():
+        raise ScenarioError(
+            f"trace {scenario.trace}: tokens are those of its columns {listed(names)}, which takes a CSV file with a "
+            "row for each request, all of which can be read"
+        )
+    columns = traces.numbers_beside(Path(scenario.trace), names)
+    return {name: values[trace.rows] for name, values in zip(names, columns, strict=True)}
 
 
 def later(due_s: FloatArray, late_s: float | FloatArray, duration_s: float) -> FloatArray:

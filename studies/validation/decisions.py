@@ -23,7 +23,7 @@ from ipa.sim import (
     stages_table,
 )
 from ipa.studies.runs import ITEMS, Prepared, guarded
-from ipa.studies.scenario import arrivals_of, later, models_of, world_of
+from ipa.studies.scenario import arrivals_of, later, models_of, token_columns_of, world_of
 from ipa.studies.validation.figures import FloatArray, Tables
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def simulate_decisions(
         later(due_s, late_s, trace.duration_s),
         scenario.seed,
         pipeline.graph,
+        token_columns_of(scenario, pipeline, trace),
     )
     engine = create_engine(choose_engine(scenario.engine), run_input, initial)
     waiting = iter(following)

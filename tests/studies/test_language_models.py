@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ipa.studies import Run, Scenario, simulate
+from ipa.studies import Run, Scenario, ScenarioError, simulate
 
 CHAT = """\
 schema_version: 1
@@ -96,3 +96,21 @@ def test_records_of_a_sample_or_of_none_give_the_figures_of_all(chat: str, recor
     assert {key: part.summary[key] for key in part.summary.keys() - varies} == {
         key: whole.summary[key] for key in part.summary.keys() - varies
     }
+
+
+def test_tokens_are_those_of_the_columns_of_the_load(chat: str, tmp_path: Path) -> None:
+    path = Path(chat)
+    law = "tokens: {input: {mean: 300, p99: 900}, output: {mean: 60, p99: 200}, "
+    path.write_text(CHAT.replace(law, law + "columns: [prompt, answer], "), encoding="utf-8")
+    rows = [f"{0.5 * n + 0.013 * (n * n % 7):.3f},{300 - n},{n + 1}" for n in range(40)]
+    (tmp_path / "log.csv").write_text("\n".join(["arrival_s,prompt,answer", *rows]) + "\n", encoding="utf-8")
+    log = went(
+        chat, engine="simpy", trace=str(tmp_path / "log.csv"), window="5:15", scale=1.0, count_column="none"
+    ).records.tokens[1]
+    assert log is not None
+    assert log.input.tolist() == [300 - n for n in range(10, 30)]
+    assert log.output.tolist() == [n + 1 for n in range(10, 30)]
+    with pytest.raises(
+        ScenarioError, match="trace bursty: tokens are those of its columns prompt, answer, which takes"
+    ):
+        went(chat)

@@ -1,3 +1,4 @@
+from .beside_times import numbers_beside as numbers_beside
 from .columns import FACTS as FACTS
 from .formats import read as read
 from .notation import NO_HINTS as NO_HINTS

@@ -107,13 +107,15 @@ def start_us(instants_us: Numbers, place: Callable[[int], str]) -> int:
 
 def _of_times(column: Column, notation: Notation, facts: Facts, seed: int) -> Facts:
     if column.name.lower() in _EXACT and (notation.is_clock, notation.us) == (False, 1e6):
-        times_s = np.sort(column.values)
-        return {"timestamps_s": times_s, "duration_s": _last_second(times_s)}
+        rows = np.argsort(column.values, kind="stable")
+        times_s = column.values[rows]
+        return {"timestamps_s": times_s, "duration_s": _last_second(times_s), "rows": rows}
     instants_us = np.rint(column.values * notation.us).astype(np.int64)
     start = start_us(instants_us, column.place) if notation.is_clock else 0
     disordered = int((instants_us[1:] < np.maximum.accumulate(instants_us)[:-1]).sum())
     instants_us -= start
-    instants_us.sort()
+    rows = np.argsort(instants_us, kind="stable")
+    instants_us = instants_us[rows]
     time_facts: Facts = {"starts_at": notation.at(start) if notation.is_clock else None}
     reading = f"{notation.words} (column {column.name!r})" if column.name else notation.words
     step_s = _written_step_s(instants_us, notation)
@@ -124,7 +126,7 @@ def _of_times(column: Column, notation: Notation, facts: Facts, seed: int) -> Fa
         time_facts["duration_s"] = len(time_facts["counts"])
         reading += f", counted per {STEPS[step_s]}{SPREAD if step_s > 1 else ''}"
     else:
-        time_facts["timestamps_s"] = instants_us / _SECOND_US
+        time_facts["timestamps_s"], time_facts["rows"] = instants_us / _SECOND_US, rows
         time_facts["duration_s"] = _last_second(time_facts["timestamps_s"])
         reading += f", {disordered:,} of them out of order" if disordered else ""
     return {**time_facts, "reading": reading}
