@@ -142,14 +142,14 @@ _COURSE = ("timeline", "latencies", "seconds", "configurations")
 
 def course_of(run: Run) -> Course:
     """The course of a run; it needs all records."""
-    since_s, wanted, forecast_rps = _decided(run)
+    since_s, configurations, forecast_rps = _decided(run)
     p99_s = p99_of_seconds_s(run.records)
     return Course(
         summary={**run.summary, ARRIVED_SECONDS: len(p99_s)},
-        timeline=_timeline(run, since_s, wanted, forecast_rps),
+        timeline=_timeline(run, since_s, configurations, forecast_rps),
         latencies=_histogram(_latency_s(run.records)),
         seconds=_histogram(p99_s),
-        configurations=_configurations(since_s, wanted, run.trace.duration_s),
+        configurations=_configurations(since_s, configurations, run.trace.duration_s),
     )
 
 
@@ -184,24 +184,26 @@ def _decided(run: Run) -> tuple[FloatArray, list[Configuration], FloatArray]:
     """Since when each configuration was decided, the configurations, and the forecasts for them."""
     entries = run.entries
     since_s = [entry.observation.time_s for entry in entries]
-    wanted: list[Configuration] = [entry.decision.configuration for entry in entries]
+    configurations: list[Configuration] = [entry.decision.configuration for entry in entries]
     forecasts = [entry.decision.forecast_rps for entry in entries]
     if not entries or entries[0].observation.step > 0:
         since_s.insert(0, 0.0)
-        wanted.insert(0, run.initial)
+        configurations.insert(0, run.initial)
         forecasts.insert(0, None)
-    return np.array(since_s), wanted, np.array([np.nan if value is None else value for value in forecasts])
+    return np.array(since_s), configurations, np.array([np.nan if value is None else value for value in forecasts])
 
 
-def _timeline(run: Run, since_s: FloatArray, wanted: list[Configuration], forecast_rps: FloatArray) -> FloatArray:
+def _timeline(
+    run: Run, since_s: FloatArray, configurations: list[Configuration], forecast_rps: FloatArray
+) -> FloatArray:
     records, duration_s = run.records, run.trace.duration_s
     edges_s = bin_edges(duration_s, bin_s(duration_s))
     widths_s = np.diff(edges_s)
     number = bin_numbers(records.arrival_s, edges_s)
     in_time = (records.outcome == COMPLETED) & (records.end_s - records.arrival_s <= run.summary["sla_s"])
     requests = np.bincount(number, minlength=len(widths_s))
-    cores = np.array([configured_cores(each) for each in wanted], dtype=np.float64)
-    accuracy = np.array([configured_accuracy(run.pipeline, each) for each in wanted])
+    cores = np.array([configured_cores(configuration) for configuration in configurations], dtype=np.float64)
+    accuracy = np.array([configured_accuracy(run.pipeline, configuration) for configuration in configurations])
     price = run.scenario.price_per_core
     return np.array(
         [
@@ -246,14 +248,16 @@ def _violated_seconds(arrival_s: FloatArray, in_time: np.ndarray, edges_s: Float
     return np.bincount(bin_numbers(violated_s, edges_s), minlength=len(edges_s) - 1)
 
 
-def _configurations(since_s: FloatArray, wanted: list[Configuration], duration_s: float) -> list[DecidedConfiguration]:
+def _configurations(
+    since_s: FloatArray, configurations: list[Configuration], duration_s: float
+) -> list[DecidedConfiguration]:
     """The decided configurations, batch sizes ignored; the one longest in force first."""
     lasting_s = np.diff(np.append(since_s, duration_s)).tolist()
     shares: dict[tuple[tuple[str, ...], tuple[int, ...], float], float] = {}
-    for configuration, lasted_s in zip(wanted, lasting_s, strict=True):
+    for configuration, lasted_s in zip(configurations, lasting_s, strict=True):
         stages = configuration.values()
         cores = float(configured_cores(configuration))
-        name = tuple(each.variant for each in stages), tuple(each.replicas for each in stages), cores
+        name = tuple(stage.variant for stage in stages), tuple(stage.replicas for stage in stages), cores
         shares[name] = shares.get(name, 0.0) + lasted_s / duration_s
-    found = [DecidedConfiguration(*name, share) for name, share in shares.items()]
-    return sorted(found, key=lambda each: (-each.share, each.text, each.cores))
+    decided = [DecidedConfiguration(*name, share) for name, share in shares.items()]
+    return sorted(decided, key=lambda stage: (-stage.share, stage.text, stage.cores))

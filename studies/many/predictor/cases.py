@@ -77,12 +77,12 @@ def cases_of(
     second = np.arange(len(counts)) - len(trace.history_counts)
     if without_zeros:
         counts, second = counts[counts > 0], second[counts > 0]
-    wanted = [(0.0, trace.duration_s)] if windows is None else windows
-    found = [
+    spans = [(0.0, trace.duration_s)] if windows is None else windows
+    moments = [
         np.arange(max(first, history_s), end - horizon_s + 1, interval_s)
-        for first, end in (np.searchsorted(second, _checked(window, trace)) for window in wanted)
+        for first, end in (np.searchsorted(second, _checked(window, trace)) for window in spans)
     ]
-    place = np.concatenate(found)
+    place = np.concatenate(moments)
     if not len(place):
         raise ScenarioError(
             f"{trace.name}: nothing to forecast: a forecast needs {history_s} s before it (--history), and "

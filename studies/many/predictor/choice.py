@@ -43,8 +43,11 @@ def manuals() -> list[ManualPredictor]:
 
 def _manual(name: str, factory: Any) -> ManualPredictor:
     summary = " ".join((inspect.getdoc(factory) or "").partition("\n\n")[0].split())
-    given = inspect.signature(factory).parameters.values()
-    defaults = {each.name: "" if each.default is each.empty else repr(each.default) for each in given}
+    parameters = inspect.signature(factory).parameters.values()
+    defaults = {
+        parameter.name: "" if parameter.default is parameter.empty else repr(parameter.default)
+        for parameter in parameters
+    }
     return ManualPredictor(name, summary, defaults)
 
 
@@ -55,16 +58,16 @@ def choose(text: str) -> Chosen:
     `create_predictor`.
     """
     name, *assignments = re.split(r"\s+(?=[A-Za-z_]\w*=)", text.strip())
-    given = {"name": name}
+    settings = {"name": name}
     if name.endswith((".npz", ".keras")):
-        given = {"name": load(name).kind, "model": name}
+        settings = {"name": load(name).kind, "model": name}
     for assignment in assignments:
         key, _, value = assignment.partition("=")
         try:
-            given[key] = parse_value(value)
+            settings[key] = parse_value(value)
         except ScenarioError as error:
             raise ScenarioError(f"predictor {text!r}: {assignment}: {error}") from None
-    predictor = create_predictor(given)
+    predictor = create_predictor(settings)
     unseen = [field for field in reads(predictor) if field not in SEEN]
     if unseen:
         raise ScenarioError(f"predictor {text!r} reads {', '.join(unseen)}, which a load alone does not give")

@@ -117,24 +117,26 @@ def scores_of(
     """
     count = len(chosen)
 
-    def score(place: int, each: Chosen) -> ForecastScore:
-        return score_of(each.name, each.predictor, cases, measured, lambda share: on_share((place + share) / count))
+    def score(place: int, predictor: Chosen) -> ForecastScore:
+        return score_of(
+            predictor.name, predictor.predictor, cases, measured, lambda share: on_share((place + share) / count)
+        )
 
-    return [score(place, each) for place, each in enumerate(chosen)]
+    return [score(place, predictor) for place, predictor in enumerate(chosen)]
 
 
 def scored(
     name: str, forecasts: Forecasts, actual_rps: Floats, measured: MeasuredOptions, took_ms: float
 ) -> ForecastScore:
     """The scores of forecasts at `measured.levels`, given the actual load."""
-    made = ~np.isnan(forecasts.point_rps)
-    actual, point = actual_rps[made], forecasts.point_rps[made]
-    *quantiles, low, high = forecasts.quantiles_rps[:, made]
+    is_made = ~np.isnan(forecasts.point_rps)
+    actual, point = actual_rps[is_made], forecasts.point_rps[is_made]
+    *quantiles, low, high = forecasts.quantiles_rps[:, is_made]
     at_levels = list(zip(quantiles, measured.quantiles, strict=True))
     return ForecastScore(
         name=name,
-        moments=len(made),
-        missing=int(len(made) - made.sum()),
+        moments=len(is_made),
+        missing=int(len(is_made) - is_made.sum()),
         smape_percent=smape_percent(actual, point),
         under_share=under_share(actual, point),
         pinball_rps=tuple(pinball_rps(actual, values, level) for values, level in at_levels),

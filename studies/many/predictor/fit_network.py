@@ -73,17 +73,17 @@ def fit(
     )
     callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch())]
     if validation is None:
-        batch, known = PUBLISHED_BATCH, None
+        batch, validation_data = PUBLISHED_BATCH, None
         network.compile(keras.optimizers.Adam(), loss="mean_squared_error")
     else:
-        batch, known = BATCH, (validation.inputs.astype(np.float32), _column(validation))
+        batch, validation_data = BATCH, (validation.inputs.astype(np.float32), _column(validation))
         rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * ceil(len(training.targets) / BATCH))
         network.compile(keras.optimizers.Adam(rate), loss=_pinball(levels))
         callbacks.append(keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True))
     history = network.fit(
         training.inputs.astype(np.float32),
         _column(training),
-        validation_data=known,
+        validation_data=validation_data,
         batch_size=batch,
         epochs=epochs,
         verbose=0,
@@ -108,8 +108,8 @@ def _pinball(levels: tuple[float, ...]) -> Callable[[Any, Any], Any]:
     """The pinball loss (Koenker and Bassett, 1978), averaged over the levels."""
     level = np.array(levels, dtype=np.float32)
 
-    def loss(true: Any, given: Any) -> Any:
-        error = true - given
+    def loss(true: Any, predicted: Any) -> Any:
+        error = true - predicted
         return keras.ops.mean(keras.ops.maximum(level * error, (level - 1.0) * error), axis=-1)
 
     return loss

@@ -31,7 +31,7 @@ def fit(
             random_state=seed,
             **SETTINGS,
         ).fit(training.inputs, training.targets, X_val=validation.inputs, y_val=validation.targets)
-        nodes.append([each[0].nodes for each in fitted._predictors])
+        nodes.append([predictor[0].nodes for predictor in fitted._predictors])
         baselines.append(float(np.ravel(fitted._baseline_prediction)[0]))
         on_level()
     return {**_as_arrays(nodes), "baseline": np.array(baselines)}

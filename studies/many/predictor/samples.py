@@ -47,12 +47,12 @@ class TrainingSamples:
     @property
     def busiest_rps(self) -> Floats:
         """The busiest second of each horizon, shape (samples,)."""
-        found = np.empty(len(self))
+        busiest = np.empty(len(self))
         for horizon_s in np.unique(self.horizons_s):
-            of = self.horizons_s == horizon_s
+            has_horizon = self.horizons_s == horizon_s
             ahead = np.lib.stride_tricks.sliding_window_view(self.counts, horizon_s)
-            found[of] = ahead[self.ends[of]].max(axis=1)
-        return found
+            busiest[has_horizon] = ahead[self.ends[has_horizon]].max(axis=1)
+        return busiest
 
     def windows(self) -> Iterator[Floats]:
         """The histories by windows, as `features.by_window`, in blocks of some thousand."""
@@ -72,15 +72,15 @@ def split(
     load = counts.astype(np.float64)
     parts = {}
     for name, (start, end) in zip(ends_s, pairwise((0, *ends_s.values())), strict=True):
-        seen = max(0, start - features.HISTORY_S)
-        part = _samples(load[seen:end], every_s, rng, horizons)
-        least, what = LEAST_SAMPLES.get(name, (0, ""))
+        first_s = max(0, start - features.HISTORY_S)
+        part = _samples(load[first_s:end], every_s, rng, horizons)
+        least, purpose = LEAST_SAMPLES.get(name, (0, ""))
         if len(part) < least:
             raise ScenarioError(
-                f"a load of {len(counts)} s gives {len(part)} samples to {what}; at least {least} are needed, "
+                f"a load of {len(counts)} s gives {len(part)} samples to {purpose}; at least {least} are needed, "
                 f"each of a history of {features.HISTORY_S} s and a horizon of {max(HORIZONS_S[:horizons])} s"
             )
-        parts[name] = TrainingSamples(load, part.ends + seen, part.horizons_s)
+        parts[name] = TrainingSamples(load, part.ends + first_s, part.horizons_s)
     return parts
 
 
@@ -103,8 +103,8 @@ def folds(
 
 def thinned(learnt: TrainingSamples, factor: int, share: int, rng: np.random.Generator) -> TrainingSamples:
     """Every `share`-th sample, in a load thinned by keeping each request with probability 1 / `factor`."""
-    kept = rng.binomial(learnt.counts.astype(np.int64), 1.0 / factor)
-    return TrainingSamples(kept.astype(np.float64), learnt.ends[::share], learnt.horizons_s[::share])
+    thinned_counts = rng.binomial(learnt.counts.astype(np.int64), 1.0 / factor)
+    return TrainingSamples(thinned_counts.astype(np.float64), learnt.ends[::share], learnt.horizons_s[::share])
 
 
 def _samples(counts: Floats, every_s: int, rng: np.random.Generator, horizons: int) -> TrainingSamples:
@@ -120,10 +120,10 @@ def _samples(counts: Floats, every_s: int, rng: np.random.Generator, horizons: i
 def _is_gap(counts: Floats) -> npt.NDArray[np.bool_]:
     """Whether each second is part of a gap."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], (counts == 0).astype(np.int8), [0]])))
-    found = np.zeros(len(counts), dtype=bool)
+    is_gap = np.zeros(len(counts), dtype=bool)
     for start, end in edges.reshape(-1, 2):
-        found[start:end] = end - start >= GAP_S
-    return found
+        is_gap[start:end] = end - start >= GAP_S
+    return is_gap
 
 
 # Samples as inputs and targets of each kind of model.
@@ -150,7 +150,7 @@ def set_of(samples: TrainingSamples, kind: str) -> Set:
         horizons_s = samples.horizons_s[first : first + len(windows)].astype(np.float64)
         first += len(windows)
         parts.append(_published(windows) if kind == "lstm" else _relative(windows, horizons_s))
-    inputs, level, scale = (np.concatenate(each) for each in zip(*parts, strict=True))
+    inputs, level, scale = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     if kind == TREES:
         inputs = inputs.reshape(len(inputs), -1)
     return Set(inputs, (samples.busiest_rps - level) / scale, level, scale)

@@ -76,19 +76,19 @@ def train(trace: Trace, recipe: Recipe, on_step: Callable[[], object] = lambda: 
     ends_s = {"training": len(counts)} if kind == "lstm" else {"training": border, "validation": len(counts)}
     if len(every) > len(counts):
         ends_s["test"] = len(every)
-    of = samples.split(every, every_s, np.random.default_rng(seed), horizons, ends_s)
+    parts = samples.split(every, every_s, np.random.default_rng(seed), horizons, ends_s)
     rng = np.random.default_rng([seed, 1])
-    training = _learnt(of["training"], recipe, rng)
-    scored = {name: samples.set_of(part, kind) for name, part in of.items() if len(part) and name != "training"}
+    training = _learnt(parts["training"], recipe, rng)
+    scored = {name: samples.set_of(part, kind) for name, part in parts.items() if len(part) and name != "training"}
     if kind == "lstm":
         scored = {"training": training, **scored}
     card = _card(trace, recipe, every_s, ends_s)
-    card |= {"samples": {name: len(part) for name, part in of.items()}, "thinned_by": list(recipe.thinned_by)}
+    card |= {"samples": {name: len(part) for name, part in parts.items()}, "thinned_by": list(recipe.thinned_by)}
     model, fitted = _fitted(recipe, training, scored.get("validation"), card, on_step)
     if model.levels and len(counts) < SHORT_S:
         errors = []
         for rest, *others in samples.folds(counts, every_s, np.random.default_rng(seed), horizons):
-            learnt, (stop, part) = _learnt(rest, recipe, rng), (samples.set_of(each, kind) for each in others)
+            learnt, (stop, part) = _learnt(rest, recipe, rng), (samples.set_of(fold, kind) for fold in others)
             errors.append(_errors(_fitted(recipe, learnt, stop, card)[0], part))
     else:
         errors = [_errors(model, scored["training" if kind == "lstm" else "validation"])]
@@ -194,12 +194,12 @@ def _scores(model: Model, part: Set) -> dict[str, Any]:
     sums = np.where(point + busiest > 0, point + busiest, 1.0)
     errors = busiest[:, None] - forecasts
     pinball = np.maximum(np.array(levels) * errors, (np.array(levels) - 1.0) * errors).mean(axis=0)
-    found: dict[str, Any] = {"smape_percent": round(float(200.0 * np.mean(abs(point - busiest) / sums)), 3)}
+    scores: dict[str, Any] = {"smape_percent": round(float(200.0 * np.mean(abs(point - busiest) / sums)), 3)}
     if model.levels:
-        found["pinball_rps"] = {
+        scores["pinball_rps"] = {
             f"{level:g}": round(float(loss), 4) for level, loss in zip(levels, pinball, strict=True)
         }
-    return found
+    return scores
 
 
 def _card(trace: Trace, recipe: Recipe, every_s: int, ends_s: Mapping[str, int]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ TIMES = "decision_times.md"
 
 
 def run_study(
-    what: str | Path,
+    study: str | Path,
     folder: str | Path,
     *,
     pipelines: Sequence[str] = (),
@@ -53,7 +53,7 @@ def run_study(
     interrupted study is resumed. Raises as `prepare` and `conduct`, and ScenarioError if plotly is not installed.
     """
     check_plotly("a study's report")
-    study_plan = prepare(str(what), pipelines, seeds)
+    study_plan = prepare(str(study), pipelines, seeds)
     return conduct(study_plan, Running(Path(folder), **running), late_at_most)
 
 

@@ -83,6 +83,6 @@ class Study(Displayed, StudyFindings):
         yield ran_on(self)
         yield f"folder {self.folder}"
         for findings in self.findings:
-            for each in comparisons(findings):
-                if each.one.setting == self.settings[0] and len(self.findings) == 1:
-                    yield sentence(findings, each)
+            for comparison in comparisons(findings):
+                if comparison.one.setting == self.settings[0] and len(self.findings) == 1:
+                    yield sentence(findings, comparison)

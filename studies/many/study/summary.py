@@ -16,58 +16,58 @@ from ipa.studies.many.study.sheets import Sheet
 from ipa.studies.many.study.tables import match_row
 
 
-def render(found: StudyFindings) -> str:
+def render(all_findings: StudyFindings) -> str:
     """The whole file."""
-    return "\n".join(_lines(found))
+    return "\n".join(_lines(all_findings))
 
 
-def render_times(found: StudyFindings) -> str:
+def render_times(all_findings: StudyFindings) -> str:
     """The file of decision times, published and ours; a separate file, as they differ each time."""
-    return "\n".join(table(sheets.decision_times(found)))
+    return "\n".join(table(sheets.decision_times(all_findings)))
 
 
-def _lines(found: StudyFindings) -> Iterator[str]:
-    yield from (f"# Study {found.plan.name}", "", f"{ran_on(found)}.", "")
-    if found.failures:
-        yield from table(sheets.failures(found))
-    if found.compared:
-        yield from _against_published(found)
-    if found.plan.published:
-        yield from _with_rows(sheets.loads(found))
-    for setting in found.full_settings:
-        yield from table(sheets.overall(found, setting))
-        yield from _with_rows(sheets.bounds(found, setting))
-    for setting in dict.fromkeys(match.other.setting for match in found.matches):
-        yield from (f"## Headline: {found.setting_title(setting)}", "")
+def _lines(all_findings: StudyFindings) -> Iterator[str]:
+    yield from (f"# Study {all_findings.plan.name}", "", f"{ran_on(all_findings)}.", "")
+    if all_findings.failures:
+        yield from table(sheets.failures(all_findings))
+    if all_findings.compared:
+        yield from _against_published(all_findings)
+    if all_findings.plan.published:
+        yield from _with_rows(sheets.loads(all_findings))
+    for setting in all_findings.full_settings:
+        yield from table(sheets.overall(all_findings, setting))
+        yield from _with_rows(sheets.bounds(all_findings, setting))
+    for setting in dict.fromkeys(match.other.setting for match in all_findings.matches):
+        yield from (f"## Headline: {all_findings.setting_title(setting)}", "")
         for measure in ("measured", "planned"):
-            yield from table(sheets.headline(found, setting, measure))
-    for setting in found.swept_settings:
-        yield from _with_rows(sheets.lost(found, setting))
-        for sheet in sheets.named_points(found, setting):
+            yield from table(sheets.headline(all_findings, setting, measure))
+    for setting in all_findings.swept_settings:
+        yield from _with_rows(sheets.lost(all_findings, setting))
+        for sheet in sheets.named_points(all_findings, setting):
             yield from table(sheet)
-    for setting in found.settings:
-        for findings in found.findings:
-            yield from _of_pipeline(found, findings, setting)
+    for setting in all_findings.settings:
+        for findings in all_findings.findings:
+            yield from _of_pipeline(all_findings, findings, setting)
 
 
-def _against_published(found: StudyFindings) -> Iterator[str]:
+def _against_published(all_findings: StudyFindings) -> Iterator[str]:
     """Our figures compared with the published ones, in the first setting."""
-    yield from table(sheets.score(found))
-    first = found.settings[0]
-    yield from table(sheets.cells(found, first))
-    misplaced = sheets.misplaced(found, first)
+    yield from table(sheets.score(all_findings))
+    first = all_findings.settings[0]
+    yield from table(sheets.cells(all_findings, first))
+    misplaced = sheets.misplaced(all_findings, first)
     yield from (f"Not in the published order: {'; '.join(misplaced) or 'none'}.", "")
-    yield from table(sheets.seen_most(found, first))
-    yield from table(sheets.forecasts(found))
-    if DEFECT in found.settings:
-        yield from ("### The optimiser's defect", "", sheets.queue_term(found, first, DEFECT), "")
+    yield from table(sheets.seen_most(all_findings, first))
+    yield from table(sheets.forecasts(all_findings))
+    if DEFECT in all_findings.settings:
+        yield from ("### The optimiser's defect", "", sheets.queue_term(all_findings, first, DEFECT), "")
 
 
-def _of_pipeline(found: StudyFindings, findings: Findings, setting: str) -> Iterator[str]:
+def _of_pipeline(all_findings: StudyFindings, findings: Findings, setting: str) -> Iterator[str]:
     """The table of a pipeline's systems in a setting, and sentences on them; nothing if there are none."""
     sheet = sheets.systems(findings, setting)
     if sheet.rows:
-        yield from (f"## {findings.pipeline}: {found.setting_title(setting)}", "")
+        yield from (f"## {findings.pipeline}: {all_findings.setting_title(setting)}", "")
         yield from table(sheet)
         yield from (f"- {workload}: {text}" for workload, text in sheets.sentences(findings, setting))
         yield ""
@@ -82,12 +82,12 @@ DEFECT = "queue-term"
 """The setting with the published optimiser's defect."""
 
 
-def ran_on(found: StudyFindings) -> str:
+def ran_on(all_findings: StudyFindings) -> str:
     """The runs, pipelines, loads and seeds, in words."""
-    plan = found.plan
+    plan = all_findings.plan
     seeds = "1 seed" if plan.seeds == 1 else f"seeds 1 to {plan.seeds}"
     pipelines = ", ".join(dict.fromkeys(trial.pipeline for trial in plan.trials))
-    failed = f"; {len(found.failures)} runs failed" if found.failures else ""
+    failed = f"; {len(all_findings.failures)} runs failed" if all_findings.failures else ""
     return f"{len(plan.trials):,} runs of {pipelines} on {plan.loads}, {seeds}{failed}"
 
 
@@ -107,54 +107,57 @@ def table(sheet: Sheet) -> Iterator[str]:
 # The findings of a study in brief, for people and as plain data.
 
 
-def as_dict(found: StudyFindings, folder: Path) -> dict[str, Any]:
+def as_dict(all_findings: StudyFindings, folder: Path) -> dict[str, Any]:
     """The findings, JSON-able: scores, headline, comparisons, recommendations; null for missing figures."""
     return {
-        "study": found.plan.name,
+        "study": all_findings.plan.name,
         "folder": str(folder),
-        "runs": len(found.plan.trials),
-        "seeds": found.plan.seeds,
-        "real_trace": found.plan.has_real_trace,
-        "failed": [each.as_dict() for each in found.failures],
+        "runs": len(all_findings.plan.trials),
+        "seeds": all_findings.plan.seeds,
+        "real_trace": all_findings.plan.has_real_trace,
+        "failed": [failure.as_dict() for failure in all_findings.failures],
         "scores": {
-            setting: {part: None if given is None else asdict(given) for part, given in found.scores(setting).items()}
-            for setting in found.settings
+            setting: {
+                part: None if part_score is None else asdict(part_score)
+                for part, part_score in all_findings.scores(setting).items()
+            }
+            for setting in all_findings.settings
         },
         "headline": [
             {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in row.items()}
-            for row in map(match_row, found.matches)
+            for row in map(match_row, all_findings.matches)
         ],
         "comparisons": [
-            {"setting": each.one.setting, "sentence": sentence(findings, each)}
-            for findings in found.findings
-            for each in comparisons(findings)
+            {"setting": failure.one.setting, "sentence": sentence(findings, failure)}
+            for findings in all_findings.findings
+            for failure in comparisons(findings)
         ],
         "recommendations": [
-            {"pipeline": pipeline, "setting": setting, **taken.as_dict()}
-            for pipeline, setting, taken in found.recommendations()
+            {"pipeline": pipeline, "setting": setting, **recommendation.as_dict()}
+            for pipeline, setting, recommendation in all_findings.recommendations()
         ],
     }
 
 
-def brief(found: StudyFindings, folder: Path) -> Iterator[str | Sheet]:
+def brief(all_findings: StudyFindings, folder: Path) -> Iterator[str | Sheet]:
     """The findings in brief, lines and tables: the score, the headline, recommendations, and where the rest is."""
-    yield ran_on(found)
-    if found.failures:
-        yield sheets.failures(found)
-    if not found.findings:
+    yield ran_on(all_findings)
+    if all_findings.failures:
+        yield sheets.failures(all_findings)
+    if not all_findings.findings:
         return
-    if found.compared:
-        yield sheets.score(found)
-    headline = sheets.headline(found, found.settings[0], "measured", brief=True)
+    if all_findings.compared:
+        yield sheets.score(all_findings)
+    headline = sheets.headline(all_findings, all_findings.settings[0], "measured", brief=True)
     if headline.rows:
         yield headline
-    for findings in found.findings if not headline.rows else ():
-        for each in comparisons(findings):
-            yield f"{sentence(findings, each)} ({each.one.setting})"
-        if len(findings.seeds) > 1 and (said := held_fixed(findings.traces)):
-            yield said
-    for pipeline, setting, taken in found.recommendations():
-        if setting == found.full_settings[0]:
-            yield f"{pipeline}: {' '.join(taken.sentences)}"
-    for what, name in (("Report", "report.html"), ("Tables", "tables.md")):
-        yield f"{what}: {folder / name}"
+    for findings in all_findings.findings if not headline.rows else ():
+        for comparison in comparisons(findings):
+            yield f"{sentence(findings, comparison)} ({comparison.one.setting})"
+        if len(findings.seeds) > 1 and (held := held_fixed(findings.traces)):
+            yield held
+    for pipeline, setting, recommendation in all_findings.recommendations():
+        if setting == all_findings.full_settings[0]:
+            yield f"{pipeline}: {' '.join(recommendation.sentences)}"
+    for title, name in (("Report", "report.html"), ("Tables", "tables.md")):
+        yield f"{title}: {folder / name}"

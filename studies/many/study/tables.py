@@ -37,9 +37,9 @@ def tables(
         "timelines": _timelines(of_systems),
         "latencies": _latencies(of_systems),
         "configurations": _configurations(of_systems),
-        "comparisons": pd.DataFrame([_comparison(findings, each) for findings, each in compared]),
+        "comparisons": pd.DataFrame([_comparison(findings, compared_cell) for findings, compared_cell in compared]),
         "headline": pd.DataFrame([match_row(match) for match in matches]),
-        "published": pd.DataFrame([_published(each) for each in published]),
+        "published": pd.DataFrame([_published(compared_cell) for compared_cell in published]),
     }
 
 
@@ -67,8 +67,8 @@ def _latencies(cells: Sequence[StudyCell]) -> pd.DataFrame:
     places = [np.flatnonzero(outcome.latencies + outcome.seconds) for _, _, outcome in parts]
     table = _repeated([(cell, seed) for cell, seed, _ in parts], [len(place) for place in places])
     table["up_to_s"] = latency_edges_s()[np.concatenate(places)]
-    for name, of in (("requests", "latencies"), ("seconds", "seconds")):
-        counts = (getattr(outcome, of)[place] for (_, _, outcome), place in zip(parts, places, strict=True))
+    for name, attribute in (("requests", "latencies"), ("seconds", "seconds")):
+        counts = (getattr(outcome, attribute)[place] for (_, _, outcome), place in zip(parts, places, strict=True))
         table[name] = np.concatenate(list(counts))
     return table
 
@@ -77,10 +77,10 @@ def _configurations(cells: Sequence[StudyCell]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        (*cell.name[:4], seed, each.text, each.cores, each.share)
+        (*cell.name[:4], seed, decided.text, decided.cores, decided.share)
         for cell in cells
         for seed, outcome in cell.outcomes.items()
-        for each in outcome.configurations
+        for decided in outcome.configurations
     ]
     return pd.DataFrame(rows, columns=[*NAMES[:4], "seed", "configuration", "cores", "share"])
 
@@ -91,18 +91,18 @@ def _repeated(names: Sequence[tuple[StudyCell, int]], lengths: Sequence[int]) ->
 
     columns: dict[str, Any] = {}
     for position, key in enumerate(NAMES[:4]):
-        known = list(dict.fromkeys(cell.name[position] for cell, _ in names))
-        codes = np.repeat([known.index(cell.name[position]) for cell, _ in names], lengths)
-        columns[key] = pd.Categorical.from_codes(codes, pd.Index(known))
+        values = list(dict.fromkeys(cell.name[position] for cell, _ in names))
+        codes = np.repeat([values.index(cell.name[position]) for cell, _ in names], lengths)
+        columns[key] = pd.Categorical.from_codes(codes, pd.Index(values))
     columns["seed"] = np.repeat([seed for _, seed in names], lengths)
     return pd.DataFrame(columns)
 
 
 def _comparison(findings: Findings, comparison: SystemsComparison) -> dict[str, Any]:
-    one, other = comparison.one, comparison.other
+    first, second = comparison.one, comparison.other
     return {
-        **dict(zip(NAMES[:4], one.name, strict=False)),
-        "other": other.system,
+        **dict(zip(NAMES[:4], first.name, strict=False)),
+        "other": second.system,
         "seeds": len(findings.seeds),
         **differences(comparison),
         "sentence": sentence(findings, comparison),
@@ -125,39 +125,39 @@ _DIFFERENCES = ("pas_points", "cost_percent", "violations_points", "planned_pas_
 
 def match_row(match: Match) -> dict[str, Any]:
     """A row of the table `headline`."""
-    other, found = match.other, match.comparison
+    reference, comparison = match.other, match.comparison
     return {
-        "pipeline": other.pipeline,
-        "setting": other.setting,
-        "workload": other.workload,
+        "pipeline": reference.pipeline,
+        "setting": reference.setting,
+        "workload": reference.workload,
         "measure": match.measure,
         "equal": match.at,
         "over": match.over,
-        "over_point": other.point,
-        "curve": "" if found is None else found.one.system,
-        "curve_point": "" if found is None else found.one.point,
+        "over_point": reference.point,
+        "curve": "" if comparison is None else comparison.one.system,
+        "curve_point": "" if comparison is None else comparison.one.point,
         "mixed": match.is_mixed,
         "left_out": match.is_left_out,
-        **differences(found),
+        **differences(comparison),
     }
 
 
-def _published(each: ComparedCell) -> dict[str, Any]:
+def _published(cell: ComparedCell) -> dict[str, Any]:
     return {
-        "pipeline": each.pipeline,
-        "setting": each.setting,
-        "workload": each.workload,
-        "system": each.system,
-        "published_cost_cores": each.published.cores,
-        "planned_cost_cores": each.ours.cores,
-        "cost_error": each.cost_error,
-        "published_pas": each.published.pas,
-        "planned_pas": each.ours.pas,
-        "pas_error": each.pas_error,
-        "published_lost": _or_nan(each.published.lost),
-        "lost": _or_nan(each.ours.lost),
-        "published_violated_seconds_percent": _or_nan(each.published.violated_seconds_percent),
-        "violated_seconds_percent": _or_nan(each.ours.violated_seconds_percent),
+        "pipeline": cell.pipeline,
+        "setting": cell.setting,
+        "workload": cell.workload,
+        "system": cell.system,
+        "published_cost_cores": cell.published.cores,
+        "planned_cost_cores": cell.ours.cores,
+        "cost_error": cell.cost_error,
+        "published_pas": cell.published.pas,
+        "planned_pas": cell.ours.pas,
+        "pas_error": cell.pas_error,
+        "published_lost": _or_nan(cell.published.lost),
+        "lost": _or_nan(cell.ours.lost),
+        "published_violated_seconds_percent": _or_nan(cell.published.violated_seconds_percent),
+        "violated_seconds_percent": _or_nan(cell.ours.violated_seconds_percent),
     }
 
 

@@ -153,7 +153,7 @@ class Swept:
 
 
 def sweep(
-    what: str | Path | Scenario,
+    scenario: str | Path | Scenario,
     vary: Vary,
     *,
     folder: str | Path | None = None,
@@ -165,24 +165,24 @@ def sweep(
 ) -> pd.DataFrame:
     """Run a scenario with other values of its keys, over seeds; a row for each run, as in `runs.parquet`.
 
-    `what` is a scenario, or names a pipeline or a scenario file; `vary` and the other `options`: see `SweepOptions`.
+    `scenario` is one, or names a pipeline or a scenario file; `vary` and the other `options`: see `SweepOptions`.
     With a folder, runs that it holds already are not repeated. `jobs` runs at a time (default: one per core), or on the
     cluster `on`. A failed run has its error in the column `error`.
 
     Raises as `prepare` and `conduct`.
     """
-    plan = prepare(what, SweepOptions(vary=vary, **options))
+    plan = prepare(scenario, SweepOptions(vary=vary, **options))
     with TemporaryDirectory() if folder is None else nullcontext(str(folder)) as place:
         return conduct(plan, Running(Path(place), jobs, on, progress, log)).table
 
 
-def prepare(what: str | Path | Scenario, options: SweepOptions) -> SweepPlan:
+def prepare(scenario: str | Path | Scenario, options: SweepOptions) -> SweepPlan:
     """The plan of a sweep, checked.
 
     Raises ScenarioError, PolicyError, ProfileError or TraceError for input that cannot be run, before anything runs.
     """
     own = {"records": "none", **(options.values or {})}
-    base = what.with_values(own) if isinstance(what, Scenario) else results.find(str(what), own)
+    base = scenario.with_values(own) if isinstance(scenario, Scenario) else results.find(str(scenario), own)
     space = space_of(options)
     aims = tuple(map(stopping.parse, _several(options.until)))
     plan = SweepPlan(base, space, options.seeds or (stopping.MOST if aims else 1), aims)

@@ -59,27 +59,27 @@ class Axis:
 
 def parse_axis(text: str, option: str = "--vary") -> Axis:
     """The axis of `KEY=VALUES`, given by `option`. Raises ScenarioError for anything else."""
-    key, equals, given = text.partition("=")
-    if not equals or not all(key.split(".")) or not given.strip():
+    key, equals, values = text.partition("=")
+    if not equals or not all(key.split(".")) or not values.strip():
         raise ScenarioError(f"{option} {text}: {SHAPE}")
-    return axis_of(key.strip(), given)
+    return axis_of(key.strip(), values)
 
 
-def axis_of(key: str, given: str | Sequence[Any]) -> Axis:
+def axis_of(key: str, values: str | Sequence[Any]) -> Axis:
     """The axis of a key from a command-line text or a sequence of values. Raises ScenarioError if it is invalid."""
-    if isinstance(given, str):
-        found = None if key in NEVER_A_RANGE else _range(key, given)
-        if found is not None:
-            return found
+    if isinstance(values, str):
+        axis = None if key in NEVER_A_RANGE else _range(key, values)
+        if axis is not None:
+            return axis
         try:
-            given = parse_value(f"[{given}]")
+            values = parse_value(f"[{values}]")
         except ScenarioError as error:
             raise ScenarioError(f"{key}: {error}") from None
-    values = tuple(in_own_unit(list(given), _name(key)))
+    values = tuple(in_own_unit(list(values), _name(key)))
     if not values:
         raise ScenarioError(f"{key}: needs at least one value")
     for place, value in enumerate(values):
-        if any(value == other and type(value) is type(other) for other in values[:place]):
+        if any(value == earlier and type(value) is type(earlier) for earlier in values[:place]):
             raise ScenarioError(f"{key}: {value!r} is given twice")
     return Axis(key, values)
 
@@ -91,7 +91,7 @@ def _range(key: str, text: str) -> Axis | None:
     """
     first, colon, rest = text.strip().partition(":")
     last, _, by = rest.partition(":")
-    low, high, step = (_number(each, _name(key)) for each in (first, last, by))
+    low, high, step = (_number(number, _name(key)) for number in (first, last, by))
     if not colon or low is None or high is None or (by and by != LOG and step is None):
         return None
     if high <= low:
@@ -103,9 +103,9 @@ def _range(key: str, text: str) -> Axis | None:
     assert step is not None
     if step <= 0 or (high - low) / step > MOST_STEPS:
         raise ScenarioError(f"{key}={text}: the step should be above 0 and make at most {MOST_STEPS:,} values")
-    whole = all(each == each.to_integral_value() and "." not in str(each) for each in (low, high, step))
+    whole = all(number == number.to_integral_value() and "." not in str(number) for number in (low, high, step))
     steps = (low + step * place for place in range(int((high - low) / step) + 1))
-    return Axis(key, tuple(int(each) if whole else float(each) for each in steps))
+    return Axis(key, tuple(int(number) if whole else float(number) for number in steps))
 
 
 def _number(text: str, name: str) -> Decimal | None:

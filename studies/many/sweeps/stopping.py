@@ -55,15 +55,15 @@ class WidthAim:
 
         It is infinite without an interval, or if that is based on too few events.
         """
-        found = estimate_of(self.outcome, runs, confidence=1.0 - error)
-        if found is None or not found.has_interval:
+        estimate = estimate_of(self.outcome, runs, confidence=1.0 - error)
+        if estimate is None or not estimate.has_interval:
             return inf
-        ends = (found.mean, found.low, found.high, found.events)
-        return float(self.excess_of(IntervalBounds(*(np.array(each) for each in ends))))
+        ends = (estimate.mean, estimate.low, estimate.high, estimate.events)
+        return float(self.excess_of(IntervalBounds(*(np.array(end) for end in ends))))
 
-    def excess_of(self, found: IntervalBounds) -> FloatArray:
+    def excess_of(self, interval: IntervalBounds) -> FloatArray:
         """As `excess`, for several intervals."""
-        mean, low, high, events = found
+        mean, low, high, events = interval
         half = np.maximum(high - mean, mean - low)
         allowed = self.width * np.abs(mean) if self.is_relative else self.width
         with np.errstate(divide="ignore", invalid="ignore"):

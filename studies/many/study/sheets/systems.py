@@ -161,8 +161,9 @@ def lost(study: StudyFindings, setting: str, pipeline: str | None = None) -> She
     the published order, that of the points. Sweeps that include these points are listed too; the columns of points that
     a sweep lacks are empty."""
     published = study.plan.published.points if study.plan.published else {}
-    known = {workload for of in published.values() for each in of.values() for workload in each}
-    names = {point for of in published.values() for each in of.values() for at in each.values() for point in at}
+    published_loads = [points for by_pipeline in published.values() for points in by_pipeline.values()]
+    workloads = {workload for points in published_loads for workload in points}
+    names = {name for points in published_loads for named in points.values() for name in named}
     sweeps = [
         (findings, name, list(sweep.points))
         for findings in study.findings
@@ -172,20 +173,21 @@ def lost(study: StudyFindings, setting: str, pipeline: str | None = None) -> She
     columns = list(dict.fromkeys(point for *_, points in sweeps for point in points))
     rows = []
     for findings, name, titles in sweeps:
-        for workload in (each for each in findings.study.workloads if each in known):
+        for workload in filter(workloads.__contains__, findings.study.workloads):
             cells = findings.of(setting, workload, name)
             if len(cells) != len(titles):
                 continue
-            theirs = next((of[findings.pipeline] for of in published.values() if findings.pipeline in of), {})
-            given = [theirs.get(workload, {}).get(point) for point in titles]
-            ours = [round(cell.mean(LOST, 1.0) or 0.0) for cell in cells]
-            is_in_order = ours == sorted(ours) and ours[-2] < ours[-1]
+            own = (by_pipeline for by_pipeline in published.values() if findings.pipeline in by_pipeline)
+            by_workload = next(own, {}).get(findings.pipeline, {})
+            published_points = [by_workload.get(workload, {}).get(point) for point in titles]
+            our_losses = [round(cell.mean(LOST, 1.0) or 0.0) for cell in cells]
+            is_in_order = our_losses == sorted(our_losses) and our_losses[-2] < our_losses[-1]
             lost_of = {
                 title: f"{number(cell.mean(LOST, 1.0), 0)} ({number(cell.mean('cost_mean_cores', 1.0), 2)})"
                 for title, cell in zip(titles, cells, strict=True)
             }
             figures = [lost_of.get(title, NONE) for title in columns]
-            of_theirs = [NONE if each is None else number(each.lost, 0) for each in given]
+            of_theirs = [NONE if point is None else number(point.lost, 0) for point in published_points]
             way = findings.title(name).partition(", ")[2] or "as published"
             rows.append(
                 (findings.pipeline, workload, way, *figures, ", ".join(of_theirs), "yes" if is_in_order else "no")
