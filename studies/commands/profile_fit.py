@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -15,9 +14,6 @@ from ipa.studies.commands import printing, progress
 from ipa.studies.commands.options import NEW_FILE, SHARE, Whole, output_options
 from ipa.studies.runs.profiling import language_fit
 from ipa.studies.scenario import ScenarioError
-
-if TYPE_CHECKING:
-    from ipa.studies.runs.profiling.language_fit import Fit
 
 NAMES = {"ttft_s": "time to first token", "tpot_s": "time per further token", "latency_s": "end to end"}
 BILLION = 1_000_000_000
@@ -32,7 +28,12 @@ BILLION = 1_000_000_000
     "--tokens-per-step", type=Whole(min=1), default=2048, help="The most tokens that a step computes. Default: 2048."
 )
 @click.option("--gpus", type=Whole(min=0, max=1024), default=0, help="GPUs of the replica, for the file. Default: 0.")
-@click.option("--part", type=SHARE, default=0.5, help="Fit this share of each file, the first requests. Default: 0.5.")
+@click.option(
+    "--part",
+    type=SHARE,
+    default=0.5,
+    help="Fit this share of each file, the first requests. Default: 0.5.",
+)
 @click.option("--name", help="Name of the variant. Default: that of the first file.")
 @click.option("--to", type=NEW_FILE, help="Write a pipeline file with the variant.")
 @output_options
@@ -72,7 +73,7 @@ def fit(
         printing.print_line(f"Pipeline: {to}")
 
 
-def _as_dict(fitted: Fit) -> Mapping[str, object]:
+def _as_dict(fitted: language_fit.Fit) -> Mapping[str, object]:
     keys = ("mean", "p90", "by_request")
     return {
         "step": asdict(fitted.model.step),
@@ -87,7 +88,7 @@ def _as_dict(fitted: Fit) -> Mapping[str, object]:
     }
 
 
-def _print(fitted: Fit) -> None:
+def _print(fitted: language_fit.Fit) -> None:
     printing.print_line(f"A step takes {_words(fitted.model.step)}: fitted to {fitted.fitted} requests.")
     title = f"How far the simulation is off for {fitted.judged} other requests, in per cent"
     table = printing.new_table(title, "file", "time", "mean", "p90", "by request", names=2)
