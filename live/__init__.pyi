@@ -1,6 +1,7 @@
 from . import logs as logs
 from .collect import Collector as Collector
 from .collect import ItemCollector as ItemCollector
+from .collect import language_models as language_models
 from .errors import LiveError as LiveError
 from .errors import RunError as RunError
 from .fleet import FleetMember as FleetMember

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ipa.live.gateway_client import GatewayClient, visits_of
 from ipa.live.sent import Sent
+from ipa.profiles import LanguageModel, Pipeline
 from ipa.sim import (
     COMPLETED,
     DROPPED,
@@ -26,12 +27,16 @@ from ipa.sim import (
     IntArray,
     Records,
     ReplicaRecords,
+    StepLog,
+    TokenLog,
     records_of_items,
 )
 
 _PER_REQUEST = ("request", "outcome", "stage", "arrival_s", "end_s")
 _PER_STAGE = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")
-_WHOLE = ("replica", "batch", "batch_size")
+_OF_TEXT = ("input_tokens", "output_tokens", "first_token_s")
+"""More of each stage, if any is one of language models."""
+_WHOLE = ("replica", "batch", "batch_size", "input_tokens", "output_tokens")
 
 _ENDED = (200, 502, 504)
 """The statuses of answers to admitted requests, besides 503 where no replica could serve them."""
@@ -39,6 +44,15 @@ _ENDED = (200, 502, 504)
 NAN = float("nan")
 
 BoolArray = npt.NDArray[np.bool_]
+
+
+def language_models(pipeline: Pipeline) -> dict[str, dict[str, LanguageModel]]:
+    """The stages of language models, and the model of each variant there."""
+    return {
+        stage.name: {each.name: each.language_model for each in stage.variants if each.language_model is not None}
+        for stage in pipeline.stages
+        if stage.tokens is not None
+    }
 
 
 @dataclass
@@ -56,6 +70,8 @@ class Collector:
     """Called with each fetch's rows of the run's load."""
     prefix: str = ""
     """The prefix of the ids of the run's load, before the number."""
+    language: Mapping[str, Mapping[str, LanguageModel]] = field(default_factory=dict)
+    """As of `language_models`."""
     lost: int = 0
     foreign: int = 0
     retried: set[str] = field(default_factory=set)
@@ -64,9 +80,13 @@ class Collector:
     _epoch: str | None = None
     _next: dict[str | None, int] = field(default_factory=dict)
     """By epoch, the number of the last record fetched; while one gateway replaces another, either may answer."""
+    _per_stage: tuple[str, ...] = field(init=False)
     _batches: list[int] = field(default_factory=list)
     """Per stage, the offset of this epoch's batch numbers: earlier epochs have the lower ones."""
     _rows: array[float] = field(default_factory=lambda: array("d"))
+
+    def __post_init__(self) -> None:
+        self._per_stage = (*_PER_STAGE, *_OF_TEXT) if self.language else _PER_STAGE
 
     async def fetch(self) -> list[dict[str, Any]]:
         """Take the records of requests that have ended since the last call, and return them."""
@@ -116,11 +136,11 @@ class Collector:
 
     def _begin(self, epoch: str) -> None:
         self._epoch = epoch
-        batches = self._table()[:, len(_PER_REQUEST) + _PER_STAGE.index("batch") :: len(_PER_STAGE)]
+        batches = self._table()[:, len(_PER_REQUEST) + _PER_STAGE.index("batch") :: len(self._per_stage)]
         self._batches = [int(each.max(initial=-1.0)) + 1 for each in batches.T]
 
     def _table(self) -> npt.NDArray[np.float64]:
-        width = len(_PER_REQUEST) + len(_PER_STAGE) * len(self.stages)
+        width = len(_PER_REQUEST) + len(self._per_stage) * len(self.stages)
         return np.array(self._rows, dtype=np.float64).reshape(-1, width)
 
     def _rows_of(self, request: int, record: Mapping[str, Any]) -> list[list[float]]:
@@ -143,7 +163,7 @@ class Collector:
     def _visit(self, position: int, visit: Mapping[str, Any]) -> list[float]:
         if visit.get("batch") is not None:
             visit = {**visit, "batch": visit["batch"] + self._batches[position]}
-        return [_number(visit.get(key), key) for key in _PER_STAGE]
+        return [_number(visit.get(key), key) for key in self._per_stage]
 
     def records(
         self,
@@ -162,7 +182,8 @@ class Collector:
         rows, where, outcome, end_s, ended_at = self._ends(sent)
         count = len(sent.request)
         has_record = np.isin(np.arange(count), where)
-        per_stage: dict[str, Any] = _spread(rows[:, len(_PER_REQUEST) :], where, count, len(self.stages))
+        per_stage = _spread(rows[:, len(_PER_REQUEST) :], where, count, (len(self.stages), self._per_stage))
+        of_text = {key: per_stage.pop(key) for key in _OF_TEXT if key in per_stage}
         finish_s = per_stage["finish_s"]
         finish_s[-1, outcome != COMPLETED] = NAN
         of_client = ~has_record & (outcome == COMPLETED)
@@ -182,7 +203,31 @@ class Collector:
             integral_s=np.zeros(len(names)),
             configured=tuple(tuple(configured[name]) for name in names),
             **per_stage,
+            **self._texts(
+                [{key: column[stage] for key, column in of_text.items()} for stage in range(len(names))],
+                finish_s,
+                replicas,
+            ),
         )
+
+    def _texts(
+        self,
+        of_text: Sequence[Mapping[str, npt.NDArray[Any]]],
+        finish_s: FloatArray,
+        replicas: Mapping[str, ReplicaRecords],
+    ) -> dict[str, Any]:
+        """By stage, what the language models say of their texts, as fields of records; `finish_s` has shape (stages,
+        requests)."""
+        if not self.language:
+            return {}
+        pairs = list(zip(self.stages, of_text, finish_s, strict=True))
+        return {
+            "tokens": tuple(_token_log(text, end_s) if name in self.language else None for name, text, end_s in pairs),
+            "steps": tuple(
+                _step_log(self.language[name], replicas[name]) if name in self.language else None
+                for name in self.stages
+            ),
+        }
 
     def _ends(self, sent: Sent) -> tuple[npt.NDArray[np.float64], IntArray, IntArray, FloatArray, IntArray]:
         """The rows of sent requests and the index of each row's request; then, for all requests, outcome, end [s] and
@@ -211,15 +256,36 @@ def _number(value: float | None, key: str) -> float:
     return float(value)
 
 
+def _token_log(text: Mapping[str, npt.NDArray[Any]], finish_s: FloatArray) -> TokenLog:
+    """The tokens of a stage's requests: -1 where they are not known, and none generated unless all are."""
+    has_finished = np.isfinite(finish_s)
+    output: IntArray = text["output_tokens"]
+    first_s = np.where(has_finished, np.minimum(text["first_token_s"], finish_s), NAN)
+    return TokenLog(text["input_tokens"], output, np.where(has_finished, output, 0), first_s)
+
+
+def _step_log(models: Mapping[str, LanguageModel], replicas: ReplicaRecords) -> StepLog:
+    """The limits of a stage's replicas; how long their steps took, and what was in them, they do not say."""
+    of_replicas = [models[variant] for variant in replicas.variant]
+    limits = [(each.tokens_per_step, each.kv_blocks, each.sequences, each.block_tokens) for each in of_replicas]
+    unknown = np.zeros(len(limits), dtype=np.int64)
+    tokens, blocks, sequences, block_tokens = np.array(limits, dtype=np.int64).reshape(-1, 4).T
+    return StepLog(np.full(len(limits), NAN), tokens, blocks, sequences, block_tokens, unknown, unknown, unknown)
+
+
 def _spread(
-    visits: npt.NDArray[np.float64], where: npt.NDArray[np.int64], count: int, stages: int
-) -> dict[str, npt.NDArray[Any]]:
+    visits: npt.NDArray[np.float64],
+    where: npt.NDArray[np.int64],
+    count: int,
+    stages_and_keys: tuple[int, tuple[str, ...]],
+) -> dict[str, Any]:
     """The columns of each stage, shape (stages, requests)."""
-    columns: dict[str, npt.NDArray[Any]] = {}
-    for offset, key in enumerate(_PER_STAGE):
+    stages, keys = stages_and_keys
+    columns: dict[str, Any] = {}
+    for offset, key in enumerate(keys):
         whole = key in _WHOLE
         column = np.full((stages, count), -1 if whole else NAN, dtype=np.int64 if whole else np.float64)
-        values = visits[:, offset :: len(_PER_STAGE)].T
+        values = visits[:, offset :: len(keys)].T
         column[:, where] = values.astype(np.int64) if whole else values
         columns[key] = column
     return columns
@@ -229,7 +295,7 @@ def _spread(
 
 
 _PER_ITEM = ("stage", "place", "outcome", "end_s")
-_AT = {name: len(_PER_REQUEST) + place for place, name in enumerate((*_PER_STAGE, *_PER_ITEM))}
+_AT = {name: len(_PER_REQUEST) + place for place, name in enumerate((*_PER_STAGE, *_PER_ITEM, *_OF_TEXT))}
 
 
 class ItemCollector(Collector):
@@ -240,12 +306,15 @@ class ItemCollector(Collector):
         for item in record["stages"]:
             stage = self.stages.index(item["stage"])
             ended = UNFINISHED if item["outcome"] is None else OUTCOMES.index(item["outcome"])
+            visit = self._visit(stage, item)
             own = [float(stage), float(item["place"]), float(ended), item["end_s"]]
-            rows.append([*self._request(request, record), *self._visit(stage, item), *own])
+            text = len(_PER_STAGE)
+            rows.append([*self._request(request, record), *visit[:text], *own, *visit[text:]])
         return rows
 
     def _table(self) -> npt.NDArray[np.float64]:
-        return np.array(self._rows, dtype=np.float64).reshape(-1, len(_PER_REQUEST) + len(_AT))
+        width = len(_PER_REQUEST) + len(self._per_stage) + len(_PER_ITEM)
+        return np.array(self._rows, dtype=np.float64).reshape(-1, width)
 
     def _begin(self, epoch: str) -> None:
         self._epoch = epoch
@@ -268,9 +337,17 @@ class ItemCollector(Collector):
             own = rows[:, _AT["stage"]] == stage
             order = np.lexsort((rows[own, _AT["place"]], rows[own, _AT["enqueue_s"]]))
             about = (replicas[name], tuple(configured[name]), duration_s, run_end_s)
-            parts.append(_of_stage(name, rows[own][order], sent, where[own][order], about))
+            part = _of_stage(name, rows[own][order], sent, where[own][order], about)
+            parts.append(replace(part, **self._texts_at(name, rows[own][order], part)))
         dropped_stage = np.where(np.isin(outcome, (DROPPED, FAILED)), ended_at, -1)
         return records_of_items(parts, sent.request, sent.scheduled_s, (outcome, dropped_stage, end_s))
+
+    def _texts_at(self, stage: str, rows: npt.NDArray[np.float64], part: Records) -> dict[str, Any]:
+        if stage not in self.language:
+            return {}
+        text = {key: rows[:, _AT[key]].astype(np.int64 if key in _WHOLE else np.float64) for key in _OF_TEXT}
+        steps = _step_log(self.language[stage], part.replicas[0])
+        return {"tokens": (_token_log(text, part.finish_s[0]),), "steps": (steps,)}
 
 
 About = tuple[ReplicaRecords, tuple[tuple[float, int], ...], float, float]

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +38,7 @@ from ipa.live.server_answers import (
 from ipa.live.stopping import heeded
 
 if TYPE_CHECKING:
-    from ipa.sim import FloatArray
+    from ipa.sim import FloatArray, IntArray
 
 CONNECT_S = 5.0
 
@@ -51,7 +52,8 @@ class Job:
 
     `first`: the number of the first request; `patience_s`: how long answers are awaited after the last scheduled time.
     `token_file` holds the client's token; empty: none. `samples`: a folder of files, or files of arrays, sent in turn
-    instead of `body` (see `live.samples`); request k is sample k modulo their number. `origin_s`: the moment of
+    instead of `body` (see `live.samples`); request k is sample k modulo their number. `language_stages`: the pipeline's
+    stages of language models. `origin_s`: the moment of
     `time.monotonic()` that is 0 on the schedule. `prefix` precedes the number in each id; if it cannot be guessed, no
     other request has it.
     """
@@ -65,6 +67,7 @@ class Job:
     token_file: str = ""
     samples: str = ""
     prefix: str = ""
+    language_stages: Sequence[str] = ()
 
     @property
     def target(self) -> str:
@@ -79,9 +82,17 @@ class Job:
 Answers = dict[int, str]
 """The answers to requests with samples, by number."""
 
+Tokens = Mapping[str, tuple["IntArray", "IntArray"]]
+"""Stage of language models -> the input and output tokens of each request there, shape (requests,) each."""
+NO_TOKENS: Tokens = MappingProxyType({})
+
 
 async def generate(
-    job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None = None, answers: Answers | None = None
+    job: Job,
+    scheduled_s: FloatArray,
+    stop: asyncio.Event | None = None,
+    answers: Answers | None = None,
+    tokens: Tokens = NO_TOKENS,
 ) -> Sent:
     """Send a request at each of the scheduled moments, shape (requests,), sorted, and wait for the answers.
 
@@ -94,7 +105,7 @@ async def generate(
     sent_s, end_s = np.full(count, np.nan), np.full(count, np.nan)
     status, may_retry = np.full(count, UNANSWERED, dtype=np.int64), np.zeros(count, dtype=bool)
     reasons, reason = _Reasons(), np.full(count, "no answer by the end", dtype=object)
-    written = await _writer(job)
+    written = await _writer(job, tokens)
 
     async def send_one(index: int) -> None:
         body, headers = written(job.first + index)
@@ -161,9 +172,11 @@ class _Reasons:
         return self._by_form.setdefault(form, text)
 
 
-async def _writer(job: Job) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
+async def _writer(job: Job, tokens: Tokens) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
     """The function that makes the body and headers of a request from its number."""
     samples = await _sample_requests(job) if job.samples else []
+    if tokens and not samples:
+        return await _text_writer(job, tokens)
     body = await zeros_for(job.url, job.model, job.token_file) if job.body is None and not samples else job.body
     head, tail = b'{"id":"' + job.prefix.encode(), b'",' + json.dumps(body).encode()[1:]
     headers = job.headers
@@ -176,6 +189,30 @@ async def _writer(job: Job) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
         return data, {**headers, **own}
 
     return of_sample if samples else of_body
+
+
+async def _text_writer(job: Job, tokens: Tokens) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
+    """The function that makes a request of a text with as many words as its prompt has tokens, at the first language
+    model, and with the tokens at each as parameters; those that `body` has hold."""
+    from ipa.live.serving import words
+
+    inputs = (await metadata_of(job.url, job.model, job.token_file)).get("inputs") or []
+    name = next((each.get("name") for each in inputs if each.get("datatype") == "BYTES"), "text")
+    given = {} if job.body is None else job.body
+    prompts, _ = next(iter(tokens.values()))
+    headers = job.headers
+
+    def of_text(number: int) -> tuple[bytes, Mapping[str, str]]:
+        place = number - job.first
+        parameters: dict[str, Any] = {}
+        for stage, (of_prompt, of_text) in tokens.items():
+            own = {"input_tokens": int(of_prompt[place]), "max_tokens": int(of_text[place]), "ignore_eos": True}
+            parameters |= {f"{stage}.{key}": value for key, value in own.items()}
+        text = {"name": name, "datatype": "BYTES", "shape": [1, 1], "data": [words(int(prompts[place]))]}
+        body = {"inputs": [text], **given, "parameters": {**parameters, **given.get("parameters", {})}}
+        return json.dumps({"id": f"{job.prefix}{number}", **body}).encode(), headers
+
+    return of_text
 
 
 async def _sample_requests(job: Job) -> list[SampleRequest]:
@@ -252,21 +289,24 @@ async def _answers(tasks: set[asyncio.Task[None]], stop: asyncio.Event, patience
     stopped.cancel()
 
 
-def send_job(job: Job, scheduled_s: FloatArray, answers: Answers | None = None) -> Sent:
+def send_job(job: Job, scheduled_s: FloatArray, answers: Answers | None = None, tokens: Tokens = NO_TOKENS) -> Sent:
     """`generate` in this process, until a signal of `heeded` ends it early."""
 
     async def until_told() -> Sent:
         stop = asyncio.Event()
         for number in heeded():
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        return await generate(job, scheduled_s, stop, answers)
+        return await generate(job, scheduled_s, stop, answers, tokens)
 
     gc.freeze()
     return asyncio.run(until_told())
 
 
-def write_job(job: Job, scheduled_s: FloatArray, path: Path) -> None:
-    np.savez(path, scheduled_s=scheduled_s, job=np.frombuffer(json.dumps(job.__dict__).encode(), dtype=np.uint8))
+def write_job(job: Job, scheduled_s: FloatArray, path: Path, tokens: Tokens = NO_TOKENS) -> None:
+    """`tokens`: those of the job's `language_stages`."""
+    of_stages = np.array([tokens[stage] for stage in job.language_stages], dtype=np.int64)
+    plain = np.frombuffer(json.dumps(job.__dict__).encode(), dtype=np.uint8)
+    np.savez(path, scheduled_s=scheduled_s, job=plain, tokens=of_stages)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -274,8 +314,9 @@ def main(arguments: Sequence[str]) -> None:
     path, result = arguments
     with np.load(path) as stored:
         job, scheduled_s = Job(**json.loads(stored["job"].tobytes())), stored["scheduled_s"]
+        tokens = dict(zip(job.language_stages, stored["tokens"], strict=True))
     answers: Answers = {}
-    sent = send_job(job, scheduled_s, answers)
+    sent = send_job(job, scheduled_s, answers, tokens)
     answers_file(Path(result)).write_text(json.dumps(answers), encoding="utf-8")
     sent.write(Path(result))
 

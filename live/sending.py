@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ipa.live.collect import Collector, ItemCollector
+from ipa.live.collect import Collector, ItemCollector, language_models
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import RefusedError
 from ipa.live.kept import Keeper, room_lack, timelines
 from ipa.live.launcher import in_words, log_end
 from ipa.live.live_backend import LiveBackend
-from ipa.live.load_generator import Job, read_answers, write_job
+from ipa.live.load_generator import Job, Tokens, read_answers, write_job
 from ipa.live.monitoring import GatewaySource, Reading, SourceError, quantiles
 from ipa.live.plane import LOAD
 from ipa.live.sent import UNANSWERED, UNKNOWN, Sent
@@ -37,7 +37,7 @@ class Schedule:
 
     Answers are awaited until `patience_s` after its end. `body`: the V2 inference request (None: zeros, by the model's
     metadata); `token_file` holds the client's token for the gateway (empty: none). `samples`: a folder of files, or
-    files of arrays, to send instead (empty: none).
+    files of arrays, to send instead (empty: none). `tokens`: those of the requests at stages of language models.
     """
 
     arrivals_s: FloatArray
@@ -46,6 +46,7 @@ class Schedule:
     body: dict[str, Any] | None = None
     token_file: str = ""
     samples: str = ""
+    tokens: Tokens = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ class Sending:
         # Others number their requests too, such as `ipa live load` beside this run.
         self._prefix = f"{secrets.token_hex(8)}-"
         collects = Collector if backend.plane.pipeline.graph is None else ItemCollector
-        self._collector = collects(backend.client, tuple(backend.stages), keep, self._prefix)
+        language = language_models(backend.plane.pipeline)
+        self._collector = collects(backend.client, tuple(backend.stages), keep, self._prefix, language)
         self._watch = Watch(backend, self._collector, journal, schedule.duration_s, on_view)
         self._job, self._result = folder / "job.npz", folder / "sent.npz"
         self._has_ended = asyncio.Event()
@@ -109,8 +111,9 @@ class Sending:
             token_file=token_file,
             samples=schedule.samples,
             prefix=self._prefix,
+            language_stages=tuple(schedule.tokens),
         )
-        write_job(job, schedule.arrivals_s, self._job)
+        write_job(job, schedule.arrivals_s, self._job, schedule.tokens)
         self._log = backend.run_process("load", LOAD, [str(self._job), str(self._result)], self._on_exit)
         self._watching = backend.spawn(self._watch.run())
 

@@ -26,12 +26,15 @@ from .graph import ways_after as ways_after
 from .interface import Engine as Engine
 from .interface import Held as Held
 from .interface import RoomLack as RoomLack
+from .interface import StepLog as StepLog
+from .interface import TokenLog as TokenLog
 from .intervals import LATENCY_ERROR as LATENCY_ERROR
 from .intervals import Intervals as Intervals
 from .intervals import bin_edges as bin_edges
 from .intervals import bin_numbers as bin_numbers
 from .intervals import interval_s as interval_s
 from .intervals import round_up as round_up
+from .language_model import TokenRows as TokenRows
 from .laws import LawError as LawError
 from .load_view import LoadView as LoadView
 from .model import FloatArray as FloatArray

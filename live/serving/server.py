@@ -31,7 +31,7 @@ from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admiss
 from ipa.live.serving.bodies import in_turns, read_body
 from ipa.live.serving.checksums import why_not
 from ipa.live.serving.connections import is_gone, is_left
-from ipa.live.serving.generation import TextModel
+from ipa.live.serving.generation import OUTPUT, TextModel
 from ipa.live.serving.lease import LEASE_HEADER, Fence
 from ipa.live.serving.models import Described, Model, ModelError, folder_model, gguf_of, onnx_model, own_model
 from ipa.live.serving.peers import Turns, peer_of
@@ -241,6 +241,7 @@ def _check_digest(folder: Path, digest: str) -> None:
 
 def _language_model(settings: ServerSettings, pipeline: Pipeline) -> TextModel:
     """The language model of a replica: emulated, or that of a GGUF file."""
+    from ipa.live.serving.emulated_steps import EmulatedSteps
     from ipa.live.serving.llama_cpp import LlamaCpp
 
     stage = pipeline.stage(settings.stage)
@@ -248,7 +249,8 @@ def _language_model(settings: ServerSettings, pipeline: Pipeline) -> TextModel:
     assert model is not None
     assert tokens is not None
     if settings.backend == "emulated":
-        raise ModelError(f"{stage.name} is a stage of language models, which cannot be emulated yet")
+        emulated = EmulatedSteps(model.taking(settings.factor))
+        return TextModel(emulated, model.sequences, tokens, _outputs_of(pipeline, stage) or (OUTPUT,))
     if settings.file is None or settings.backend not in ("gguf", "folder"):
         raise ModelError(
             f"{stage.name} is a stage of language models; allowed: the backends emulated, gguf with --file model.gguf, "

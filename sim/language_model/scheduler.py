@@ -125,3 +125,11 @@ class Scheduler:
         last.computed = last.blocks = last.room = 0
         self._waiting.appendleft(last)
         return last
+
+    def remove(self, sequence: Sequence) -> None:
+        """Let a request go that has not ended, between two steps."""
+        if sequence in self._running:
+            self._running.remove(sequence)
+            self._free_blocks += sequence.blocks
+        else:
+            self._waiting.remove(sequence)

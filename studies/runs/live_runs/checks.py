@@ -30,9 +30,6 @@ def check_installed() -> None:
 
 def check_live(live: Live, prepared: Prepared) -> None:
     """Raise LiveError, naming the key or option, for settings that only a simulation has or that are impossible."""
-    for stage in prepared.pipeline.stages:
-        if stage.tokens is not None:
-            raise LiveError(f"{stage.name} is a stage of language models, which cannot be served yet")
     _check_scenario(prepared)
     _check_source(live)
     check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)

@@ -60,7 +60,17 @@ def recover(out: Path) -> LiveRun:
 def recovered(folder: Path, out: Path) -> LiveRun:
     """A killed run, from what it has kept in a folder. Raises LiveError, naming its results folder, if it kept nothing
     or is still going on."""
-    from ipa.live import UNKNOWN, Collector, Finished, ItemCollector, LiveError, broken_laws, from_plain, read_kept
+    from ipa.live import (
+        UNKNOWN,
+        Collector,
+        Finished,
+        ItemCollector,
+        LiveError,
+        broken_laws,
+        from_plain,
+        language_models,
+        read_kept,
+    )
 
     try:
         kept = read_kept(folder)
@@ -72,7 +82,8 @@ def recovered(folder: Path, out: Path) -> LiveRun:
     duration_s = min(max(kept.now_s, 1.0), prepared.trace.duration_s)
     arrivals_s = arrivals_of(scenario, prepared.trace)
     collects = Collector if prepared.pipeline.graph is None else ItemCollector
-    collector = collects(None, tuple(kept.replicas))  # type: ignore[arg-type]
+    language = language_models(prepared.pipeline)
+    collector = collects(None, tuple(kept.replicas), language=language)  # type: ignore[arg-type]
     collector.take(kept.rows)
     sent = _sent(kept.rows, arrivals_s)
     records = collector.records(sent, kept.replicas, kept.configured, duration_s, kept.now_s)

@@ -1,0 +1,234 @@
+"""Stages of language models: the gateway sends each request by itself, and replicas have several at once."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from ipa.live.serving.emulated_steps import EmulatedSteps
+from ipa.live.serving.generation import Prompt, Text, words
+from ipa.live.serving.models import ModelError
+from ipa.profiles import LanguageModel, StepTime
+from tests.live.serving.serving_plane import (
+    Plane,
+    Process,
+    ask,
+    call,
+    entry,
+    get,
+    plane,
+    put,
+    until,
+    until_ready,
+    wanted,
+)
+
+STEP = StepTime(0.010, 0.0001, 0.0)
+PIPELINE = """
+schema_version: 1
+kind: pipeline
+name: talk
+description: Answers a question.
+provenance: {made: {kind: measured, source: made up}}
+stages:
+  - name: answer
+    task: answers
+    kind: llm
+    tokens: {input: {mean: 20, p99: 60}, output: {mean: 10, p99: 40}, from: made}
+    variants:
+      - name: small
+        accuracy: {value: 0.5, from: made}
+        cores: 1
+        step: {base_s: 0.010, per_token_s: 1.0e-4, per_cached_token_s: 0, from: made}
+        sequences: 4
+        kv_blocks: 1024
+        start_up_s: 1
+"""
+
+
+# ---- emulated steps ----
+
+
+def model(sequences: int = 4, kv_blocks: int = 64) -> LanguageModel:
+    return LanguageModel(STEP, sequences, kv_blocks)
+
+
+def generated(emulated: EmulatedSteps, *prompts: Prompt) -> list[Text]:
+    async def story() -> list[Text]:
+        return await asyncio.gather(*map(emulated.generate, prompts))
+
+    return asyncio.run(story())
+
+
+def test_the_first_token_is_there_when_the_step_that_reads_the_prompt_ends() -> None:
+    """100 tokens of a prompt take .010 + 100 x .0001 s; a second prompt of 50 is read by the step after."""
+    first, second = generated(EmulatedSteps(model()), Prompt(words(100), 3), Prompt(words(50), 3))
+    assert first.generated.ttft_s == pytest.approx(0.020)
+    assert second.generated.ttft_s - first.generated.ttft_s == pytest.approx(0.010 + 51 * 0.0001, abs=0.005)
+    assert (first.text, first.generated.input_tokens, first.generated.output_tokens) == ("the of and", 100, 3)
+
+
+def test_a_prompt_counts_its_words_or_what_is_said_of_it() -> None:
+    (text,) = generated(EmulatedSteps(model()), Prompt("one", 1, input_tokens=200))
+    assert text.generated.input_tokens == 200
+    assert text.generated.ttft_s == pytest.approx(0.030)
+
+
+def test_a_request_without_room_in_all_blocks_is_refused() -> None:
+    """The last token of all is never computed: 64 blocks of 16 have room for 1,000 and 25."""
+    with pytest.raises(ModelError, match="1000 input and 26 output tokens have no room in its 64 blocks of 16 tokens"):
+        generated(EmulatedSteps(model()), Prompt(words(1000), 26))
+    assert generated(EmulatedSteps(LanguageModel(StepTime(0.0, 0.0, 0.0), 4, 64)), Prompt(words(1000), 25))
+
+
+def test_one_that_is_broken_off_gives_its_blocks_and_its_place_back() -> None:
+    """Both need more than half of the blocks, and there is one sequence."""
+
+    async def story() -> Text:
+        emulated = EmulatedSteps(LanguageModel(StepTime(0.001, 0.0, 0.0), sequences=1, kv_blocks=64))
+        gone = asyncio.ensure_future(emulated.generate(Prompt(words(800), 100)))
+        waits = asyncio.ensure_future(emulated.generate(Prompt(words(800), 2)))
+        await asyncio.sleep(0.005)
+        gone.cancel()
+        return await waits
+
+    assert asyncio.run(story()).generated.output_tokens == 2
+
+
+# ---- a gateway and its replicas ----
+
+
+Talk = tuple[Plane, Process, str]
+"""Two emulated replicas of up to two requests each, the gateway, and the URL of its model."""
+
+
+@contextmanager
+def talking(folder: Path) -> Iterator[Talk]:
+    path = folder / "talk.yaml"
+    path.write_text(PIPELINE)
+    with plane(folder) as up:
+        replicas = [up.emulated(str(path), "answer", "small") for _ in range(2)]
+        gateway = up.gateway("--pipeline", str(path))
+        for replica in replicas:
+            until_ready(replica.url)
+        up.listed = {"answer": [entry(number, each.url, "small") for number, each in enumerate(replicas)]}
+        put(gateway.urls["control_url"] + "/control/configuration", {"answer": wanted("small", 2, replicas=2)})
+        put(gateway.urls["control_url"] + "/control/replicas", up.listed)
+        yield up, gateway, gateway.url + "/v2/models/talk/infer"
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
+    with talking(tmp_path_factory.mktemp("talk")) as made:
+        yield made
+
+
+def prompt(text: str, **parameters: Any) -> dict[str, Any]:
+    return ask("question", "BYTES", [1], [text], parameters=parameters)
+
+
+def test_a_text_is_answered_with_a_text_its_tokens_and_the_time_to_the_first(
+    talk: Talk,
+) -> None:
+    _, gateway, url = talk
+    status, answer = call("POST", url, prompt("how do you do", max_tokens=5))
+    assert status == 200, answer
+    assert answer["outputs"] == [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["the of and to in"]}]
+    assert answer["parameters"].pop("ttft_s") == pytest.approx(0.0104)
+    assert answer["parameters"] == {"input_tokens": 4, "output_tokens": 5}
+    assert call("POST", url, prompt("how"))[1]["parameters"]["output_tokens"] == 10  # the mean of the stage's law
+    first = get(gateway.urls["control_url"] + "/control/records")["records"][0]
+    assert (first["outcome"], first["stages"][0]["batch_size"]) == ("completed", 1)
+    visit = first["stages"][0]
+    assert (visit["input_tokens"], visit["output_tokens"]) == (4, 5)
+    assert visit["start_s"] < visit["first_token_s"] < visit["finish_s"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ({"max_tokens": 0}, "the parameter max_tokens is 0; allowed: a whole number from 1 to 10000000"),
+        ({"max_tokens": -3}, "the parameter max_tokens is -3; allowed: a whole number from 1 to 10000000"),
+        ({"max_tokens": 2**60}, f"the parameter max_tokens is {2**60}; allowed: a whole number from 1 to 10000000"),
+        ({"answer.max_tokens": 1.5}, "the parameter answer.max_tokens is 1.5; allowed: a whole number from 1 to"),
+        ({"input_tokens": "7"}, "the parameter input_tokens is '7'; allowed: a whole number from 1 to"),
+        ({"ignore_eos": 1}, "the parameter ignore_eos is 1; allowed: true or false"),
+        ({"max_tokens": 10**6}, "3 input and 1000000 output tokens have no room in its 1024 blocks of 16 tokens"),
+    ],
+)
+def test_wrong_parameters_are_refused(talk: Talk, parameters: Mapping[str, Any], problem: str) -> None:
+    status, answer = call("POST", talk[2], prompt("how are you", **parameters))
+    assert status == 400
+    assert problem in answer["error"]
+    assert "\n" not in answer["error"]
+
+
+def test_anything_but_one_text_is_refused(talk: Talk) -> None:
+    _, _, url = talk
+    one_text = "a language model takes one text: one input of BYTES with one element"
+    for body, problem in (
+        (ask("x", "BYTES", [2], ["a", "b"]), f"inputs 'x', BYTES of shape [2]; {one_text}"),
+        (ask("x", "INT64", [1], [3]), f"inputs 'x', INT64 of shape [1]; {one_text}"),
+        (ask("x", "BYTES", [1], [" \n"]), "input 'x': the text is empty"),
+    ):
+        status, answer = call("POST", url, body)
+        assert (status, problem in answer["error"]) == (400, True), answer
+    head = {"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 6}}]}
+    text = json.dumps(head).encode()
+    headers = {"Inference-Header-Content-Length": str(len(text))}
+    status, answer = call("POST", url, text + b"\x02\x00\x00\x00\xff\xfe", headers)
+    assert (status, "input 'x': its bytes are not UTF-8 text" in answer["error"]) == (400, True)
+
+
+def test_a_client_that_goes_away_in_the_middle_leaves_its_place(tmp_path: Path) -> None:
+    """Four texts of 15,000 tokens would take 150 s and all places; the replicas stop when their clients have gone."""
+    with talking(tmp_path) as (up, gateway, url):
+        _clients_go_away(up, gateway, url)
+
+
+def _clients_go_away(up: Plane, gateway: Process, url: str) -> None:
+    control, address = gateway.urls["control_url"], urlsplit(url)
+    clients = [http.client.HTTPConnection(address.hostname or "", address.port) for _ in range(4)]
+    for client in clients:
+        client.request("POST", address.path, json.dumps(prompt("go on", max_tokens=15_000)))
+    until(lambda: get(control + "/control/observation")["stages"]["answer"]["in_service"] == 4, "all are served")
+    for client in clients:
+        client.close()
+    assert call("POST", url, prompt("how", max_tokens=2))[0] == 200
+    records = get(control + "/control/records")["records"]
+    assert sorted(each["outcome"] for each in records) == ["completed", *["unfinished"] * 4]
+    states = put(control + "/control/replicas", up.listed)["answer"]
+    assert [(each["busy"], each["failures"], each["suspended"]) for each in states] == [(False, 0, False)] * 2
+    assert up.processes[0].terminate() == 0  # it waits for what it has
+
+
+def test_what_a_killed_replica_had_is_served_by_the_other(tmp_path: Path) -> None:
+    with talking(tmp_path) as (up, gateway, url):
+        _one_is_killed(up, gateway, url)
+
+
+def _one_is_killed(up: Plane, gateway: Process, url: str) -> None:
+    answers: list[int] = []
+    clients = [
+        threading.Thread(target=lambda: answers.append(call("POST", url, prompt("go on", max_tokens=40))[0]))
+        for _ in range(4)
+    ]
+    for client in clients:
+        client.start()
+    control = gateway.urls["control_url"]
+    until(lambda: get(control + "/control/observation")["stages"]["answer"]["in_service"] == 4, "all are served")
+    up.processes[0].kill()
+    for client in clients:
+        client.join()
+    assert answers == [200] * 4
+    records = get(control + "/control/records")["records"]
+    assert sum(each["stages"][0]["retried"] for each in records) == 2
