@@ -127,7 +127,7 @@ class StageQueue:
         return sum(replica.can_serve for replica in self.replicas)
 
     def outage_s(self, now_s: float) -> float:
-        """For how long no replica could take batches, as far as `expire` has seen."""
+        """For how long no replica could take batches though some were to, as far as `expire` has seen."""
         return 0.0 if self.without_since_s is None else now_s - self.without_since_s
 
     def request_s(self, now_s: float) -> float:
@@ -230,11 +230,11 @@ class StageQueue:
     def expire(self, now_s: float) -> None:
         """Drop expired requests, wherever they are in the queue; see the module's docstring.
 
-        If the stage has had no replica that can take batches for as long as its drop limit, drop all that wait: a
-        replica cannot be expected in time.
+        If the stage is to have replicas and has had none that can take batches for as long as its drop limit, drop all
+        that wait: a replica cannot be expected in time.
         """
         self._integrate(now_s)
-        if self.can_serve:
+        if self.can_serve or self.configuration.replicas == 0:
             self.without_since_s = None
         elif self.without_since_s is None:
             self.without_since_s = now_s

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ipa import profiles, studies
-from ipa.profiles import LanguageModel, StepTime
+from ipa import profiles
+from ipa.studies import profiling, results
 from ipa.studies.commands import printing, progress
 from ipa.studies.commands.options import NEW_FILE, SHARE, Whole, output_options
-from ipa.studies.runs.profiling import language_fit
 from ipa.studies.scenario import ScenarioError
+
+if TYPE_CHECKING:
+    from ipa.profiles import StepTime
+    from ipa.studies.runs.profiling import language_fit
 
 NAMES = {"ttft_s": "time to first token", "tpot_s": "time per further token", "latency_s": "end to end"}
 BILLION = 1_000_000_000
@@ -59,12 +63,14 @@ def fit(
         raise ScenarioError(f"--name {name or files[0].stem}: should be lower-case letters, digits and single hyphens")
     if to is not None and to.exists():
         raise ScenarioError(f"{to}: already exists")
-    tables = [language_fit.read(file) for file in files]
-    model = LanguageModel(StepTime(0.0, 0.0, 0.0), sequences, kv_blocks, tokens_per_step, block_tokens, gpus)
+    tables = [profiling.language_fit.read(file) for file in files]
+    model = profiles.LanguageModel(
+        profiles.StepTime(0.0, 0.0, 0.0), sequences, kv_blocks, tokens_per_step, block_tokens, gpus
+    )
     progress.compile_engine("auto")
-    fitted = language_fit.fit(model, tables, part)
+    fitted = profiling.language_fit.fit(model, tables, part)
     if to is not None:
-        studies.results.write_text(language_fit.pipeline_text(called, fitted, tables), to)
+        results.write_text(profiling.language_fit.pipeline_text(called, fitted, tables), to)
     if as_json:
         printing.print_json(_as_dict(fitted))
         return

@@ -12,7 +12,11 @@ from ipa.live.observer import Observer
 from ipa.live.stage_replicas import StageReplicas
 from ipa.policies import StageConfiguration
 
-PLANE: Any = SimpleNamespace(pipeline=SimpleNamespace(name="sort"), seed=1, limit_cores=None)
+PLANE: Any = SimpleNamespace(
+    pipeline=SimpleNamespace(name="sort", stages=[SimpleNamespace(name="sort", fills_batches=True)]),
+    seed=1,
+    limit_cores=None,
+)
 
 
 class HalfBusy:

@@ -273,7 +273,7 @@ SMALL = StageConfiguration("small", 1, 1, 0.0, 1)
         (replace(SMALL, cores=2), "stage 'b': 2 cores are not profiled for 'small'; allowed: 1"),
         (replace(SMALL, batch=3), "stage 'b': batch 3; allowed for 'small': whole numbers from 1 to 2"),
         (replace(SMALL, batch=1.0), "stage 'b': batch 1.0; allowed"),  # type: ignore[arg-type]
-        (replace(SMALL, replicas=0), "stage 'b': replicas 0; allowed: whole numbers from 1 to 10000"),
+        (replace(SMALL, replicas=-1), "stage 'b': replicas -1; allowed: whole numbers from 0 to 10000"),
         (replace(SMALL, batch_timeout_s=-0.1), "stage 'b': batch_timeout_s -0.1; allowed: finite seconds from 0"),
         (None, "stage 'b': None is not an ipa.policies.StageConfiguration"),
     ],

@@ -71,6 +71,7 @@ def test_the_draws_of_a_key_are_fixed_for_good() -> None:
         "sample": 5,
         "windows": 6,
         "items": 8,
+        "tokens": 9,
     }
 
 

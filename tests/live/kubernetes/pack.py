@@ -25,7 +25,7 @@ from ipa.live.errors import LiveError
 from ipa.live.kubernetes.store import check_links
 
 DISTRIBUTION = "ipa-pipelines"
-EXTRAS = ("live", "kubernetes", "onnx", "s3")
+EXTRAS = ("live", "kubernetes", "onnx", "llm", "s3")
 PACKAGES = ("ipa",)
 
 USER = 65532

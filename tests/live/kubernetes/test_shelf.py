@@ -269,7 +269,7 @@ def test_what_cannot_be_put_there_is_said(folder: Path, server: str, tmp_path: P
     ):
         model_store.push(folder / "tiny/sort", URL, server, SOMEBODY)
     (folder / "tiny/sort/small/model.py").rename(folder / "tiny/sort/small/other.py")
-    with pytest.raises(LiveError, match=r"small: should hold model\.onnx or model\.py"):
+    with pytest.raises(LiveError, match=r"small: should hold model\.onnx, model\.py or model\.gguf"):
         model_store.in_folder(folder)
 
 

@@ -30,7 +30,7 @@ WRONG_CONFIGURATIONS: list[tuple[Any, str]] = [
     ({"variant": "yolo"}, "unknown variant 'yolo' (did you mean 'yolov5x'?)"),
     ({"variant": []}, "unknown variant []"),
     ({"cores": 3}, "3 cores are not profiled for 'yolov5n'"),
-    ({"replicas": 0}, "replicas 0; allowed: whole numbers from 1"),
+    ({"replicas": -1}, "replicas -1; allowed: whole numbers from 0"),
     ({"batch_timeout_s": -1}, "batch_timeout_s -1; allowed: finite seconds from 0"),
     ({"speed": 1}, "unknown key 'speed' of object-detection"),
 ]

@@ -36,6 +36,7 @@ RUNS = {
     "predictor list": (),
     "predictor show": ("--trace", "constant:5:60", "--predictor", "max", "--to", "forecasts.html"),
     "profile compare": ("mine.yaml", "mine.yaml"),
+    "profile fit": ("requests.csv", "--sequences", 4, "--kv-blocks", 100),
     "profile list": (),
     "profile show": ("mine.yaml",),
     "replay": ("run", "--policy", "static:1,1"),
@@ -71,6 +72,9 @@ STUDY = (
     "schema_version: 1\nkind: study\npipeline: mine.yaml\nworkloads: ['constant:5:30']\nsystems: {it: {policy: static}}"
 )
 
+GENERATED = "queued_s,first_token_s,last_token_s,input_tokens,output_tokens\n" + "".join(
+    f"{at},{at + 0.03},{at + 0.03 + 0.02 * at},50,{at + 1}\n" for at in range(1, 41)
+)
 LATENCIES = "stage,variant,accuracy,cores,batch,mean_ms,p99_ms\nsort,small,84,1,1,50,70\n"
 
 
@@ -93,6 +97,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mine.yaml").write_text(PIPELINE)
     (folder / "study.yaml").write_text(STUDY)
     (folder / "latencies.csv").write_text(LATENCIES)
+    (folder / "requests.csv").write_text(GENERATED)
     settings = ipa("policy", "to-yaml", HPA, "--pipeline", folder / "mine.yaml")
     (folder / "hpa.yaml").write_text(settings.stdout)
     assert ipa("simulate", "video", *SHORT, "--out", folder / "run").exit_code == 0

@@ -205,9 +205,7 @@ def began(folder: Path, *more: object) -> Any:
     process = start("live", "run", fleet_file(folder, 60), *RUN, "--out", "run", *more, cwd=folder)
     kept = folder / ".run.running"
     until_now(
-        lambda: (
-            all((kept / name / "requests.jsonl").exists() for name in ("prod", "other")) or process.poll() is not None
-        ),
+        lambda: all((kept / name / "state.json").exists() for name in ("prod", "other")) or process.poll() is not None,
         "what has ended is kept",
     )
     until_now(lambda: (kept / "steps.jsonl").exists() or process.poll() is not None, "steps are kept")

@@ -65,7 +65,7 @@ SHIPPED = [
     Wrong("simulate video --policy static:1,0", ("replicas=0", "at least 1")),
     Wrong("simulate video --policy static:1,-1", ("1,-1", "whole numbers")),
     Wrong("simulate video --policy static:1,nan", ("1,nan", "whole numbers")),
-    Wrong("simulate video --policy static:1,99999999", ("99999999", "from 1 to 10000")),
+    Wrong("simulate video --policy static:1,99999999", ("99999999", "from 0 to 10000")),
     Wrong("simulate video --policy=", "policy ''"),
     Wrong("simulate video --trace constant:-5", "constant:-5: the rate should be a finite number above 0"),
     Wrong("simulate video --trace constant:inf", "'constant:inf': should be constant:RATE"),

@@ -26,7 +26,7 @@ LIVE = [
     Wrong("live run mine.yaml --records none", "records: none: a live run keeps all records; allowed: all"),
     Wrong("live run mine.yaml --backend kubernetes", "no cluster: the kubeconfig /nonexistent/kubeconfig does not"),
     Wrong("live run mine.yaml --backend kubernetes --advise --out new", "--out: with --advise on a cluster no load"),
-    Wrong("live load x", "no pipeline is called 'x'; shipped: audio-qa, audio-sent, cascade, image, nlp, sum-qa"),
+    Wrong("live load x", "no pipeline is called 'x'; shipped: audio-qa, audio-sent, cascade, chat, helpdesk, image"),
     Wrong("live load http://127.0.0.1:1", "http://127.0.0.1:1: name the model with --model"),
     Wrong("live load mine.yaml --url ftp://x", "'--url': 'ftp://x'; allowed: the URL of a server, such as"),
     Wrong(
