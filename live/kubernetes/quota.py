@@ -29,14 +29,14 @@ def cores_left(api: Api, namespace: str, instances: Collection[str]) -> int:
         for labels in (pod["metadata"].get("labels") or {} for pod in pods)
         if labels.get(names.INSTANCE) in instances and names.CORES in labels
     )
-    left = []
+    left_by_quota = []
     for quota in quotas:
         status = quota.get("status") or {}
         hard, used = status.get("hard") or {}, status.get("used") or {}
-        left += [_cores(hard[key]) - _cores(used.get(key, "0")) for key in KEYS if key in hard]
-    if not left:
+        left_by_quota += [_cores(hard[key]) - _cores(used.get(key, "0")) for key in KEYS if key in hard]
+    if not left_by_quota:
         raise LiveError(f"limit_cores: missing, and no ResourceQuota of namespace {namespace} limits cores")
-    return floor(min(left) + own_cores + 1e-9)
+    return floor(min(left_by_quota) + own_cores + 1e-9)
 
 
 def _cores(quantity: str) -> float:

@@ -17,10 +17,10 @@ from ipa.studies.scenario import ScenarioError
 def check_no_results(results: Results, why: str) -> None:
     """Raise UsageError for an option about a run's results if only a controller runs."""
     options = {"--out": results.out, "--report": results.report, "--json": results.as_json}
-    given = [name for name, value in options.items() if value]
-    if given:
+    wanted_results = [name for name, value in options.items() if value]
+    if wanted_results:
         raise click.UsageError(
-            f"{', '.join(given)}: with {why} on a cluster no load is sent, so there are no results to write; "
+            f"{', '.join(wanted_results)}: with {why} on a cluster no load is sent, so there are no results to write; "
             "use --state FILE to keep the journal, or --metrics-port"
         )
 

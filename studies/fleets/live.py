@@ -77,16 +77,16 @@ def run_live_fleet(
     check_live_fleet(live)
     shared = Shared()
     sharers = fleet.sharers(shared)
-    all_prepared = {name: _checked(name, each, live) for name, each in prepare_fleet(fleet, shared).items()}
+    all_prepared = {name: _checked(name, prepared, live) for name, prepared in prepare_fleet(fleet, shared).items()}
     with ExitStack() as stack:
         arbiter = _arbiter(fleet, Arbiter(fleet.sharing, fleet.limit_cores, sharers), all_prepared)
         controllers = {
             name: _controller(name, fleet, prepared, live, arbiter, stack) for name, prepared in all_prepared.items()
         }
-        arrivals_s = {name: arrivals_of(each.scenario, each.trace) for name, each in all_prepared.items()}
-        loads = {name: live_runs.load_of_run(each, arrivals_s[name]) for name, each in all_prepared.items()}
-        kept = KeptSteps(fleet, live.state, keep_in)
-        arbiter.on_step = kept.note
+        arrivals_s = {name: arrivals_of(prepared.scenario, prepared.trace) for name, prepared in all_prepared.items()}
+        loads = {name: live_runs.load_of_run(prepared, arrivals_s[name]) for name, prepared in all_prepared.items()}
+        kept_steps = KeptSteps(fleet, live.state, keep_in)
+        arbiter.on_step = kept_steps.note
         initial = _ready_at_first(all_prepared, controllers, loads)
         members, sends = {}, {}
         for name, prepared in all_prepared.items():
@@ -98,7 +98,7 @@ def run_live_fleet(
                 keeper = live_runs.keeper_of(keep_in / name, prepared, controllers[name], initial[name], how)
                 stack.enter_context(closing(keeper))
             schedule = live_runs.schedule_of(live, prepared, arrivals_s[name])
-            sends[name] = Load(schedule, partial(_shown, kept, on_view, name), keeper)
+            sends[name] = Load(schedule, partial(_shown, kept_steps, on_view, name), keeper)
         all_finished = run_fleet_with_load(members, sends, arbiter)
     wall_s = perf_counter() - started_s
     runs = {}
@@ -122,7 +122,7 @@ def control_live_fleet(fleet: Fleet, live: Live, on_step: Callable[[Step], objec
     check_live_fleet(live)
     shared = Shared()
     sharers = fleet.sharers(shared)
-    all_prepared = {name: _checked(name, each, live) for name, each in prepare_fleet(fleet, shared).items()}
+    all_prepared = {name: _checked(name, prepared, live) for name, prepared in prepare_fleet(fleet, shared).items()}
     arbiter = _arbiter(fleet, Arbiter(fleet.sharing, fleet.limit_cores, sharers), {})
     steps = KeptSteps(fleet, live.state)
 
@@ -134,15 +134,15 @@ def control_live_fleet(fleet: Fleet, live: Live, on_step: Callable[[Step], objec
     members, recalls, keeps = {}, {}, {}
     with ExitStack() as stack:
         for name, prepared in all_prepared.items():
-            cluster, held = _deployment(live, name), live_runs.Held()
+            cluster, held_decisions = _deployment(live, name), live_runs.Held()
             no_history = (float("nan"),) * prepared.scenario.history_s
             try:
                 make_backend = live_runs.backend_maker(
-                    prepared, cluster, no_history, read_only=live.advise, sends_load=False, held=held
+                    prepared, cluster, no_history, read_only=live.advise, sends_load=False, held=held_decisions
                 )
             except LiveError as error:
                 raise LiveError(f"pipelines[{name}]: {error}") from None
-            remembered = live_runs.remembered(prepared, cluster, held, read_only=live.advise)
+            remembered = live_runs.remembered(prepared, cluster, held_decisions, read_only=live.advise)
             recalls[name], keeps[name] = stack.enter_context(remembered)
             controller = _controller(name, fleet, prepared, live, arbiter, stack)
             members[name] = _member(live, prepared, make_backend, controller, live_runs.first_configuration(prepared))
@@ -170,12 +170,12 @@ def recover_fleet(folder: Path, name: Path) -> LiveFleetRun:
 
     Raises LiveError if a pipeline kept nothing, or the run is still going on.
     """
-    about = json.loads((folder / FLEET).read_text(encoding="utf-8"))
-    fleet = Fleet.model_validate(about)
+    description = json.loads((folder / FLEET).read_text(encoding="utf-8"))
+    fleet = Fleet.model_validate(description)
     runs = {member.name: live_runs.recovered(folder / member.name, name) for member in fleet.pipelines}
     lines = (folder / STEPS).read_text(encoding="utf-8").splitlines(keepends=True)
     steps = [Step(**json.loads(line)) for line in lines if line.endswith("\n")]
-    return _finished(fleet, runs, steps, max(each.summary["wall_s"] for each in runs.values()))
+    return _finished(fleet, runs, steps, max(run.summary["wall_s"] for run in runs.values()))
 
 
 def is_kept_fleet(folder: Path) -> bool:
@@ -226,15 +226,15 @@ def _append(path: Path, lines: Sequence[str]) -> None:
         log.warning("the steps of the fleet are not kept", extra={"problem": str(error)})
 
 
-def _shown(kept: KeptSteps, on_view: Callable[[str, View], object], name: str, view: View) -> None:
-    kept.begin()
+def _shown(kept_steps: KeptSteps, on_view: Callable[[str, View], object], name: str, view: View) -> None:
+    kept_steps.begin()
     on_view(name, view)
 
 
 def _finished(fleet: Fleet, runs: Mapping[str, LiveRun], steps: Sequence[Step], wall_s: float) -> LiveFleetRun:
     broken_law = ""
     try:
-        check_budget([each.records for each in runs.values()], fleet.limit_cores)
+        check_budget([run.records for run in runs.values()], fleet.limit_cores)
     except LawError as error:
         broken_law = str(error)
     return LiveFleetRun(fleet, runs, sorted(steps, key=lambda step: step.time_s), wall_s, broken_law)
@@ -243,7 +243,9 @@ def _finished(fleet: Fleet, runs: Mapping[str, LiveRun], steps: Sequence[Step], 
 def _arbiter(fleet: Fleet, arbiter: Arbiter, all_prepared: Mapping[str, Prepared]) -> LiveArbiter:
     from ipa.live import LiveArbiter
 
-    steps_s = {name: (each.scenario.interval_s, each.trace.duration_s) for name, each in all_prepared.items()}
+    steps_s = {
+        name: (prepared.scenario.interval_s, prepared.trace.duration_s) for name, prepared in all_prepared.items()
+    }
     return LiveArbiter(arbiter, steps_s)
 
 

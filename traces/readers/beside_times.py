@@ -25,7 +25,7 @@ def numbers_beside(path: Path, names: Sequence[str]) -> tuple[Counts, ...]:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, names: tuple[str, ...], changed_ns: int) -> tuple[Counts, ...]:
-    found: list[list[int]] = [[] for _ in names]
+    numbers_by_column: list[list[int]] = [[] for _ in names]
     with opened(path) as stored:
         _facts, above, lines = below_comments(stored)
         rows = rows_of(lines, above, stored)
@@ -36,10 +36,10 @@ def _read(path: Path, names: tuple[str, ...], changed_ns: int) -> tuple[Counts, 
                 raise TraceError(f"{stored.place(line)}: no column {name!r}{hint}; columns: {', '.join(header)}")
         places = [header.index(name) for name in names]
         for line, row in rows:
-            for name, place, numbers in zip(names, places, found, strict=True):
+            for name, place, numbers in zip(names, places, numbers_by_column, strict=True):
                 number = int(row[place]) if row[place].strip().isdigit() else 0
                 if not 1 <= number <= MOST:
                     where = f"{stored.place(line)}, column {name}"
                     raise TraceError(f"{where}: {row[place]!r}; should be a whole number from 1 to {MOST}")
                 numbers.append(number)
-    return tuple(np.array(numbers, dtype=np.int64) for numbers in found)
+    return tuple(np.array(numbers, dtype=np.int64) for numbers in numbers_by_column)

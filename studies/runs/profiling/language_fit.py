@@ -163,12 +163,12 @@ def fit(model: LanguageModel, tables: Sequence[MeasuredRequests], part: float) -
     """
     _check(model, tables, part)
     replicas = [Replica(model, requests) for requests in tables]
-    seen = [math.ceil(part * len(requests.queued_s)) for requests in tables]
+    fitted_counts = [math.ceil(part * len(requests.queued_s)) for requests in tables]
 
     def loss(step: StepTime) -> float:
         errors = [
             np.abs(np.log(_positive(replica.times_s(step)[:, :count]) / _positive(requests.times_s[:, :count])))
-            for replica, requests, count in zip(replicas, tables, seen, strict=True)
+            for replica, requests, count in zip(replicas, tables, fitted_counts, strict=True)
         ]
         return float(np.concatenate(errors, axis=1).mean())
 
@@ -188,10 +188,10 @@ def fit(model: LanguageModel, tables: Sequence[MeasuredRequests], part: float) -
             others.append(other)
     errors = {
         requests.name: dict(_errors(replica.times_s(step)[:, count:], requests.times_s[:, count:]))
-        for replica, requests, count in zip(replicas, tables, seen, strict=True)
+        for replica, requests, count in zip(replicas, tables, fitted_counts, strict=True)
     }
-    judged = sum(len(requests.queued_s) for requests in tables) - sum(seen)
-    return Fit(replace(model, step=step), least, sum(seen), judged, errors, tuple(others))
+    judged = sum(len(requests.queued_s) for requests in tables) - sum(fitted_counts)
+    return Fit(replace(model, step=step), least, sum(fitted_counts), judged, errors, tuple(others))
 
 
 def _check(model: LanguageModel, tables: Sequence[MeasuredRequests], part: float) -> None:
@@ -241,10 +241,10 @@ def _minimise(loss: Callable[[FloatArray], float], start: Sequence[float], most:
 
 
 def _errors(simulated: FloatArray, measured: FloatArray) -> Iterator[tuple[str, tuple[float, float, float]]]:
-    for name, ours, theirs in zip(TIMES, simulated, measured, strict=True):
-        of_mean = float(ours.mean() / theirs.mean()) - 1
-        of_p90 = float(np.percentile(ours, 90) / np.percentile(theirs, 90)) - 1
-        yield name, (of_mean, of_p90, float(np.abs(_positive(ours) / _positive(theirs) - 1).mean()))
+    for name, simulated_s, measured_s in zip(TIMES, simulated, measured, strict=True):
+        of_mean = float(simulated_s.mean() / measured_s.mean()) - 1
+        of_p90 = float(np.percentile(simulated_s, 90) / np.percentile(measured_s, 90)) - 1
+        yield name, (of_mean, of_p90, float(np.abs(_positive(simulated_s) / _positive(measured_s) - 1).mean()))
 
 
 # ---- writing ----
