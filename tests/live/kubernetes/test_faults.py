@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -164,6 +166,15 @@ def test_an_api_server_that_is_restarted_is_waited_for(deployed: Deployed, tmp_p
     asyncio.run(story())
 
 
+def accepts_connections(url: str) -> bool:
+    address = urlsplit(url)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 80), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
 def test_a_gateway_that_dies_comes_back_with_its_configuration_and_its_clock(
     deployed: Deployed, tmp_path: Path
 ) -> None:
@@ -186,6 +197,8 @@ def test_a_gateway_that_dies_comes_back_with_its_configuration_and_its_clock(
             asked_s = backend.now_s
             seen = await backend.client.observation(0.0, 0)
             assert asked_s - 1.0 < seen["time_s"] < backend.now_s + 1.0
+            # Its Service leads to it a moment after its pod is ready.
+            await until(lambda: accepts_connections(backend.url), "clients reach it")
             async with traffic(backend):
                 await asyncio.sleep(2.0)
 
