@@ -34,6 +34,7 @@ from ipa.studies.profile.numbers import MARKS, counts, sla_sum
 from ipa.studies.runs.columns import COLUMNS, MANIFEST, SUMMARY
 from ipa.studies.runs.tables import COUNTED, TABLES
 from tests.programs import lookup_pages, page_sizes
+from tests.studies.profiling.test_language_fit import served_requests
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -279,12 +280,14 @@ def why_not(page: Path, words: Collection[str]) -> tuple[str, str, str] | None:
     ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_what_a_reader_is_told_can_be_done(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command, from top to bottom, with a log, a pipeline and a policy of one's own."""
+    """Every command, from top to bottom, with a log, served requests, a pipeline and a policy of one's own."""
     place(tmp_path, monkeypatch)
     if REAL_TRACE:
         monkeypatch.setenv("IPA_TRACE", str(Path(REAL_TRACE).resolve()))
     lines = [f'h - - [05/Jan/2026:10:{at // 60:02}:{at % 60:02} +0100] "GET / HTTP/1.1" 200 5\n' for at in range(1300)]
     Path("access.log").write_text("".join(lines * 3))
+    for name, rate_rps in (("light", 0.5), ("heavy", 8.0)):
+        served_requests(Path(f"{name}.csv"), rate_rps)
     Path("my_policy.py").write_text((EXAMPLES / "my_policy.py").read_text(encoding="utf-8"), encoding="utf-8")
     for block in blocks(page):
         if block.file:

@@ -23,7 +23,7 @@ RUNS = os.environ.get("IPA_VLLM_RUNS", "")
 """A folder with two measured runs of vLLM."""
 
 
-def table(path: Path, rate_rps: float, requests: int = 200, equal: bool = False) -> Path:
+def served_requests(path: Path, rate_rps: float, requests: int = 200, equal: bool = False) -> Path:
     """Requests as a replica of `MODEL` serves them, in whole microseconds; `equal`: all have as many tokens."""
     draws = np.random.default_rng(1)
     arrivals_s = np.cumsum(draws.exponential(1 / rate_rps, requests)).tolist()
@@ -40,7 +40,7 @@ def table(path: Path, rate_rps: float, requests: int = 200, equal: bool = False)
 
 def test_two_loads_give_the_step_back(tmp_path: Path) -> None:
     """A light load and one that queues; the step is that with which they were made."""
-    tables = [language_fit.read(table(tmp_path / f"{rate}.csv", rate)) for rate in (0.5, 8.0)]
+    tables = [language_fit.read(served_requests(tmp_path / f"{rate}.csv", rate)) for rate in (0.5, 8.0)]
     fit = language_fit.fit(UNFITTED, tables, 0.5)
     step = fit.model.step
     assert (step.base_s, step.per_token_s, step.per_cached_token_s) == pytest.approx((0.012, 6e-5, 2e-7), rel=0.03)
@@ -52,13 +52,13 @@ def test_two_loads_give_the_step_back(tmp_path: Path) -> None:
 
 def test_one_light_load_does_not_tell_the_figures_apart(tmp_path: Path) -> None:
     """With one request at once, all alike, the time of cached tokens may as well be the base's."""
-    light = language_fit.read(table(tmp_path / "light.csv", 0.01, 60, equal=True))
+    light = language_fit.read(served_requests(tmp_path / "light.csv", 0.01, 60, equal=True))
     fit = language_fit.fit(UNFITTED, [light], 0.5)
     assert not fit.is_identified
 
 
 def test_the_file_that_is_written_is_a_pipeline(tmp_path: Path) -> None:
-    fitted_to = language_fit.read(table(tmp_path / "light.csv", 2.0))
+    fitted_to = language_fit.read(served_requests(tmp_path / "light.csv", 2.0))
     fit = language_fit.fit(UNFITTED, [fitted_to], 0.5)
     (tmp_path / "mine.yaml").write_text(language_fit.pipeline_text("mine", fit, [fitted_to]))
     stage = profiles.load(tmp_path / "mine.yaml").stage("answer")
@@ -71,7 +71,7 @@ def test_the_file_that_is_written_is_a_pipeline(tmp_path: Path) -> None:
 
 
 def test_the_command_says_how_far_it_is_off(tmp_path: Path) -> None:
-    file = table(tmp_path / "run.csv", 4.0, 60)
+    file = served_requests(tmp_path / "run.csv", 4.0, 60)
     options = ["--sequences", "32", "--kv-blocks", "4000"]
     assert set(command.answer("profile", "fit", file, *options, "--json")["errors"]["run.csv"]) == set(
         language_fit.TIMES
@@ -121,9 +121,9 @@ def test_a_wrong_table_is_told_with_line_and_column(tmp_path: Path, row: str, an
 
 
 def test_too_few_requests_and_too_few_blocks_are_told(tmp_path: Path) -> None:
-    few = language_fit.read(table(tmp_path / "few.csv", 4.0, 12))
+    few = language_fit.read(served_requests(tmp_path / "few.csv", 4.0, 12))
     with pytest.raises(ScenarioError, match=r"few.csv: 12 requests, of which 0.5 are fitted: both parts need 10"):
         language_fit.fit(UNFITTED, [few], 0.5)
-    enough = language_fit.read(table(tmp_path / "enough.csv", 4.0, 40))
+    enough = language_fit.read(served_requests(tmp_path / "enough.csv", 4.0, 40))
     with pytest.raises(ScenarioError, match=r"KV blocks of 16 hold 32"):
         language_fit.fit(LanguageModel(STEP, 4, 2), [enough], 0.5)
