@@ -31,7 +31,7 @@ class ServerSettings(ProcessSettings):
     An emulated one takes what the profile of its stage and variant says for that many cores.
     """
 
-    backend: str = setting("emulated, onnx, folder, or my.py:MyModel", default="emulated")
+    backend: str = setting("emulated, onnx, gguf, folder, or my.py:MyModel", default="emulated")
     model: str = setting("The model's name [the variant's].", default="")
     file: Path | None = setting("The ONNX file, or the folder.", click.Path(path_type=Path))
     digest: str = setting(

@@ -23,6 +23,8 @@ from ipa.sim.language_model import Scheduler, Sequence
 class EmulatedSteps:
     """The steps of one replica, to be used in one event loop."""
 
+    is_live = True
+
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
         self._scheduler = Scheduler(model)

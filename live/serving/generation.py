@@ -69,6 +69,11 @@ class GenerationError(Error):
 class Generator(Described, Protocol):
     """One replica's language model."""
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it works on nothing that has been broken off."""
+        ...
+
     async def generate(self, prompt: Prompt) -> Text:
         """The answer to a prompt; cancelled, it generates nothing more. Raises ModelError for a prompt that it cannot
         take, GenerationError if it breaks off."""
@@ -85,6 +90,10 @@ class TextModel:
         self._generator, self._tokens, self._outputs = generator, tokens, outputs
         self.sequences = sequences
         self.metadata, self.close = generator.metadata, generator.close
+
+    @property
+    def is_live(self) -> bool:
+        return self._generator.is_live
 
     async def answer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> InferResponse:
         """The answer to a request. Raises TensorError and ModelError for one that it does not take, and as

@@ -21,6 +21,8 @@ from ipa.live.serving.request import Generated
 from ipa.profiles import LanguageModel
 
 ALL_LAYERS = 999
+STOPS_WITHIN_S = 30.0
+"""How long a step may take: a text for which nobody waits any longer ends with the step, or llama.cpp hangs."""
 
 
 class LlamaCpp:
@@ -53,28 +55,45 @@ class LlamaCpp:
         except RuntimeError:
             raise ModelError(f"{path}: llama.cpp cannot load it; allowed: a language model as GGUF") from None
         self._threads = ThreadPoolExecutor(model.sequences, thread_name_prefix="generation")
+        self._left_s: dict[asyncio.Future[Text], float] = {}
+        """When texts that are still being generated were left."""
+
+    @property
+    def is_live(self) -> bool:
+        return all(time.monotonic() - left_s < STOPS_WITHIN_S for left_s in self._left_s.values())
 
     async def generate(self, prompt: Prompt) -> Text:
         is_left = threading.Event()
+        text = asyncio.get_running_loop().run_in_executor(self._threads, self._generate, prompt, is_left)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._generate, prompt, is_left)
-        finally:
-            is_left.set()  # if it still generates, the next token is the last
+            return await asyncio.shield(text)
+        except asyncio.CancelledError:
+            is_left.set()  # the next token is the last
+            self._left_s[text] = time.monotonic()
+            text.add_done_callback(self._ended)
+            raise
+
+    def _ended(self, text: asyncio.Future[Text]) -> None:
+        del self._left_s[text]
+        if not text.cancelled():
+            text.exception()  # nobody waits for it
 
     def _generate(self, prompt: Prompt, is_left: threading.Event) -> Text:
         came_s = time.monotonic()
         first_s = 0.0
+        reason: str | None = None
         texts: list[str] = []
         end: dict[str, Any] = {}
 
         def take(chunk: dict[str, Any]) -> bool:
             """A part of the answer has come; returns whether it is to be the last."""
-            nonlocal first_s
+            nonlocal first_s, reason
             if "error" in chunk or "usage" in chunk:
                 end.update(chunk)
             if chunk.get("choices"):
                 first_s = first_s or time.monotonic()
                 texts.append(chunk["choices"][0]["text"])
+                reason = chunk["choices"][0]["finish_reason"]
             return is_left.is_set()
 
         request = {
@@ -87,17 +106,21 @@ class LlamaCpp:
         end.update(self._server.handle_completions(request, take) or {})
         if is_left.is_set():
             raise GenerationError("nobody waits for the text any longer")
-        if "error" in end:
-            text = f"llama.cpp: {end['error'].get('message', 'unknown error')}"
-            raise ModelError(text) if end["error"].get("code") == 400 else GenerationError(text)
+        if error := end.get("error"):
+            if "n_prompt_tokens" in error:
+                raise self._refusal(error["n_prompt_tokens"], prompt.max_tokens)
+            text = f"llama.cpp: {error.get('message', 'unknown error')}"
+            raise ModelError(text) if error.get("code") == 400 else GenerationError(text)
         if "usage" not in end:
             raise GenerationError(f"llama.cpp broke off after {len(texts)} parts of the text")
         input_tokens, output_tokens = end["usage"]["prompt_tokens"], end["usage"]["completion_tokens"]
-        if prompt.ignores_end and output_tokens < prompt.max_tokens:
-            raise ModelError(
-                f"{input_tokens} input and {prompt.max_tokens} output tokens; allowed: {self._context} together"
-            )
+        if output_tokens < prompt.max_tokens and reason == "length":  # the context ended before the text
+            raise self._refusal(input_tokens, prompt.max_tokens)
         return Text("".join(texts), Generated(input_tokens, output_tokens, first_s - came_s))
+
+    def _refusal(self, input_tokens: int, output_tokens: int) -> ModelError:
+        allowed = f"allowed: {self._context} together"
+        return ModelError(f"{input_tokens} input and {output_tokens} output tokens have no room; {allowed}")
 
     def metadata(self) -> Mapping[str, Any]:
         text = {"name": OUTPUT, "datatype": "BYTES", "shape": [1]}

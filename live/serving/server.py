@@ -4,7 +4,8 @@ It serves one batch at a time; others wait. A language model serves several requ
 start-up time is over. On SIGTERM it stops being ready at once, finishes what it has, waits for `--stop` and exits.
 
 While it works on a batch that its client has given up, it is neither ready nor live: a model that never returns is sent
-nothing more, and whoever watches over the process ends it. A language model breaks off what nobody waits for.
+nothing more, and whoever watches over the process ends it. A language model breaks off what nobody waits for; one that
+does not is no longer live.
 """
 
 from __future__ import annotations
@@ -76,9 +77,9 @@ class Server(ABC):
         self.is_stopping = False
 
     @property
+    @abstractmethod
     def is_live(self) -> bool:
         """Whether it works on nothing that has been given up."""
-        return True
 
     @abstractmethod
     async def _answer(self, http: web.Request, request: InferRequest) -> Body:
@@ -171,6 +172,10 @@ class TextServer(Server):
     def __init__(self, name: str, model: TextModel) -> None:
         super().__init__(name, model, MOST_WAITING + model.sequences)
         self._model = model
+
+    @property
+    def is_live(self) -> bool:
+        return self._model.is_live
 
     async def _answer(self, http: web.Request, request: InferRequest) -> Body:
         generating = asyncio.ensure_future(self._model.answer(request.inputs, request.parameters))
