@@ -10,6 +10,7 @@ import numpy as np
 
 from ipa.policies import Configuration, Entry
 from ipa.profiles import Pipeline
+from ipa.sim.interface import TokenLog
 from ipa.sim.intervals import Intervals
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, OUTCOMES, Records
@@ -53,12 +54,14 @@ def stages_table(records: Records, filled_s: Sequence[FloatArray] | None = None)
 
     The columns are request, stage, enqueue_s, start_s, finish_s, replica, batch, batch_size. `batch` numbers a stage's
     batches in order of start; -1 if the request was not served there. If `filled_s` is given, by stage, it is added as
-    a column: when the last request of the batch was enqueued, which may have no row here.
+    a column: when the last request of the batch was enqueued, which may have no row here. Where a stage is one of
+    language models, so are input_tokens, output_tokens (-1 elsewhere) and first_token_s.
     """
     import pandas as pd
 
     request, stage = np.nonzero(np.isfinite(records.enqueue_s.T))
     place = stage * len(records.request) + request
+    counts = [len(records.request)] * len(records.stages)
 
     def of_reached(values: Array) -> Array:
         return values.ravel().take(place)
@@ -75,6 +78,7 @@ def stages_table(records: Records, filled_s: Sequence[FloatArray] | None = None)
             "batch": of_reached(records.batch),
             "batch_size": of_reached(records.batch_size),
             **filled,
+            **{name: of_reached(column) for name, column in _tokens(records.tokens, counts).items()},
         },
         copy=False,
     )
@@ -82,7 +86,7 @@ def stages_table(records: Records, filled_s: Sequence[FloatArray] | None = None)
 
 def items_table(records: Records, filled_s: Sequence[FloatArray] | None = None) -> pd.DataFrame:
     """One row for each item of a graph, by request, then stage, then order of coming: request, stage, enqueue_s,
-    start_s, finish_s, replica, batch, batch_size, as in `stages_table`, dropped_s, and filled_s if it is given."""
+    start_s, finish_s, replica, batch, batch_size, as in `stages_table`, dropped_s, and what else is there."""
     import pandas as pd
 
     parts = records.items
@@ -90,6 +94,7 @@ def items_table(records: Records, filled_s: Sequence[FloatArray] | None = None) 
     stage = np.repeat(np.arange(len(parts)), counts)
     request = np.concatenate([part.request for part in parts])
     order = np.lexsort((stage, request))
+    logs = [part.tokens[0] if part.tokens else None for part in parts]
 
     def joined(name: str) -> Any:
         return np.concatenate([getattr(part, name)[0] for part in parts])[order]
@@ -102,9 +107,26 @@ def items_table(records: Records, filled_s: Sequence[FloatArray] | None = None) 
             **{name: joined(name) for name in ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")},
             "dropped_s": left_s[order],
             **({} if filled_s is None else {"filled_s": np.concatenate(filled_s)[order]}),
+            **{name: column[order] for name, column in _tokens(logs, counts).items()},
         },
         copy=False,
     )
+
+
+def _tokens(logs: Sequence[TokenLog | None], counts: Sequence[int]) -> dict[str, Any]:
+    """The columns of tokens of all stages, one after the other; none if no stage is of language models.
+
+    `counts`: how many requests, or items, each stage has.
+    """
+    if all(log is None for log in logs):
+        return {}
+    unknown = [np.full(count, -1) for count in counts]
+    nothing = [TokenLog(none, none, none, np.full(len(none), np.nan)) for none in unknown]
+    of_stages = [log or none for log, none in zip(logs, nothing, strict=True)]
+    return {
+        name: np.concatenate([getattr(log, field) for log in of_stages])
+        for name, field in (("input_tokens", "input"), ("output_tokens", "output"), ("first_token_s", "first_s"))
+    }
 
 
 def replicas_table(records: Records) -> pd.DataFrame:

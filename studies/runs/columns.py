@@ -12,6 +12,12 @@ class Column(NamedTuple):
     meaning: str
 
 
+_OF_TOKENS = {
+    "input_tokens": Column("", "only with language models: of the prompt; -1: not known, or no such stage"),
+    "output_tokens": Column("", "only with language models: to be generated; -1: not known, or no such stage"),
+    "first_token_s": Column("s", "only with language models: when the first of these was there"),
+}
+
 COLUMNS = {
     "requests": {
         "request": Column("", "number, in order of arrival, from 0"),
@@ -40,6 +46,7 @@ COLUMNS = {
         "batch": Column("", "number of its batch, in order of start at the stage, from 0; -1: none"),
         "batch_size": Column("requests", "the size of that batch; -1: none"),
         "filled_s": Column("s", "only with `records: sample`: when the last request of its batch was enqueued"),
+        **_OF_TOKENS,
     },
     "items": {
         "request": Column("", "the request of which the item is a part"),
@@ -52,6 +59,7 @@ COLUMNS = {
         "batch_size": Column("items", "the size of that batch; -1: none"),
         "dropped_s": Column("s", "when it was dropped, or failed"),
         "filled_s": Column("s", "only with `records: sample`: when the last item of its batch was enqueued"),
+        **_OF_TOKENS,
     },
     "decisions": {
         "step": Column("", "0 is the configuration at the start; then one per control step"),

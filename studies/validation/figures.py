@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from math import isfinite, isnan, nan
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Tables = Mapping[str, "pd.DataFrame"]
+
+INPUT_TOKENS = "input_tokens"
+"""The column of visits that says at which stages the requests have tokens."""
 
 
 def visits_of(tables: Tables) -> pd.DataFrame:
@@ -76,12 +79,21 @@ class Windows:
         return np.asarray(np.maximum(np.nan_to_num(shared, nan=0.0), 0.0), dtype=np.float64)
 
 
+def language_stages(tables: Tables) -> frozenset[str]:
+    """The stages whose requests have tokens."""
+    visits = visits_of(tables)
+    if INPUT_TOKENS not in visits:
+        return frozenset()
+    return frozenset(map(str, visits["stage"][visits[INPUT_TOKENS] >= 0].unique()))
+
+
 def utilisation(tables: Tables, windows: Windows) -> Mapping[str, FloatArray]:
     """Stage -> busy over ready replica-seconds in each window, shape (W,); 0 where none was ready.
 
-    A removed replica counts as ready until its last batch is done.
+    A removed replica counts as ready until its last batch is done. One of a language model counts for each request that
+    it has, and is ready for as many as the batch in force.
     """
-    stages, replicas = visits_of(tables), tables["replicas"]
+    stages, replicas, languages = visits_of(tables), tables["replicas"], language_stages(tables)
     served = stages[stages["batch"] >= 0].drop_duplicates(["stage", "batch"])
     shares: dict[str, FloatArray] = {}
     for name in replicas["stage"].cat.categories:
@@ -91,8 +103,19 @@ def utilisation(tables: Tables, windows: Windows) -> Mapping[str, FloatArray]:
         last_s = batches.groupby("replica")["finish_s"].max().reindex(own["replica"]).to_numpy()
         until_s = np.fmax(np.nan_to_num(own["removed_s"].to_numpy(), nan=np.inf), last_s)
         ready_s = windows.overlap_s(own["ready_s"].to_numpy(), until_s).sum(axis=0)
+        if name in languages:
+            ready_s = ready_s * _batch_in_force(tables["decisions"], str(name), windows)
         shares[str(name)] = np.divide(busy_s, ready_s, out=np.zeros_like(busy_s), where=ready_s > 0.0)
     return shares
+
+
+def _batch_in_force(decisions: pd.DataFrame, stage: str, windows: Windows) -> FloatArray:
+    """The mean batch that the accepted decisions for a stage set in each window, shape (W,)."""
+    own = decisions[(decisions["stage"] == stage) & decisions["accepted"]]
+    since_s = own["time_s"].to_numpy(dtype=np.float64)
+    in_force_s = windows.overlap_s(since_s, np.append(since_s[1:], np.inf))
+    mean: FloatArray = own["batch"].to_numpy(dtype=np.float64) @ in_force_s / np.diff(windows.edges_s)
+    return mean
 
 
 def busiest(runs: Sequence[Tables], windows: Windows) -> FloatArray:
@@ -149,6 +172,13 @@ _STAGE_METRICS = (
     ("replicas_mean", "replicas ready, mean", ""),
 )
 
+_LANGUAGE_STAGE_METRICS = (
+    *(metric for metric in _STAGE_METRICS if metric[0] != "batch_size_mean"),
+    *((f"ttft_{name}_s", f"first token, {name}", "s") for name in ("mean", "p99")),
+    *((f"tpot_{name}_s", f"further tokens, {name}", "s") for name in ("mean", "p99")),
+)
+"""Of a stage of language models, at which each request is a batch."""
+
 _JUDGED = ("latency_mean_s", "latency_p99_s", "sla_violations_percent", "cost_mean_cores", "pas_mean")
 
 LIMITS: Mapping[str, Mapping[str, float]] = {
@@ -160,13 +190,16 @@ LIMITS: Mapping[str, Mapping[str, float]] = {
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
-def metrics(stages: Sequence[str], limits: Mapping[str, float]) -> tuple[ComparedFigure, ...]:
-    """All figures of a pipeline with these stages; `limits`: key -> the error allowed."""
+def metrics(
+    stages: Sequence[str], limits: Mapping[str, float], languages: Collection[str] = ()
+) -> tuple[ComparedFigure, ...]:
+    """All figures of a pipeline with these stages; `limits`: key -> the error allowed; `languages`: the stages of
+    language models."""
     of_pipeline = (replace(metric, tolerance=limits.get(metric.key)) for metric in PIPELINE_METRICS)
     of_stages = (
         ComparedFigure(f"{stage}.{key}", title, unit, stage=stage)
         for stage in stages
-        for key, title, unit in _STAGE_METRICS
+        for key, title, unit in (_LANGUAGE_STAGE_METRICS if stage in languages else _STAGE_METRICS)
     )
     return (*of_pipeline, *of_stages)
 
@@ -196,7 +229,7 @@ def _of_requests(requests: Sequence[pd.DataFrame], sla_s: float) -> dict[str, fl
     completed = np.isfinite(latency_s)
     outcome = np.concatenate([table["outcome"].to_numpy(dtype=str) for table in requests])
     return {
-        **_latencies(latency_s[completed]),
+        **_spread_of("latency", latency_s[completed]),
         "sla_violations_percent": 100.0 * _mean(~completed | (latency_s > sla_s)),
         "drops_percent": 100.0 * _mean(outcome == "dropped"),
         "pas_mean": 100.0 * _mean(_joined(requests, "accuracy")[completed]),
@@ -213,20 +246,34 @@ def _visits(stages: pd.DataFrame, stage: str, requests: pd.DataFrame) -> pd.Data
 def _of_visits(visits: Sequence[pd.DataFrame]) -> dict[str, float]:
     enqueue_s, start_s, finish_s = (_joined(visits, name) for name in ("enqueue_s", "start_s", "finish_s"))
     return {
-        **_latencies(finish_s - enqueue_s),
+        **_spread_of("latency", finish_s - enqueue_s),
         "wait_mean_s": _mean(start_s - enqueue_s),
         "service_mean_s": _mean(finish_s - start_s),
         "batch_size_mean": _mean(_joined([table.drop_duplicates("batch") for table in visits], "batch_size")),
+        **(_token_times(visits) if all(INPUT_TOKENS in table for table in visits) else {}),
     }
 
 
-def _latencies(latency_s: FloatArray) -> dict[str, float]:
+def _token_times(visits: Sequence[pd.DataFrame]) -> dict[str, float]:
+    """The times to the first token, from coming to the stage, and for each further one of those with more."""
+    enqueue_s, finish_s, first_s = (_joined(visits, name) for name in ("enqueue_s", "finish_s", "first_token_s"))
+    further = _joined(visits, "output_tokens") - 1
+    has_first = np.isfinite(first_s)
+    has_further = has_first & (further > 0)
+    return {
+        **_spread_of("ttft", (first_s - enqueue_s)[has_first]),
+        **_spread_of("tpot", (finish_s - first_s)[has_further] / further[has_further]),
+    }
+
+
+def _spread_of(name: str, values_s: FloatArray) -> dict[str, float]:
+    """The mean and the quantiles of times, by key."""
     quantiles = [nan] * len(QUANTILES)
-    if len(latency_s):
+    if len(values_s):
         # By this definition, a run has the same quantiles as several equal runs pooled.
-        quantiles = np.quantile(latency_s, list(QUANTILES.values()), method="inverted_cdf").tolist()
-    named = {f"latency_{name}_s": float(value) for name, value in zip(QUANTILES, quantiles, strict=True)}
-    return {"latency_mean_s": _mean(latency_s), **named}
+        quantiles = np.quantile(values_s, list(QUANTILES.values()), method="inverted_cdf").tolist()
+    named = {f"{name}_{key}_s": float(value) for key, value in zip(QUANTILES, quantiles, strict=True)}
+    return {f"{name}_mean_s": _mean(values_s), **named}
 
 
 def _time_mean(replicas: pd.DataFrame, span: tuple[str, str], weights: ArrayLike, windows: Windows) -> float:

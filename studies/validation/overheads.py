@@ -1,7 +1,9 @@
 """Overheads: the time that a live run takes beyond the profile, measured from its tables and given to simulations.
 
 The emulated service time of every batch is known exactly: the k-th batch started at a stage takes the k-th draw
-of that stage's stream. The dispatch overhead is the time that its replica was occupied beyond that.
+of that stage's stream. The dispatch overhead is the time that its replica was occupied beyond that. What a language
+model takes for a request depends on those that it has at once: a simulated replica is given the same ones at the same
+moments.
 """
 
 from __future__ import annotations
@@ -15,8 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.sim import ServiceTime, StageModel, standard_normals, stream
+from ipa.studies.runs.profiling import language_fit
 from ipa.studies.validation.decisions import accepted
-from ipa.studies.validation.figures import JUDGED_UP_TO, FloatArray, Tables, Windows, busiest, visits_of
+from ipa.studies.validation.figures import (
+    JUDGED_UP_TO,
+    FloatArray,
+    Tables,
+    Windows,
+    busiest,
+    language_stages,
+    visits_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +77,9 @@ class MeasuredDelay:
 class Overheads:
     """The overheads of one run, named as the scenario's keys.
 
+    `dispatch_by_stage`: the first, by stage. A stage of language models has none; `generation_by_stage` says how much
+    longer its requests took than simulated.
+
     `arrival_s`, from the moment a request was due until it entered the first stage's queue, is not a key of scenarios.
     Simulated requests arrive so much later, because policies count arrivals by the second.
     """
@@ -77,6 +91,7 @@ class Overheads:
     stop_s: MeasuredDelay
     arrival_s: MeasuredDelay
     dispatch_by_stage: Mapping[str, MeasuredDelay]
+    generation_by_stage: Mapping[str, MeasuredDelay]
 
     KEYS = ("dispatch_overhead_s", "hop_s", "start_up_extra_s", "decision_delay_s", "stop_s")
 
@@ -107,14 +122,16 @@ def measure_overheads(
     replicas = tables["replicas"]
     busy = busy_cores(tables) if interference else None
     late_s: FloatArray = arrivals_late_s(tables, models[0].name).to_numpy(dtype=np.float64)
-    normals = (_normals(tables, model.name, position, seed) for position, model in enumerate(models))
     quiet = _quiet(tables)
     by_stage = {
-        model.name: _dispatch_s(tables, model, drawn, busy, quiet) for model, drawn in zip(models, normals, strict=True)
+        model.name: _dispatch_s(tables, model, _normals(tables, model.name, position, seed), busy, quiet)
+        for position, model in enumerate(models)
+        if not model.language
     }
+    generation_s = {model.name: _generation_s(tables, model, quiet) for model in models if model.language}
     extra_s = [_start_up_s(replicas, model) for model in models]
     return Overheads(
-        dispatch_overhead_s=MeasuredDelay.of(np.concatenate(list(by_stage.values()))),
+        dispatch_overhead_s=MeasuredDelay.of(np.concatenate([np.empty(0), *by_stage.values()])),
         hop_s=MeasuredDelay.of(
             _hops_s(visits_of(tables), _hops_between([model.name for model in models], graph)), trimmed=True
         ),
@@ -123,6 +140,7 @@ def measure_overheads(
         stop_s=MeasuredDelay.of(_stops_s(visits_of(tables), replicas)),
         arrival_s=MeasuredDelay.of(late_s),
         dispatch_by_stage={stage: MeasuredDelay.of(values_s) for stage, values_s in by_stage.items()},
+        generation_by_stage={stage: MeasuredDelay.of(values_s) for stage, values_s in generation_s.items()},
     )
 
 
@@ -157,6 +175,24 @@ def _dispatch_s(
         slowdown[place] = service.beside[min(int(busy_then), len(service.beside) - 1)]
     took_s: FloatArray = batches["finish_s"].to_numpy(dtype=np.float64) - start_s
     return took_s / slowdown - emulated_s  # the simulator slows the overhead down as well
+
+
+def _generation_s(tables: Tables, model: StageModel, quiet: Windows) -> FloatArray:
+    """For each finished request of a stage of language models that started in a quiet window, the time [s] that it took
+    beyond that of a simulated replica to which the same requests come. Those of unobserved replicas (-1) are left out.
+    """
+    served = batches_of(visits_of(tables), model.name)
+    served = served[served["replica"] >= 0].sort_values("batch").sort_values("start_s", kind="stable")
+    variants = _replicas_of(tables, model.name)["variant"]
+    beyond_s = [np.empty(0)]
+    for replica, own in served.groupby("replica"):
+        start_s, first_s, finish_s = own[["start_s", "first_token_s", "finish_s"]].to_numpy(dtype=np.float64).T
+        tokens = own["input_tokens"].to_numpy(), own["output_tokens"].to_numpy()
+        requests = language_fit.MeasuredRequests(model.name, start_s, first_s, finish_s, *tokens)
+        language = model.language[variants[replica]]
+        _, _, simulated_s = language_fit.Replica(language, requests).times_s(language.step)
+        beyond_s.append((finish_s - start_s - simulated_s)[quiet.holds(start_s)])
+    return np.concatenate(beyond_s)
 
 
 def _replicas_of(tables: Tables, stage: str) -> pd.DataFrame:
@@ -248,12 +284,12 @@ def _stops_s(stages: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
 
 
 def busy_cores(tables: Tables) -> BusyAt:
-    """The number of busy cores of all stages, by moment. Batches of unobserved replicas (-1) are left out."""
+    """The number of busy cores of all stages, by moment. Batches of unobserved replicas (-1) are left out, and language
+    models, which do not count."""
     replicas = tables["replicas"].set_index(["stage", "replica"])["cores"]
-    starts: list[FloatArray] = []
-    finishes: list[FloatArray] = []
-    cores: list[IntArray] = []
-    for stage in visits_of(tables)["stage"].cat.categories:
+    starts, finishes = [np.empty(0)], [np.empty(0)]
+    cores = [np.empty(0, dtype=np.int64)]
+    for stage in visits_of(tables)["stage"].cat.categories.difference(sorted(language_stages(tables))):
         batches = batches_of(visits_of(tables), str(stage))
         batches = batches[batches["replica"] >= 0]
         starts.append(batches["start_s"].to_numpy(dtype=np.float64))

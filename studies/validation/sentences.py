@@ -35,6 +35,11 @@ def overheads(measured: Overheads) -> str:
         for key, wording in OVERHEAD_NAMES.items()
         if getattr(measured, key).count
     ]
+    words += [
+        f"a request at {stage} {1e3 * beyond.value_s:+.1f} ms beyond its steps"
+        for stage, beyond in measured.generation_by_stage.items()
+        if beyond.count
+    ]
     return f"Measured on other seconds: {', '.join(words) or 'nothing'}"
 
 

@@ -188,6 +188,11 @@ class Validation(Displayed):
         """The pipeline's stages."""
         return tuple(stage.name for stage in self.prepared.pipeline.stages)
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Those of them that are of language models."""
+        return tuple(stage.name for stage in self.prepared.pipeline.stages if stage.tokens is not None)
+
     @cached_property
     def windows(self) -> Windows:
         """All windows of the run, one per control interval."""
@@ -242,7 +247,7 @@ class Validation(Displayed):
 
     def compared(self, windows: Windows, worlds: Worlds | None = None) -> list[FigureRow]:
         """Live against simulated within some windows; `worlds`: others than those that verdicts are about."""
-        judged = metrics(self.stages, LIMITS[self.experiment.backend])
+        judged = metrics(self.stages, LIMITS[self.experiment.backend], self.languages)
         return compare_worlds(worlds or self.worlds, windows, judged, self.prepared.sla_s, self.scenario.price_per_core)
 
     @cached_property
@@ -287,6 +292,8 @@ class Validation(Displayed):
         unseen = [key for key in Overheads.KEYS if getattr(overheads, key).count == 0]
         if len(self.stages) == 1 and "hop_s" in unseen:
             unseen.remove("hop_s")
+        if len(self.languages) == len(self.stages):
+            unseen.remove("dispatch_overhead_s")
         if unseen:
             flags.append(f"{CALIBRATION}: did not show {', '.join(unseen)}, taken as 0")
         judged, windows = self.judged.counted.values()
