@@ -193,12 +193,14 @@ async def _writer(job: Job, tokens: Tokens) -> Callable[[int], tuple[bytes, Mapp
 
 async def _text_writer(job: Job, tokens: Tokens) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
     """The function that makes a request of a text with as many words as its prompt has tokens, at the first language
-    model, and with the tokens at each as parameters; those that `body` has hold."""
+    model, and with the tokens at each as parameters; what `body` has holds. A model that takes no text gets zeros."""
     from ipa.live.serving import words
 
     inputs = (await metadata_of(job.url, job.model, job.token_file)).get("inputs") or []
     name = next((each.get("name") for each in inputs if each.get("datatype") == "BYTES"), "text")
-    given = {} if job.body is None else job.body
+    takes_text = not inputs or any(each.get("datatype") == "BYTES" for each in inputs)
+    zeros = {} if takes_text else await zeros_for(job.url, job.model, job.token_file)
+    given = {**zeros, **(job.body or {})}
     prompts, _ = next(iter(tokens.values()))
     headers = job.headers
 

@@ -192,11 +192,10 @@ def load(
     """
     live_runs.check_installed()
     live_runs.check_address(what, url, model)
-    is_url = live_runs.is_url(what)
     sent_as = {name: options.pop(name) for name in ("body", "duration_s", "token_file")}
     # A load needs no pipeline; the scenario of a URL takes any.
-    scenario = described_scenario("video" if is_url else what, **options)
-    target = live_runs.load_target(scenario, what if is_url else url or live_runs.GATEWAY, model, **sent_as)
+    scenario = described_scenario("video" if live_runs.is_url(what) else what, **options)
+    target = live_runs.load_target(scenario, what, url, model, **sent_as)
     printing.say_load(target.trace)
     if out is not None:
         live_runs.check_load_file(out)

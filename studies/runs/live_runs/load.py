@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa import profiles
 from ipa.studies.runs.live_runs.samples import Checked, read_body
 from ipa.studies.runs.results import check_place, whole_file
-from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of, load_of
+from ipa.studies.scenario import (
+    Scenario,
+    ScenarioError,
+    arrivals_of,
+    load_of,
+    models_of,
+    token_columns_of,
+    world_of,
+)
 from ipa.traces import Trace
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ipa.live import Sent
-    from ipa.sim import FloatArray
+    from ipa.profiles import Pipeline
+    from ipa.sim import FloatArray, IntArray
 
 GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
@@ -38,7 +47,8 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class LoadTarget:
-    """A load, and the server and model that it goes to; `body` None: zeros, shaped by the model's metadata.
+    """A load, and the server and model that it goes to; `body` None: zeros, shaped by the model's metadata, or texts
+    with these `tokens` (see `drawn_tokens`).
 
     `token_file` is a file with the token that the server requires of clients; empty: none.
     """
@@ -49,6 +59,7 @@ class LoadTarget:
     trace: Trace
     arrivals_s: FloatArray
     token_file: str = ""
+    tokens: Mapping[str, tuple[IntArray, IntArray]] = field(default_factory=dict)
 
 
 def is_url(what: str) -> bool:
@@ -66,23 +77,45 @@ def check_address(what: str, url: str | None, model: str | None) -> None:
 
 def load_target(
     scenario: Scenario,
-    url: str,
+    what: str,
+    url: str | None = None,
     model: str | None = None,
     body: Path | None = None,
     duration_s: float | None = None,
     token_file: Path | None = None,
 ) -> LoadTarget:
-    """The load of a scenario, at most `duration_s` of it, for the server at `url`.
+    """The load of a scenario, at most `duration_s` of it, for a server.
 
-    `model` None: the pipeline's name. `body`: a file with the request to send. Raises ScenarioError, TraceError or
-    ProfileError for input that cannot be used.
+    `what`: its URL, or the pipeline, whose gateway is at `url` (None: on this machine). `model` None: the pipeline's
+    name. `body`: a file with the request to send. Raises ScenarioError, TraceError or ProfileError for input that
+    cannot be used.
     """
-    model = model or profiles.load(scenario.pipeline).name
+    pipeline = None if is_url(what) else profiles.load(scenario.pipeline)
     trace = load_of(scenario).trace()
     if duration_s is not None and duration_s < trace.duration_s:
         trace = trace.window([(0.0, duration_s)])
-    given = None if body is None else read_body("--body", body)
-    return LoadTarget(url, model, given, trace, arrivals_of(scenario, trace), str(token_file or ""))
+    content = None if body is None else read_body("--body", body)
+    arrivals_s = arrivals_of(scenario, trace)
+    name, tokens = model or scenario.pipeline, {}
+    if pipeline is not None:
+        name, tokens = model or pipeline.name, drawn_tokens(scenario, pipeline, trace, arrivals_s)
+    address = what if pipeline is None else url or GATEWAY
+    return LoadTarget(address, name, content, trace, arrivals_s, str(token_file or ""), tokens)
+
+
+def drawn_tokens(
+    scenario: Scenario, pipeline: Pipeline, trace: Trace, arrivals_s: FloatArray
+) -> dict[str, tuple[IntArray, IntArray]]:
+    """The input and output tokens of these requests at each stage of language models, as a simulation draws them."""
+    from ipa.sim import RunInput, TokenRows
+
+    stages = {stage.name: place for place, stage in enumerate(pipeline.stages) if stage.tokens is not None}
+    if not stages:
+        return {}
+    world = world_of(scenario, trace.duration_s, pipeline.sla_s)
+    columns = token_columns_of(scenario, pipeline, trace)
+    rows = TokenRows(RunInput(models_of(scenario, pipeline), world, arrivals_s, scenario.seed, pipeline.graph, columns))
+    return {name: rows.of(place) for name, place in stages.items()}
 
 
 def send_load(target: LoadTarget, patience_s: float) -> Sent:
@@ -91,10 +124,14 @@ def send_load(target: LoadTarget, patience_s: float) -> Sent:
     from ipa.live import Job, send_job, zeros_for
 
     zeros = asyncio.run(zeros_for(target.url, target.model, target.token_file))
-    body = zeros if target.body is None else target.body
+    body = zeros if target.body is None and not target.tokens else target.body
     at_s = time.monotonic() + 0.2
-    job = Job(target.url, target.model, at_s, patience_s, body, token_file=target.token_file)
-    return send_job(job, target.arrivals_s)
+    job = Job(
+        *(target.url, target.model, at_s, patience_s, body),
+        token_file=target.token_file,
+        language_stages=tuple(target.tokens),
+    )
+    return send_job(job, target.arrivals_s, tokens=target.tokens)
 
 
 def load_table(sent: Sent, checked: Checked | None = None) -> pd.DataFrame:

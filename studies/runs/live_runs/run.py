@@ -19,16 +19,16 @@ from ipa.policies import (
     describe,
     goal_of,
 )
-from ipa.sim import LoadView, Opening, RunView, TokenRows, rules, summarise
+from ipa.sim import LoadView, Opening, RunView, rules, summarise
 from ipa.studies.runs import results
 from ipa.studies.runs.live_runs.checks import check_installed, check_live, plane_of
-from ipa.studies.runs.live_runs.load import load_table, loss
+from ipa.studies.runs.live_runs.load import drawn_tokens, load_table, loss
 from ipa.studies.runs.live_runs.on_cluster import Held, backend_maker, first_configuration, remembered
 from ipa.studies.runs.live_runs.options import Live
 from ipa.studies.runs.live_runs.samples import Checked, checked, is_body, read_body
-from ipa.studies.runs.run import LIVE, Prepared, Run, guarded, parts_of, prepare, summary_with
+from ipa.studies.runs.run import LIVE, Prepared, Run, guarded, prepare, summary_with
 from ipa.studies.runs.tables import Tables
-from ipa.studies.scenario import Scenario, ScenarioError, Shared, arrivals_of
+from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of
 
 if TYPE_CHECKING:
     from ipa.live import (
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         View,
     )
     from ipa.live.monitoring import SourceMaker
-    from ipa.sim import FloatArray, IntArray
+    from ipa.sim import FloatArray
 
 LONGEST_DECISION_S = 5.0
 HANDED_OVER_S = 20.0
@@ -284,18 +284,8 @@ def schedule_of(live: Live, prepared: Prepared, arrivals_s: FloatArray) -> Sched
     body = read_body("--samples", Path(live.samples)) if is_body(live.samples) else None
     samples = str(Path(live.samples).absolute()) if live.samples and body is None else ""
     bound_s = rules.bound_s(prepared.sla_s)
-    tokens = tokens_of(prepared, arrivals_s)
+    tokens = drawn_tokens(prepared.scenario, prepared.pipeline, prepared.trace, arrivals_s)
     return Schedule(arrivals_s, prepared.trace.duration_s, bound_s, body, token_file, samples, tokens)
-
-
-def tokens_of(prepared: Prepared, arrivals_s: FloatArray) -> dict[str, tuple[IntArray, IntArray]]:
-    """The input and output tokens of these requests at each stage of language models, as a simulation draws them."""
-    stages = [position for position, stage in enumerate(prepared.pipeline.stages) if stage.tokens is not None]
-    if not stages:
-        return {}
-    _, _, given, _, _ = parts_of(prepared, prepared.policy, Shared(), arrivals_s)
-    rows = TokenRows(given)
-    return {given.names[position]: rows.of(position) for position in stages}
 
 
 def how_of(live: Live, controller: LiveController) -> dict[str, Any]:

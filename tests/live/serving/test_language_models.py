@@ -18,6 +18,8 @@ from ipa.live.serving.emulated_steps import EmulatedSteps
 from ipa.live.serving.generation import Prompt, Text, words
 from ipa.live.serving.models import ModelError
 from ipa.profiles import LanguageModel, StepTime
+from ipa.studies import Scenario, simulate
+from ipa.studies.runs.live_runs import load_target, send_load
 from tests.live.serving.serving_plane import (
     Plane,
     Process,
@@ -232,3 +234,18 @@ def _one_is_killed(up: Plane, gateway: Process, url: str) -> None:
     assert answers == [200] * 4
     records = get(control + "/control/records")["records"]
     assert sum(each["stages"][0]["retried"] for each in records) == 2
+
+
+def test_a_load_sends_the_tokens_that_a_simulation_draws(tmp_path: Path) -> None:
+    with talking(tmp_path) as (_, gateway, _):
+        values = {"trace": "bursty", "window": [[0, 4]], "scale": 0.8, "seed": 3}
+        scenario = Scenario(pipeline=str(tmp_path / "talk.yaml")).with_values(values)
+        sent = send_load(load_target(scenario, scenario.pipeline, gateway.url), patience_s=20)
+        assert set(sent.status) == {200}
+        records = get(gateway.urls["control_url"] + "/control/records")["records"]
+    drawn = simulate(scenario).tables["stages"].set_index("request")[["input_tokens", "output_tokens"]]
+    tokens = {int(each["id"]): each["stages"][0] for each in records}
+    assert len(tokens) > 10
+    assert {each: (tokens[each]["input_tokens"], tokens[each]["output_tokens"]) for each in tokens} == {
+        each: tuple(row) for each, row in zip(drawn.index, drawn.to_numpy().tolist(), strict=True)
+    }
