@@ -24,6 +24,7 @@ from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, way_to
 from ipa.live.kubernetes.events import Event, Events, log_news, news
 from ipa.live.kubernetes.lease import Lease
+from ipa.live.kubernetes.manifests import template_of
 from ipa.live.kubernetes.pace import Pace, moves_pods
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.readiness import longest_s, until_gateway, until_reached, until_whole
@@ -37,7 +38,7 @@ from ipa.live.kubernetes.within_budget import Budget, committed_cores, divided, 
 from ipa.live.live_backend import LiveBackend, OnRollback
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import LOAD
-from ipa.policies import Applied, Configuration, Observation
+from ipa.policies import Applied, Configuration, Observation, StageConfiguration
 
 REMEMBERED_FOR_S = 600.0
 """How long a controller without an end remembers replicas that are gone."""
@@ -60,7 +61,9 @@ class Options:
     With `adopts` it takes over what is running: it starts from the wanted configuration on the cluster, rolled out or
     not, and uses the gateway's clock. Without, it first rolls out the initial configuration and sets t = 0. `lease`
     None: there is no other writer. `finish` waits for other writers of this process, before the Lease is released.
-    `control_token_file` is for a controller inside the cluster (see `way_to`).
+    `shares`: until the first decision, its Deployments keep their templates and get no more cores than they have, as
+    it is not known yet what of a fleet's budget is its own. `control_token_file` is for a controller inside the cluster
+    (see `way_to`).
     """
 
     url: str = ""
@@ -68,6 +71,7 @@ class Options:
     lease: Lease | None = None
     finish: Callable[[], object] = lambda: None
     adopts: bool = False
+    shares: bool = False
     control_token_file: Path | None = None
 
 
@@ -111,6 +115,7 @@ class KubernetesBackend(LiveBackend):
         self._is_inside = token_file is not None
         self.advises = api.read_only
         self._adopts = options.adopts or api.read_only
+        self._is_shared = options.shares
         self._pace = options.pace or Pace()
         self._threads = ThreadPoolExecutor(thread_name_prefix="cluster")  # its calls go on if their task is cancelled
         self._finish = options.finish
@@ -299,29 +304,49 @@ class KubernetesBackend(LiveBackend):
     def _budgets(self, wanted: Configuration, decision: int, states: Mapping[str, StageState]) -> dict[str, Budget]:
         """The stages' budgets, set anew for a decision that has none yet; none without a limit. Called in a pass's
         thread."""
+        if self._is_shared and not decision:
+            self._budget_cores = {name: committed_cores(state) for name, state in states.items()}
+            budgets_of_stages = self._budgets_of(wanted)
+            return {name: replace(budget, replaces=False) for name, budget in budgets_of_stages.items()}
         if self._most_cores is not None and decision != self._budgeted:
             budgets = divided(self._most_cores, wanted, states)
-            self._budget_cores = _as_needed(budgets, wanted, states) if self._is_shared else budgets
+            self._budget_cores = self._as_needed(budgets, wanted, states) if self._is_shared else budgets
             self._budgeted = decision
+        return self._budgets_of(wanted)
+
+    def _budgets_of(self, wanted: Configuration) -> dict[str, Budget]:
         return {name: Budget.of(wanted[name].replicas, cores, self.plane) for name, cores in self._budget_cores.items()}
+
+    def _as_needed(
+        self, budgets: Mapping[str, int], wanted: Configuration, states: Mapping[str, StageState]
+    ) -> dict[str, int]:
+        """The stages' budgets, lowered to the cores that they may still need, where these are known."""
+        return {
+            name: min(cores, self._needed_cores(name, wanted[name], states[name])) if name in states else cores
+            for name, cores in budgets.items()
+        }
+
+    def _needed_cores(self, name: str, wanted: StageConfiguration, state: StageState) -> int:
+        return needed_cores(wanted, template_of(self.deployed, name, wanted), state)
 
     async def _claim_cores(self, decided: Configuration | None) -> int:
         """By the latest look. Budgets are lowered between two passes only, as one under way has its own."""
         wanted, states = self.wanted, self.look.stages
         if self._budgeted == self._decision and not self._is_passing:
-            self._budget_cores = _as_needed(self._budget_cores, wanted, states)
+            self._budget_cores = self._as_needed(self._budget_cores, wanted, states)
         cores = 0
         for name, stage in wanted.items():
             if name not in states:
                 cores += max(self._budget_cores.get(name, 0), stage.total_cores)
                 continue
             state = states[name]
-            claim_cores = max(self._budget_cores.get(name, needed_cores(stage, state)), committed_cores(state))
+            still_needed_cores = self._needed_cores(name, stage, state)
+            claim_cores = max(self._budget_cores.get(name, still_needed_cores), committed_cores(state))
             if self._budgeted != self._decision:
-                claim_cores = max(claim_cores, needed_cores(stage, state))
+                claim_cores = max(claim_cores, still_needed_cores)
             if decided is not None:
                 is_kept = (decided[name].variant, decided[name].cores) == (stage.variant, stage.cores)
-                more_cores = needed_cores(decided[name], state)
+                more_cores = self._needed_cores(name, decided[name], state)
                 claim_cores = max(claim_cores, more_cores) if is_kept else claim_cores + decided[name].total_cores
             cores += claim_cores
         return cores
@@ -415,11 +440,3 @@ def pause_s(look: Look, back_off_s: float) -> float:
     if look.done:
         return BETWEEN_LOOKS_S
     return LOOK_EVERY_WHILE_STOPPED_S if look.stopped else LOOK_EVERY_S
-
-
-def _as_needed(budgets: Mapping[str, int], wanted: Configuration, states: Mapping[str, StageState]) -> dict[str, int]:
-    """The stages' budgets, lowered to the cores that they may still need, where these are known."""
-    return {
-        name: min(cores, needed_cores(wanted[name], states[name])) if name in states else cores
-        for name, cores in budgets.items()
-    }

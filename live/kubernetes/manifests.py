@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ipa.live.kubernetes import manifest_parts, model_sources, names
+from ipa.live.kubernetes.deployments import digest_of_template
 from ipa.live.kubernetes.fixed_models import models_map
 from ipa.live.kubernetes.gateway_manifests import gateway_access, gateway_deployment, gateway_lease, services
 from ipa.live.kubernetes.manifest_parts import BUDGET_APIS, GRACE_S, MODEL_PORT, PIPELINE_PATH, Manifest
@@ -141,6 +142,11 @@ def stage_deployment(
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
     annotations[names.VARIANT] = wanted.variant
     return deployment
+
+
+def template_of(deployed: Deployed, stage: str, wanted: StageConfiguration) -> str:
+    """The digest of the pod template of a stage's Deployment."""
+    return digest_of_template(stage_deployment(deployed, stage, wanted))
 
 
 def _drained_within_s(deployed: Deployed, stage: str, batch: int) -> int:

@@ -32,7 +32,7 @@ from ipa.live.kubernetes.fixed_models import FixedModels
 from ipa.live.kubernetes.foreign_scalers import Autoscalers, Dispute, actor, judged
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.manifest_parts import Manifest
-from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root
+from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root, template_of
 from ipa.live.kubernetes.names import MODEL_SERVER
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.settings import Deployed, Layout
@@ -258,7 +258,9 @@ class Reconciler:
         """Apply the difference to a stage; its replicas are not touched while they are left to another scaler."""
         wanted, failed = aim.wanted[stage], aim.failed.get(stage)
         budget = aim.budgets.get(stage)
-        within = None if budget is None or state is None else allowed(wanted, state, budget)
+        within = None
+        if budget is not None and state is not None:
+            within = allowed(wanted, template_of(self._deployed, stage, wanted), state, budget)
         if within is not None and within.lacks_room:
             work.lacking.add(stage)
         actions = difference(self._deployed, stage, wanted, state, owner, failed, self._server_changes, within)

@@ -13,6 +13,7 @@ from ipa.live.kubernetes.deployments import (
     NOTHING,
     Obstacle,
     ReplicaSet,
+    digest_of_template,
     has_available,
     is_rolled_out,
     is_seen,
@@ -77,6 +78,11 @@ class StageState:
     @property
     def variant(self) -> str:
         return variant_of_template(self.deployment)
+
+    @property
+    def template(self) -> str:
+        """The digest of its present template."""
+        return digest_of_template(self.deployment)
 
 
 def read_stage(

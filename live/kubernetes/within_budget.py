@@ -45,9 +45,12 @@ class Budget:
         return cls(cores, surge, plane.max_unavailable, plane.when_full == "replace")
 
 
-def allowed(wanted: StageConfiguration, state: StageState, budget: Budget) -> Allowed:
-    """What the Deployment of a stage may ask for on the way to the wanted configuration."""
-    draining_cores, obsolete, current = _existing(state, wanted.variant, wanted.cores)
+def allowed(wanted: StageConfiguration, template: str, state: StageState, budget: Budget) -> Allowed:
+    """What the Deployment of a stage may ask for on the way to the wanted configuration.
+
+    `template`: the digest of its pod template. A replica of another is obsolete, even if it is of the same variant.
+    """
+    draining_cores, obsolete, current = _existing(state, template)
     exist_cores = draining_cores + sum(obsolete) + current * wanted.cores
     desired, scaled = wanted.replicas, state.replicas
     if exist_cores + max(desired - current, 0) * wanted.cores <= budget.cores:
@@ -56,7 +59,7 @@ def allowed(wanted: StageConfiguration, state: StageState, budget: Budget) -> Al
         replicas = min(desired, max((budget.cores - draining_cores) // wanted.cores, current))
         return Allowed(replicas, lacks_room=replicas < desired)
     drains = max(draining_cores, (budget.max_surge + budget.max_unavailable) * max(obsolete))
-    has_template = _has_template(state, wanted)
+    has_template = state.template == template
     if _peak_cores(desired, budget.max_surge, obsolete, wanted.cores) + drains <= budget.cores:
         at_once = min(desired - current, budget.max_surge + max(desired - current - len(obsolete), 0))
         if exist_cores + at_once * wanted.cores <= budget.cores:
@@ -85,13 +88,13 @@ def divided(limit_cores: int, wanted: Configuration, states: Mapping[str, StageS
     return dict(zip(wanted, rules.core_budgets(limit_cores, committed, desired), strict=True))
 
 
-def needed_cores(wanted: StageConfiguration, state: StageState) -> int:
-    """The most cores that a stage may come to have, whatever its budget, on the way to a configuration: what its
-    Deployment is committed to, or what exists and the replicas that lack."""
-    draining_cores, obsolete, current = _existing(state, wanted.variant, wanted.cores)
+def needed_cores(wanted: StageConfiguration, template: str, state: StageState) -> int:
+    """The most cores that a stage may come to have, whatever its budget, on the way to a configuration with this
+    template: what its Deployment is committed to, or what exists and the replicas that lack."""
+    draining_cores, obsolete, current = _existing(state, template)
     lacking = max(wanted.replicas - current, 0)
     exist_cores = draining_cores + sum(obsolete) + current * wanted.cores
-    before_cores = exist_cores if _has_template(state, wanted) else max(exist_cores, committed_cores(state))
+    before_cores = exist_cores if state.template == template else max(exist_cores, committed_cores(state))
     return max(committed_cores(state), before_cores + lacking * wanted.cores)
 
 
@@ -100,8 +103,8 @@ def committed_cores(state: StageState) -> int:
     spec = state.deployment["spec"]
     replicas, rolling = state.replicas, spec["strategy"]["rollingUpdate"]
     surge, unavailable = (_at_most(rolling[key], replicas) for key in ("maxSurge", "maxUnavailable"))
-    cores = int(_labels(state).get(names.CORES, 0))
-    draining_cores, obsolete, current = _existing(state, state.variant, cores)
+    cores = int((spec["template"]["metadata"].get("labels") or {}).get(names.CORES, 0))
+    draining_cores, obsolete, current = _existing(state, state.template)
     exist_cores = draining_cores + sum(obsolete) + current * cores
     without_removals = exist_cores + max(replicas - current, 0) * cores
     if not obsolete:
@@ -112,12 +115,12 @@ def committed_cores(state: StageState) -> int:
     return min(without_removals, max(exist_cores, peak_cores + drains))
 
 
-def _existing(state: StageState, variant: str, cores: int) -> tuple[int, list[int], int]:
-    """The cores of a stage's draining replicas, those of each other one that is not of this variant and size, and how
-    many are."""
+def _existing(state: StageState, template: str) -> tuple[int, list[int], int]:
+    """The cores of a stage's draining replicas, those of each other one that is not of this template, and how many
+    are."""
     pods = [pod for pod in state.pods if not pod.is_over and pod.ended_s is None]
     staying = [pod for pod in pods if pod.removed_s is None]
-    obsolete = [pod.cores for pod in staying if (pod.variant, pod.cores) != (variant, cores)]
+    obsolete = [pod.cores for pod in staying if pod.template != template]
     return sum(pod.cores for pod in pods if pod.removed_s is not None), obsolete, len(staying) - len(obsolete)
 
 
@@ -131,12 +134,3 @@ def _peak_cores(replicas: int, surge: int, obsolete: Sequence[int], cores: int) 
     largest, staying = max(obsolete), min(len(obsolete), replicas + surge)
     at_begin = staying * largest + min(replicas, replicas + surge - staying) * cores
     return max(at_begin, min(surge, staying) * largest + replicas * cores)
-
-
-def _has_template(state: StageState, wanted: StageConfiguration) -> bool:
-    return state.variant == wanted.variant and _labels(state).get(names.CORES) == str(wanted.cores)
-
-
-def _labels(state: StageState) -> Mapping[str, str]:
-    """Those of its template."""
-    return state.deployment["spec"]["template"]["metadata"].get("labels") or {}

@@ -138,7 +138,13 @@ def control_live_fleet(fleet: Fleet, live: Live, on_step: Callable[[Step], objec
             no_history = (float("nan"),) * prepared.scenario.history_s
             try:
                 make_backend = live_runs.backend_maker(
-                    prepared, cluster, no_history, read_only=live.advise, sends_load=False, held=held_decisions
+                    prepared,
+                    cluster,
+                    no_history,
+                    read_only=live.advise,
+                    sends_load=False,
+                    budget_cores=fleet.limit_cores,
+                    held=held_decisions,
                 )
             except LiveError as error:
                 raise LiveError(f"pipelines[{name}]: {error}") from None

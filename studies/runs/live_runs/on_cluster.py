@@ -128,16 +128,20 @@ def backend_maker(
     *,
     read_only: bool = False,
     sends_load: bool = True,
+    budget_cores: int | None = None,
     held: Held | None = None,
 ) -> BackendMaker:
     """A factory for the backend of a run on a cluster. Raises LiveError if the pipeline is not deployed.
 
-    Without `sends_load`, the backend adopts the deployment as it is. `held` gets the backend's Lease.
+    Without `sends_load`, the backend adopts the deployment as it is. `budget_cores`: those that it shares with others.
+    `held` gets the backend's Lease.
     """
     from ipa.live.kubernetes import KubernetesBackend, Lease, Options, Pace, client_url
 
     api = connect(cluster, read_only)
     there = as_laid_out(api, deployed(prepared, cluster), is_adopted=not sends_load)
+    if budget_cores is not None and there.plane.most_cores is None:
+        there = replace(there, plane=replace(there.plane, most_cores=budget_cores))
     url = cluster.url or (client_url(api, there) if sends_load else "")
     beside = held or Held()
 
@@ -154,6 +158,7 @@ def backend_maker(
                 lease=lease,
                 finish=beside.finish,
                 adopts=not sends_load,
+                shares=budget_cores is not None,
                 control_token_file=cluster.control_token_file,
             ),
             source=source,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from ipa.live.loop import Setup
 from ipa.live.sharing import LiveArbiter, SharingController
 from ipa.policies import Decision, Journal, Memory, Observation, StageConfiguration
 from ipa.policies.sharing import Arbiter, Member, weights_of
-from tests.command import refusal
+from tests.command import refusal, start
 from tests.live.kubernetes.fake import Cluster
 from tests.live.kubernetes.world import tiny
 from tests.live.world import HISTORY, PATIENCE_S, pipeline_file, sort
@@ -54,10 +57,14 @@ def cores_of(clusters: Mapping[str, Cluster]) -> int:
     return sum(int(pod["metadata"]["labels"][names.CORES]) for pod in pods)
 
 
+@pytest.mark.parametrize("stop_s", [0.0, 1.0])
 def test_cores_of_all_deployed_pipelines_never_exceed_the_budget_and_are_handed_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_s: float
 ) -> None:
-    """Prod wants four of the five cores from its third step to its eleventh; before and after, the other has four."""
+    """Prod wants four of the five cores from its third step to its eleventh; before and after, the other has four.
+
+    Pods deployed with another `stop_s` than the controllers have are replaced at first.
+    """
     monkeypatch.setattr(backend_module, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(backend_module, "BETWEEN_LOOKS_S", 0.01)
     clusters: dict[str, Cluster] = {}
@@ -78,12 +85,12 @@ def test_cores_of_all_deployed_pipelines_never_exceed_the_budget_and_are_handed_
     for name, policy in POLICIES.items():
         made = tiny(tmp_path)
         deployed = replace(made, name=name, plane=replace(made.plane, limit_cores=BUDGET, most_cores=BUDGET))
-        cluster = clusters[name] = Counting(deployed)
+        cluster = clusters[name] = Counting(replace(deployed, plane=replace(deployed.plane, stop_s=stop_s)))
         cluster.stand(sort()["sort"])
         (tmp_path / name).mkdir()
 
         def make(deployed: Any = deployed, cluster: Any = cluster, **given: Any) -> KubernetesBackend:
-            options = Options(adopts=True)
+            options = Options(adopts=True, shares=True)
             source, on_rollback = given["source"], given["on_rollback"]
             return KubernetesBackend(deployed, cluster, given["folder"], HISTORY, options, source, on_rollback)
 
@@ -154,9 +161,77 @@ pipelines:
 
 
 @pytest.mark.usefixtures("elsewhere")
-@pytest.mark.parametrize("options", [(), ("--no-load",), ("--no-load", "--name", "mine")])
-def test_a_fleet_on_a_cluster_is_refused_but_for_its_advice(options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ((), "fleet.yaml: on a cluster, a fleet is controlled under its own traffic: --no-load"),
+        (("--no-load", "--out", "run"), "--out: with --no-load on a cluster no load is sent"),
+        (("--no-load", "--name", "mine"), "--name mine: the pipelines of a fleet are deployed under their names in it"),
+    ],
+)
+def test_what_a_fleet_on_a_cluster_cannot_have_is_said(options: tuple[str, ...], text: str) -> None:
     pipeline_file(Path())
     Path("fleet.yaml").write_text(FILE)
-    text = "fleet.yaml: on a cluster, a fleet does not keep its budget at every moment yet; allowed: --advise"
     assert text in refusal("live", "run", "fleet.yaml", "--backend", "kubernetes", *options)
+
+
+# ---- on the cluster that KUBECONFIG names ----
+
+SWELLS = """
+from ipa.policies import Decision, StageConfiguration
+
+class Swells:
+    \"\"\"One replica, three from its second step on.\"\"\"
+
+    def __init__(self, pipeline):
+        pass
+
+    def decide(self, seen, memory):
+        replicas = min(3 if seen.step >= 2 else 1, seen.limit_cores)
+        return Decision({"sort": StageConfiguration("a", 1, replicas, 0.0, 1)}, memory)
+"""
+ON_CLUSTER = """\
+schema_version: 1
+kind: fleet
+limit_cores: 4
+sharing: priority
+pipelines:
+  - {name: prod, pipeline: PIPELINE, interval_s: 5, priority: 3, policy: 'swells.py:Swells'}
+  - {name: other, pipeline: PIPELINE, interval_s: 5, policy: 'static:3'}
+"""
+
+
+@pytest.mark.cluster
+def test_on_a_cluster_pods_of_all_pipelines_never_have_more_cores_than_the_budget(tmp_path: Path) -> None:
+    """Both were deployed with other settings, so that all pods are replaced; prod then takes two of the three cores of
+    the other, whose pods take a second to stop."""
+    from ipa.live.kubernetes import deploy
+    from ipa.live.kubernetes.api import connect
+    from tests.live.kubernetes.rollouts import STAGE, WITHIN_S, asks, pipeline
+    from tests.live.kubernetes.test_limit_on_cluster import START_UP_S, ExistingCores
+    from tests.live.kubernetes.world import own_namespace
+
+    api = connect()
+    with own_namespace(WITHIN_S) as namespace, ExitStack() as stack:
+        existing: dict[str, ExistingCores] = {}
+        for name, replicas in (("prod", 1), ("other", 3)):
+            made = pipeline(tmp_path, START_UP_S, namespace, [STAGE])
+            deployed = replace(made, name=name, plane=replace(made.plane, stop_s=1.0))
+            stack.callback(deploy.down, api, deployed, within_s=WITHIN_S)
+            deploy.up(api, deployed, {STAGE: asks("a", replicas)}, within_s=WITHIN_S)
+            existing[name] = ExistingCores(deployed)
+            stack.callback(existing[name].stop)
+        (tmp_path / "swells.py").write_text(SWELLS)
+        (tmp_path / "fleet.yaml").write_text(ON_CLUSTER.replace("PIPELINE", made.plane.source))
+        options = ("--backend", "kubernetes", "--no-load", "--namespace", namespace, "--state", "state")
+        process = start("live", "run", "fleet.yaml", *options, "--duration", 60, cwd=tmp_path)
+        most = 0
+        while process.poll() is None:
+            most = max(most, sum(cores.seen[-1][0] for cores in existing.values()))
+            time.sleep(0.02)
+        output = process.communicate()
+        assert process.returncode == 0, output
+        assert most == 4
+        assert [cores.seen[-1][0] for cores in existing.values()] == [3, 1]
+    lines = [json.loads(line) for line in (tmp_path / "state" / "steps.jsonl").read_text().splitlines()]
+    assert {line["why"] for line in lines} >= {"", "its part by priority is 1"}
