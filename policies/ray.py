@@ -4,7 +4,8 @@ Source: Ray Serve, "Ray Serve Autoscaling" and "Advanced Ray Serve Autoscaling" 
 the defaults of `num_replicas="auto"`. For each stage, with the ongoing requests (queued and in service) averaged over
 the look-back period (30 s), and R running replicas:
 
-    desired = ceil(R + factor x (ongoing / target - R)),    target: ongoing requests per replica, 2
+    desired = ceil(R + factor x (ongoing / target - R)),    target: ongoing requests per replica, 2; of a language
+                                                            model, 16 (Ray Serve LLM, ray.serve.llm of Ray 2.43)
 
 where the factor is that of scaling up or that of scaling down (1 each). A factor below 1 that would never take the last
 step down takes it all the same. *Delay*: more replicas are set once each decision of 30 s has asked for more than are
@@ -43,15 +44,18 @@ from ipa.policies.scaler import (
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
+TARGET, LANGUAGE_MODEL_TARGET = 2.0, 16.0
+"""Ongoing requests per replica, unless said otherwise."""
+
 
 class Ray(Scaler):
     """Ray Serve's autoscaler at fixed variants and batches; use it with an interval of 10 s.
 
-    `target_ongoing_requests`: requests per replica, queued or in service; a number for all stages or stage -> number.
-    `look_back_period_s`: how long they are averaged. `upscale_delay_s`: how long more replicas must have been asked
-    for. `downscale_delay_s`: how long fewer must have been asked for. `upscaling_factor`: the share of the missing
-    replicas that is added. `downscaling_factor`: the share of the superfluous replicas that is removed. For other
-    parameters see `Scaler`.
+    `target_ongoing_requests`: requests per replica, queued or in service; a number for all stages or stage -> number;
+    None: 2, and 16 at stages of language models. `look_back_period_s`: how long they are averaged. `upscale_delay_s`:
+    how long more replicas must have been asked for. `downscale_delay_s`: how long fewer must have been asked for.
+    `upscaling_factor`: the share of the missing replicas that is added. `downscaling_factor`: the share of the
+    superfluous replicas that is removed. For other parameters see `Scaler`.
 
     PolicyError: an impossible value.
     """
@@ -63,7 +67,7 @@ class Ray(Scaler):
         self,
         pipeline: Pipeline,
         *,
-        target_ongoing_requests: float | Mapping[str, float] = 2.0,
+        target_ongoing_requests: float | Mapping[str, float] | None = None,
         look_back_period_s: float = 30.0,
         upscale_delay_s: float = 30.0,
         downscale_delay_s: float = 600.0,
@@ -73,6 +77,9 @@ class Ray(Scaler):
     ) -> None:
         checks.known("parameter", scaler, SCALER_PARAMETERS)
         super().__init__(pipeline, **scaler)
+        if target_ongoing_requests is None:
+            by_stage = {each.name: LANGUAGE_MODEL_TARGET if each.tokens else TARGET for each in pipeline.stages}
+            target_ongoing_requests = by_stage if LANGUAGE_MODEL_TARGET in by_stage.values() else TARGET
         self.target_ongoing_requests = target_ongoing_requests
         self._targets = self.by_stage("target_ongoing_requests", target_ongoing_requests, above=0)
         self.look_back_period_s = checks.number("look_back_period_s", look_back_period_s, above=0)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from ipa.policies import Memory, Observation, Ray, ReplicaCounts
+from ipa import profiles
+from ipa.policies import Memory, Observation, Ray, ReplicaCounts, StageConfiguration
 from tests.tiny import chosen, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published(accuracy="sum"))
@@ -116,3 +117,19 @@ def test_memory_is_bounded_by_the_look_back_period() -> None:
     for step in range(50):
         memory = ray().decide(seen(1, 3, 10.0 * step), memory).memory
     assert len(memory["a"]["samples"]) == 3
+
+
+def test_a_replica_of_a_language_model_is_to_have_16_requests() -> None:
+    """160 requests at each stage: 80 replicas of the embedding, 10 of the language model."""
+    pipeline = profiles.load("chat")
+    policy = Ray(pipeline, upscale_delay_s=0)
+    assert policy.target_ongoing_requests == {"retrieve": 2.0, "answer": 16.0}
+    now = {
+        stage.name: StageConfiguration(stage.variants[0].name, 1, 1, 0.0, stage.variants[0].base_cores)
+        for stage in pipeline.stages
+    }
+    queues = {stage.name: 160 for stage in pipeline.stages}
+    ready = {stage.name: ReplicaCounts(ready=1) for stage in pipeline.stages}
+    decision = policy.decide(observation(LOAD, at_hand=now, queue_length=queues, replicas=ready), {})
+    assert {name: stage.replicas for name, stage in decision.configuration.items()} == {"retrieve": 80, "answer": 10}
+    assert ray().target_ongoing_requests == 2.0
