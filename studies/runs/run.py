@@ -289,7 +289,8 @@ def run_of(prepared: Prepared, simulated: Simulated, summary: dict[str, Any], re
 
 
 SHORT_VISITS = 200_000
-"""How many requests SimPy passes through a stage while the compiled engine is loaded."""
+"""How many requests SimPy passes through a stage while the compiled engine is loaded; a step of a language model takes
+as long."""
 
 
 def soonest_engine(scenario: Scenario) -> str:
@@ -298,7 +299,9 @@ def soonest_engine(scenario: Scenario) -> str:
     shared = _of_thread.shared
     if scenario.engine != "auto":
         return scenario.engine
-    visits = shared.trace(scenario).requests * visits_of(shared.pipeline(scenario))
+    pipeline = shared.pipeline(scenario)
+    steps = sum(stage.tokens.output.mean for stage in pipeline.stages if stage.tokens)  # at most, if none is shared
+    visits = shared.trace(scenario).requests * (visits_of(pipeline) + steps)
     return "simpy" if visits <= SHORT_VISITS else "auto"
 
 

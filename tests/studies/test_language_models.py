@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from ipa.studies import Run, Scenario, ScenarioError, simulate
+from ipa.studies.runs import soonest_engine
 
 CHAT = """\
 schema_version: 1
@@ -114,3 +115,10 @@ def test_tokens_are_those_of_the_columns_of_the_load(chat: str, tmp_path: Path) 
         ScenarioError, match="trace bursty: tokens are those of its columns prompt, answer, which takes"
     ):
         went(chat)
+
+
+def test_steps_count_in_what_a_short_run_is(chat: str) -> None:
+    """5,000 requests generate 60 tokens each: more steps than SimPy makes while numba is loaded."""
+    short, long = (Scenario(pipeline=chat).with_values({"trace": f"constant:{rate}:100"}) for rate in (3, 50))
+    assert soonest_engine(short) == "simpy"
+    assert soonest_engine(long) == "auto"
