@@ -83,8 +83,10 @@ Answers = dict[int, str]
 """The answers to requests with samples, by number."""
 
 Tokens = Mapping[str, tuple["IntArray", "IntArray"]]
-"""Stage of language models -> the input and output tokens of each request there, shape (requests,) each."""
+"""Stage of language models -> the input and output tokens of each request's items there, in order of coming, shape
+(items, requests) each; 0 where a request has no such item."""
 NO_TOKENS: Tokens = MappingProxyType({})
+_TOKENS_OF = "tokens of "
 
 
 async def generate(
@@ -208,9 +210,12 @@ async def _text_writer(job: Job, tokens: Tokens) -> Callable[[int], tuple[bytes,
         place = number - job.first
         parameters: dict[str, Any] = {}
         for stage, (of_prompt, of_text) in tokens.items():
-            own = {"input_tokens": int(of_prompt[place]), "max_tokens": int(of_text[place]), "ignore_eos": True}
-            parameters |= {f"{stage}.{key}": value for key, value in own.items()}
-        text = {"name": name, "datatype": "BYTES", "shape": [1, 1], "data": [words(int(prompts[place]))]}
+            parameters[f"{stage}.ignore_eos"] = True
+            for item in range(np.count_nonzero(of_prompt[:, place])):
+                after = f".{item}" if item else ""
+                parameters[f"{stage}.input_tokens{after}"] = int(of_prompt[item, place])
+                parameters[f"{stage}.max_tokens{after}"] = int(of_text[item, place])
+        text = {"name": name, "datatype": "BYTES", "shape": [1, 1], "data": [words(int(prompts[0, place]))]}
         body = {"inputs": [text], **given, "parameters": {**parameters, **given.get("parameters", {})}}
         return json.dumps({"id": f"{job.prefix}{number}", **body}).encode(), headers
 
@@ -306,9 +311,11 @@ def send_job(job: Job, scheduled_s: FloatArray, answers: Answers | None = None, 
 
 def write_job(job: Job, scheduled_s: FloatArray, path: Path, tokens: Tokens = NO_TOKENS) -> None:
     """`tokens`: those of the job's `language_stages`."""
-    of_stages = np.array([tokens[stage] for stage in job.language_stages], dtype=np.int64)
+    of_stages: dict[str, Any] = {
+        _TOKENS_OF + stage: np.array(tokens[stage], dtype=np.int64) for stage in job.language_stages
+    }
     plain = np.frombuffer(json.dumps(job.__dict__).encode(), dtype=np.uint8)
-    np.savez(path, scheduled_s=scheduled_s, job=plain, tokens=of_stages)
+    np.savez(path, scheduled_s=scheduled_s, job=plain, **of_stages)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -316,7 +323,7 @@ def main(arguments: Sequence[str]) -> None:
     path, result = arguments
     with np.load(path) as stored:
         job, scheduled_s = Job(**json.loads(stored["job"].tobytes())), stored["scheduled_s"]
-        tokens = dict(zip(job.language_stages, stored["tokens"], strict=True))
+        tokens = {stage: stored[_TOKENS_OF + stage] for stage in job.language_stages}
     answers: Answers = {}
     sent = send_job(job, scheduled_s, answers, tokens)
     answers_file(Path(result)).write_text(json.dumps(answers), encoding="utf-8")

@@ -15,7 +15,7 @@ from ipa.live.serving.generation import MAX_TOKENS
 from ipa.live.serving.models import ModelError
 from ipa.live.serving.protocol import EMULATED, ProtocolError, batch_parameters
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, declared
-from ipa.live.serving.request import Batch
+from ipa.live.serving.request import Batch, Item
 from ipa.live.serving.router import Router
 from ipa.live.serving.rows import RowsError, shared
 from ipa.live.serving.spans import Trace
@@ -36,7 +36,8 @@ log = logging.getLogger("live.gateway")
 @dataclass(slots=True)
 class Job:
     """The gateway's data of a request inside: the tensors for its present stage, its client's parameters, and the id
-    and trace context that replicas get. `trace` is its open span, if spans are made.
+    and trace context that replicas get. `of_texts`: those of the parameters that are for language models alone.
+    `trace` is its open span, if spans are made.
 
     `done` is set once the request has ended. Before that, `status` is set to its HTTP status if that is not the one of
     its outcome, and `retry_after_s` if it was dropped where no replica could take batches. `owner`: the job of the
@@ -53,6 +54,7 @@ class Job:
     status: int | None = None
     owner: Job | None = None
     answer_parameters: dict[str, Any] = field(default_factory=dict)
+    of_texts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ItemOutputs(Protocol):
@@ -108,12 +110,11 @@ class BatchService:
             tasks[batch] = task
             task.add_done_callback(lambda _: tasks.pop(batch, None))
 
-    def check_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Raise ProtocolError for parameters of a client that the pipeline's language models do not take."""
-        prefixes = [f"{self._names[stage]}." for stage in self._generating]
+    def parameters_of_texts(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Those of a client's parameters that are for the pipeline's language models. Raises ProtocolError for those
+        that they do not take."""
         try:
-            for prefix in [*prefixes, *[""] * bool(prefixes)]:
-                generation.check_parameters(parameters, prefix)
+            return generation.parameters_of_texts(parameters, [self._names[stage] for stage in self._generating])
         except ModelError as error:
             raise ProtocolError(str(error)) from None
 
@@ -168,7 +169,7 @@ class BatchService:
     async def _serve(self, batch: Batch) -> None:
         jobs: list[Job] = [request.data for request in batch.requests]
         ours = batch_parameters(batch.number, batch.size, batch.replica.cores)
-        parameters = {**generation.parameters_at(self._names[batch.stage], jobs[0].parameters), **ours}
+        parameters = {**jobs[0].parameters, **self._of_text(batch), **ours}
         try:
             inputs = tensors.joined([job.tensors for job in jobs])
             batch.sent_s = self._clock.now_s()
@@ -204,6 +205,16 @@ class BatchService:
             self._note_generated(batch, answer.parameters, jobs[0])
         self._metrics.finished(batch, self._clock.now_s())
         self._router.finished(batch, self._clock.now_s())
+
+    def _of_text(self, batch: Batch) -> Mapping[str, Any]:
+        """The parameters that are for this text; none at other stages."""
+        if batch.stage not in self._generating:
+            return {}
+        request, number = batch.requests[0], 0
+        job: Job = request.data
+        if isinstance(request, Item):
+            number = request.number_at_stage
+        return generation.parameters_at(self._names[batch.stage], number, (job.owner or job).of_texts)
 
     def _p99_s(self, batch: Batch, parameters: Mapping[str, Any]) -> float:
         stage, replica = self._stages[batch.stage], batch.replica

@@ -2,7 +2,7 @@
 
 A request is one prompt, as one BYTES element, and so is its answer. A replica serves several at once, each a request of
 its own. A client may give these parameters, `STAGE.max_tokens` in place of `max_tokens` and so on where a pipeline has
-several language models:
+several language models, and `STAGE.max_tokens.N` for the N-th item, from 0, that comes to the stage in a graph:
 
     max_tokens      at most so many tokens are generated [the mean of the stage's output tokens]
     ignore_eos      true: all of them are
@@ -13,7 +13,8 @@ The answer's parameters are `input_tokens`, `output_tokens` and `ttft_s`, the ti
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from math import ceil, isfinite, prod
@@ -28,6 +29,8 @@ from ipa.profiles import MOST_TOKENS, StageTokens
 
 MAX_TOKENS, IGNORE_EOS, INPUT_TOKENS = "max_tokens", "ignore_eos", "input_tokens"
 OF_A_STAGE = (MAX_TOKENS, IGNORE_EOS, INPUT_TOKENS)
+_NAMES = "|".join(OF_A_STAGE)
+_OF_TEXT = re.compile(rf"(?P<plain>{_NAMES})|(?P<stage>[^.]+)\.(?P<name>{_NAMES})(\.[0-9]+)?")
 OUTPUT = "text"
 """The name of the output."""
 
@@ -118,26 +121,42 @@ def prompt_of(inputs: Sequence[Tensor], parameters: Mapping[str, Any], tokens: S
         raise TensorError(f"input {name!r}: its bytes are not UTF-8 text") from None
     if not text.strip():
         raise TensorError(f"input {name!r}: the text is empty")
-    check_parameters(parameters)
+    for key in parameters.keys() & set(OF_A_STAGE):
+        _check(key, key, parameters[key])
     most = parameters.get(MAX_TOKENS, ceil(tokens.output.mean))
     return Prompt(text, most, parameters.get(IGNORE_EOS, False), parameters.get(INPUT_TOKENS, 0))
 
 
-def check_parameters(parameters: Mapping[str, Any], prefix: str = "") -> None:
-    """Raise ModelError for values that no language model takes."""
-    for key in (f"{prefix}{MAX_TOKENS}", f"{prefix}{INPUT_TOKENS}"):
-        tokens = parameters.get(key, 1)
-        if type(tokens) is not int or not 1 <= tokens <= MOST_TOKENS:
-            raise ModelError(f"the parameter {key} is {tokens!r}; allowed: a whole number from 1 to {MOST_TOKENS}")
-    ignores_end = parameters.get(f"{prefix}{IGNORE_EOS}", False)
-    if not isinstance(ignores_end, bool):
-        raise ModelError(f"the parameter {prefix}{IGNORE_EOS} is {ignores_end!r}; allowed: true or false")
+def parameters_of_texts(parameters: Mapping[str, Any], stages: Collection[str]) -> dict[str, Any]:
+    """Those of a request's parameters that are for the language models of these stages.
+
+    Raises ModelError for values that no language model takes.
+    """
+    of_texts = {}
+    for key, value in parameters.items() if stages else ():
+        if (match := _OF_TEXT.fullmatch(key)) and (match["stage"] is None or match["stage"] in stages):
+            _check(key, match["name"] or match["plain"], value)
+            of_texts[key] = value
+    return of_texts
 
 
-def parameters_at(stage: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The parameters of a request at one stage: those with its name are for it alone."""
-    own = {key: parameters[f"{stage}.{key}"] for key in OF_A_STAGE if f"{stage}.{key}" in parameters}
-    return {**parameters, **own} if own else parameters
+def _check(key: str, name: str, value: Any) -> None:
+    if name == IGNORE_EOS:
+        if not isinstance(value, bool):
+            raise ModelError(f"the parameter {key} is {value!r}; allowed: true or false")
+    elif type(value) is not int or not 1 <= value <= MOST_TOKENS:
+        raise ModelError(f"the parameter {key} is {value!r}; allowed: a whole number from 1 to {MOST_TOKENS}")
+
+
+def parameters_at(stage: str, number: int, of_texts: Mapping[str, Any]) -> dict[str, Any]:
+    """What `parameters_of_texts` say for the request's item of that number at a stage: what is for it alone counts
+    first, then what is for the stage."""
+    return {
+        name: of_texts[key]
+        for name in OF_A_STAGE
+        for key in (name, f"{stage}.{name}", f"{stage}.{name}.{number}")
+        if key in of_texts
+    }
 
 
 # ---- answers ----

@@ -283,7 +283,7 @@ class Gateway:
         asked = await in_turns(self.turns, share.peer, body.json_bytes, reading)
         if taken := protocol.RESERVED & asked.parameters.keys():
             raise ProtocolError(f"the parameter {min(taken)!r} is the gateway's own; leave it out")
-        self._batches.check_parameters(asked.parameters)
+        self._batches.parameters_of_texts(asked.parameters)
         share.hold(2 * sum(len(tensor.data) for tensor in asked.inputs))  # and their copy on the way to a replica
         for tensor in asked.inputs:
             if tensor.shape[0] == 0:
@@ -301,9 +301,12 @@ class Gateway:
         if self._spans is not None:
             trace, traceparent = self._spans.begin(now_s, request_id, traceparent)
         make_job, make_request = (Job, Request) if self._items is None else (WholeJob, WholeRequest)
-        job = make_job(asked.inputs, asked.parameters, self._loop.create_future(), request_id, traceparent, trace)
+        of_texts = self._batches.parameters_of_texts(asked.parameters)
+        others = {key: value for key, value in asked.parameters.items() if key not in of_texts}
+        job = make_job(asked.inputs, others, self._loop.create_future(), request_id, traceparent, trace)
+        job.of_texts = of_texts
         size_bytes = batch_bytes(asked.inputs)
-        request = make_request(name, now_s, kind(asked.inputs, asked.parameters), job, size_bytes, peer)
+        request = make_request(name, now_s, kind(asked.inputs, others), job, size_bytes, peer)
         self.arrivals.add(now_s)
         self._inside[request] = http
         self.router.arrive(request, now_s)

@@ -164,6 +164,13 @@ class Item(Request):
     path: Path = ()
 
     @property
+    def number_at_stage(self) -> int:
+        """How many items of its request have come to its stage before it."""
+        return sum(
+            item.stage == self.stage and bool(item.visits) and item.place < self.place for item in self.whole.items
+        )
+
+    @property
     def called(self) -> str:
         """Which of the items of each edge on its way it is, from 1: `2`, `2.1`; empty at an entry or a join."""
         return ".".join(str(number + 1) for _, number in self.path)

@@ -135,6 +135,20 @@ class Routes:
             self._numbers[edge, variant] = draws.numbers_of_items(self.edges[edge], variant, self._places[edge])
         return self._numbers[edge, variant]
 
+    def most_items(self, variants: Sequence[Sequence[str]]) -> list[IntArray]:
+        """By stage, the most items of each request that can come there; shape (requests,). `variants`: by stage."""
+        most = [np.ones(len(self._arrivals_s), dtype=np.int64)]
+        for position in range(1, len(self.ways)):
+            items = np.zeros(len(self._arrivals_s), dtype=np.int64)
+            for parent in self.parents[position]:
+                for way in self.ways[parent]:
+                    if way.child == position:
+                        carried = np.max([self.numbers(way.number, name) for name in variants[parent]], axis=0)
+                        items += most[parent] * carried
+            joins_or_enters = self.joins[position] is not None or not self.parents[position]
+            most.append(np.ones_like(items) if joins_or_enters else items)
+        return most
+
     def key(self, position: int, request: int) -> int:
         """The key of a request's only item at an entry or a joining stage."""
         return draws.key_of(draws.key_of(self.base_key, request), position)

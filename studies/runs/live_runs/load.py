@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
 
+MOST_ITEMS = 100
+"""Of how many items of a request at one stage the load says the tokens."""
+
 UNKNOWN_STATUS = -2
 """Stands for an HTTP status that is no longer known."""
 
@@ -106,16 +109,32 @@ def load_target(
 def drawn_tokens(
     scenario: Scenario, pipeline: Pipeline, trace: Trace, arrivals_s: FloatArray
 ) -> dict[str, tuple[IntArray, IntArray]]:
-    """The input and output tokens of these requests at each stage of language models, as a simulation draws them."""
-    from ipa.sim import RunInput, TokenRows
+    """By stage of language models, the input and output tokens of these requests' items, as a simulation draws them, in
+    order of coming; shape (items, requests) each, 0 where a request can have no such item.
+
+    A stage has `MOST_ITEMS` of a request at most; further ones are served with the tokens of the first.
+    """
+    import numpy as np
+
+    from ipa.sim import Routes, RunInput, TokenRows
 
     stages = {stage.name: place for place, stage in enumerate(pipeline.stages) if stage.tokens is not None}
     if not stages:
         return {}
     world = world_of(scenario, trace.duration_s, pipeline.sla_s)
     columns = token_columns_of(scenario, pipeline, trace)
-    rows = TokenRows(RunInput(models_of(scenario, pipeline), world, arrivals_s, scenario.seed, pipeline.graph, columns))
-    return {name: rows.of(place) for name, place in stages.items()}
+    run_input = RunInput(models_of(scenario, pipeline), world, arrivals_s, scenario.seed, pipeline.graph, columns)
+    rows, routes, count = TokenRows(run_input), Routes.of(run_input), len(arrivals_s)
+    variants = [[variant.name for variant in stage.variants] for stage in pipeline.stages]
+    items = [np.ones(count, dtype=np.int64)] * len(variants) if routes is None else routes.most_items(variants)
+    tokens = {}
+    for name, place in stages.items():
+        of_requests = np.clip(items[place], 1, MOST_ITEMS)
+        rounds = int(of_requests.max(initial=1))
+        is_there = np.arange(rounds)[:, None] < of_requests
+        prompts, texts = (row[: rounds * count].reshape(rounds, count) * is_there for row in rows.of(place, rounds))
+        tokens[name] = prompts, texts
+    return tokens
 
 
 def send_load(target: LoadTarget, patience_s: float) -> Sent:

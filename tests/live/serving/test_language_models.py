@@ -236,6 +236,56 @@ def _one_is_killed(up: Plane, gateway: Process, url: str) -> None:
     assert sum(each["stages"][0]["retried"] for each in records) == 2
 
 
+PARTS = """
+schema_version: 1
+kind: pipeline
+name: parts
+description: Answers the parts of a question.
+provenance: {made: {kind: measured, source: made up}}
+accuracy: {combine: product}
+stages:
+  - name: part
+    task: parts
+    accuracy_metric: share
+    sla: {pinned_s: 1, why: made up}
+    variants:
+      - name: small
+        accuracy: {value: 0.5, from: made}
+        figures:
+          - {cores: 1, batch: 1, mean_s: 0.1, p99_s: 0.2, throughput_rps: 10, from: made}
+          - {cores: 1, batch: 8, mean_s: 0.2, p99_s: 0.3, throughput_rps: 40, from: made}
+""" + PIPELINE.partition("stages:\n")[2].replace(
+    "    kind: llm\n", "    kind: llm\n    after: [{stage: part, items: 2, spread: 1, from: made}]\n"
+)
+
+
+def test_each_item_of_a_request_has_its_own_tokens_as_simulated(tmp_path: Path) -> None:
+    """A question has 2 parts on average; questions with different tokens share the batches of another stage."""
+    path = tmp_path / "parts.yaml"
+    path.write_text(PARTS)
+    values = {"trace": "bursty", "window": [[0, 3]], "scale": 2.0, "scaling": "thin", "seed": 4}
+    scenario = Scenario(pipeline=str(path)).with_values(values)
+    with plane(tmp_path) as up:
+        replicas = {name: up.emulated(str(path), name, "small") for name in ("part", "answer")}
+        gateway = up.gateway("--pipeline", str(path), "--seed", "4")
+        for each in replicas.values():
+            until_ready(each.url)
+        control = gateway.urls["control_url"] + "/control"
+        put(f"{control}/configuration", {"part": wanted("small", 8), "answer": wanted("small", 4)})
+        put(f"{control}/replicas", {name: [entry(0, each.url, "small")] for name, each in replicas.items()})
+        sent = send_load(load_target(scenario, scenario.pipeline, gateway.url), patience_s=30)
+        records = get(f"{control}/records")["records"]
+    assert set(sent.status) == {200}
+    items = [(int(each["id"]), item) for each in records for item in each["stages"]]
+    assert max(item["batch_size"] for _, item in items if item["stage"] == "part") > 1
+    of_text = ("input_tokens", "output_tokens")
+    live = sorted((number, *(item[key] for key in of_text)) for number, item in items if item["stage"] == "answer")
+    table = simulate(scenario).tables["items"]
+    simulated = table[table["stage"] == "answer"][["request", *of_text]].to_numpy().tolist()
+    assert len(live) > len(records)
+    assert live == sorted(map(tuple, simulated))
+
+
 def test_a_load_sends_the_tokens_that_a_simulation_draws(tmp_path: Path) -> None:
     with talking(tmp_path) as (_, gateway, _):
         values = {"trace": "bursty", "window": [[0, 4]], "scale": 0.8, "seed": 3}
