@@ -24,6 +24,7 @@ from .latencies import Latencies as Latencies
 from .latencies import Source as Source
 from .latencies import read_latencies as read_latencies
 from .latencies import slug as slug
+from .pipeline import AGAINST as AGAINST
 from .pipeline import Limits as Limits
 from .pipeline import Pipeline as Pipeline
 from .pipeline import Provenance as Provenance
@@ -34,6 +35,7 @@ from .profiled import ProfiledVariant as ProfiledVariant
 from .profiled import new_pipeline_text as new_pipeline_text
 from .profiled import pipeline_text as pipeline_text
 from .profiled import profiled_text as profiled_text
+from .profiled import step_text as step_text
 from .stage import DATATYPES as DATATYPES
 from .stage import OutputForm as OutputForm
 from .stage import Stage as Stage

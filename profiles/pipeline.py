@@ -114,10 +114,16 @@ def fits_nodes(replicas: Iterable[tuple[int, int]], nodes: Sequence[int]) -> boo
 
 @dataclass(frozen=True)
 class Provenance:
-    """The origin of figures: measured, interpolated, calibrated or assumed; with the source, law or reason."""
+    """The origin of figures: measured, interpolated, calibrated or assumed; with the source, law or reason.
+
+    The text of what is calibrated is how, AGAINST, and against what.
+    """
 
     kind: str
     text: str
+
+
+AGAINST = "; calibrated against "
 
 
 @dataclass(frozen=True)

@@ -13,21 +13,23 @@ import yaml
 
 from ipa.profiles.errors import ProfileError
 from ipa.profiles.figures import Figure
+from ipa.profiles.language_model import StepTime
 from ipa.profiles.latencies import Latencies, Row
-from ipa.profiles.pipeline import Pipeline, Provenance
+from ipa.profiles.pipeline import AGAINST, Pipeline, Provenance
 from ipa.profiles.schema import PipelineFile
 from ipa.profiles.stage import START_UP_S, Stage
 from ipa.profiles.yaml_file import parse_yaml, scalar_text, validate_document
 
 _TEXT_OF = {"measured": "source", "interpolated": "law", "assumed": "why"}
-"""The kinds of provenance that a profile has -> the key of their text."""
+"""Kinds of provenance -> the key of their text; others are calibrated, and have two."""
 
 
 @dataclass(frozen=True)
 class ProfiledVariant:
     """The measurements of a variant; None or empty: not measured, and the file's value stays.
 
-    `source` is the provenance key of what is no figure: start-up, memory and interference.
+    `source` is the provenance key of what is no figure: start-up, memory and interference; `step_source` that of the
+    step, of a language model, which has no figures.
     """
 
     stage: str
@@ -37,6 +39,8 @@ class ProfiledVariant:
     start_up_s: float | None = None
     memory_mb: float | None = None
     interference: tuple[tuple[int, float], ...] = ()
+    step: StepTime | None = None
+    step_source: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,12 @@ def profiled_text(
     root = _mapping(yaml.compose(text, Loader=yaml.BaseLoader))
     for variant in variants:
         node_of_variant = _named(_named(root, "stages", variant.stage), "variants", variant.variant)
-        edits.set(node_of_variant, "figures", [_row(figure) for figure in variant.figures])
+        if variant.step is None:
+            edits.set(node_of_variant, "figures", [_row(figure) for figure in variant.figures])
+        else:
+            edits.set(node_of_variant, "step", f"{{{step_text(variant.step)}, from: {variant.step_source}}}")
         if variant.start_up_s is not None:
+            edits.leave_out(node_of_variant, "start_up_s")
             edits.set(
                 node_of_variant,
                 "start_up",
@@ -133,6 +141,14 @@ def profiled_text(
 def profiled_pipeline(text: str, path: str) -> Pipeline:
     """The pipeline of a file's text. ProfileError if it is not valid."""
     return validate_document(PipelineFile, parse_yaml(text, path)).pipeline()
+
+
+def step_text(step: StepTime) -> str:
+    """The keys of a step, in flow style."""
+    return (
+        f"base_s: {step.base_s:.5g}, per_token_s: {step.per_token_s:.5g}, "
+        f"per_cached_token_s: {step.per_cached_token_s:.5g}"
+    )
 
 
 def _row(figure: Figure) -> str:
@@ -201,18 +217,28 @@ class _Edits:
         last = provenance.value[-1][1]
         if provenance.flow_style:
             at = _end(last, self._text)
-            entry = f"{{kind: {origin.kind}, {_TEXT_OF[origin.kind]}: {json.dumps(origin.text)}}}"
-            self._edits.append((at, at, f", {key}: {entry}"))
+            texts = "".join(f", {name}: {json.dumps(text)}" for name, text in _texts(origin).items())
+            self._edits.append((at, at, f", {key}: {{kind: {origin.kind}{texts}}}"))
             return
         column = " " * provenance.start_mark.column
-        wrapped = textwrap.wrap(origin.text, 100, break_long_words=False, break_on_hyphens=False)
-        lines = [f"{key}:", f"  kind: {origin.kind}", f"  {_TEXT_OF[origin.kind]}: >-", *(f"    {w}" for w in wrapped)]
+        lines = [f"{key}:", f"  kind: {origin.kind}"]
+        for name, text in _texts(origin).items():
+            wrapped = textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
+            lines += [f"  {name}: >-", *(f"    {line}" for line in wrapped)]
         at = self._line_end(last)
         self._edits.append((at, at, "".join(f"\n{column}{line}" for line in lines)))
 
     def _line_end(self, node: yaml.Node) -> int:
         end = self._text.find("\n", _end(node, self._text))
         return len(self._text) if end < 0 else end
+
+
+def _texts(origin: Provenance) -> Mapping[str, str]:
+    """Key of an entry of the provenance -> its text."""
+    if origin.kind in _TEXT_OF:
+        return {_TEXT_OF[origin.kind]: origin.text}
+    how, _, against = origin.text.partition(AGAINST)
+    return {"against": against, "how": how}
 
 
 def _without_unused(text: str) -> str:

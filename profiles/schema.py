@@ -26,7 +26,7 @@ from ipa.profiles.language_schema import (
     PlannedStage,
     planned,
 )
-from ipa.profiles.pipeline import Pipeline, Provenance
+from ipa.profiles.pipeline import AGAINST, Pipeline, Provenance
 from ipa.profiles.stage import pairs_problem
 from ipa.profiles.stage_schema import StageSection, VariantSection, refuse_twins
 from ipa.profiles.yaml_file import FileModel, Loc, refusal
@@ -290,7 +290,7 @@ def _provenance(origin: Measured | Interpolated | Calibrated | Assumed) -> Prove
         case Interpolated():
             text = origin.law
         case Calibrated():
-            text = f"{origin.how.strip()}; calibrated against {origin.against}"
+            text = f"{origin.how.strip()}{AGAINST}{origin.against}"
         case Assumed():
             text = origin.why
     return Provenance(origin.kind, " ".join(text.split()))

@@ -22,6 +22,8 @@ from .measuring import started as started
 from .promises import Answer as Answer
 from .promises import asked as asked
 from .promises import check_fit as check_fit
+from .text_loads import TextSession as TextSession
+from .text_loads import opened_text as opened_text
 from .values import Beside as Beside
 from .values import Content as Content
 from .values import Effort as Effort
@@ -31,6 +33,7 @@ from .values import Point as Point
 from .values import Record as Record
 from .values import Start as Start
 from .values import Target as Target
+from .values import TextLoad as TextLoad
 from .values import Visit as Visit
 from .values import ruled_out as ruled_out
 from .values import visits as visits

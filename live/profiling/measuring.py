@@ -94,20 +94,30 @@ async def opened(
 
     Raises RunError and ProbeError if no server answers, LiveError if no requests can be made for it.
     """
+    async with serving(target, cores, log) as (probe, server):
+        samples = await _samples(target, probe, effort)
+        yield Session(target, cores, probe, samples, effort, () if server is None else (server.pid,)), server
+
+
+@asynccontextmanager
+async def serving(
+    target: Target, cores: int, log: Path, options: Sequence[str] = ()
+) -> AsyncIterator[tuple[Probe, ModelServer | None]]:
+    """A client of the target's server, and the server if it is ours, with these further options. Raises as `opened`."""
     if target.folder is None:
         probe = Probe(target.url, target.variant, TIMEOUT_S)
         try:
             if not await probe.is_ready():
                 raise RunError(f"{target.url}: no V2 server answers there with {target.variant!r} ready")
-            yield Session(target, cores, probe, await _samples(target, probe, effort), effort), None
+            yield probe, None
         finally:
             await probe.close()
         return
     ours, rest = placed(cores, 0)
-    async with ModelServer(("folder", "--file", str(target.folder)), target.variant, cores, ours, log, TIMEOUT_S) as up:
+    backend = ("folder", "--file", str(target.folder), *options)
+    async with ModelServer(backend, target.variant, cores, ours, log, TIMEOUT_S) as server:
         with _pinned(rest):
-            samples = await _samples(target, up.probe, effort)
-            yield Session(target, cores, up.probe, samples, effort, (up.pid,)), up
+            yield server.probe, server
 
 
 @asynccontextmanager
@@ -117,10 +127,8 @@ async def does_nothing(cores: int, log: Path) -> AsyncIterator[Probe]:
         yield up.probe
 
 
-def started(session: Session, server: ModelServer) -> Start:
-    memory_mb = server.memory_mb
-    target = session.target
-    return Start(target.stage, target.variant, session.cores, server.start_up_s, memory_mb)
+def started(target: Target, cores: int, server: ModelServer) -> Start:
+    return Start(target.stage, target.variant, cores, server.start_up_s, server.memory_mb)
 
 
 async def beside(target: Target, cores: int, neighbours: int, effort: Effort, log: Path) -> Beside:

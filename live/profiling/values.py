@@ -115,7 +115,26 @@ class Numbers:
     items: tuple[int, ...]
 
 
-Record = Point | Start | Overhead | Beside | Numbers
+@dataclass(frozen=True)
+class TextLoad:
+    """Requests that a language model has served, up to `at_once` at a time, in the order in which they were sent.
+
+    When each was sent, had its first token and was answered, since the load began [s], and its tokens.
+    """
+
+    stage: str
+    variant: str
+    at_once: int
+    queued_s: tuple[float, ...]
+    first_token_s: tuple[float, ...]
+    last_token_s: tuple[float, ...]
+    input_tokens: tuple[int, ...]
+    output_tokens: tuple[int, ...]
+    steal: float
+    others: float
+
+
+Record = Point | Start | Overhead | Beside | Numbers | TextLoad
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from .models import check_inputs as check_inputs
 from .models import folder_model as folder_model
 from .models import onnx_session as onnx_session
 from .protocol import HEADER as HEADER
+from .protocol import LLAMA_CPP as LLAMA_CPP
 from .protocol import ProtocolError as ProtocolError
 from .protocol import at_once as at_once
 from .protocol import reading_response as reading_response

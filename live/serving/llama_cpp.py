@@ -17,6 +17,7 @@ from typing import Any
 
 from ipa.live.serving.generation import OUTPUT, GenerationError, Prompt, Text
 from ipa.live.serving.models import ModelError
+from ipa.live.serving.protocol import LLAMA_CPP
 from ipa.live.serving.request import Generated
 from ipa.profiles import LanguageModel
 
@@ -124,7 +125,7 @@ class LlamaCpp:
 
     def metadata(self) -> Mapping[str, Any]:
         text = {"name": OUTPUT, "datatype": "BYTES", "shape": [1]}
-        return {"platform": "llama_cpp", "inputs": [text], "outputs": [text]}
+        return {"platform": LLAMA_CPP, "inputs": [text], "outputs": [text]}
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

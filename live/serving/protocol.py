@@ -43,6 +43,9 @@ def batch_parameters(number: int, size: int, cores: int) -> dict[str, int]:
 EMULATED = "ipa_emulated"
 """The platform of an emulated model, in its metadata."""
 
+LLAMA_CPP = "llama_cpp"
+"""That of a language model that llama.cpp serves: each of its sequences has an equal share of the blocks."""
+
 RESERVED = frozenset(batch_parameters(0, 1, 1))
 """The parameters that no client may send."""
 

@@ -20,12 +20,13 @@ from ipa.live.plane import ASKED_WITHIN_S, asked_after_s, given_up_after_s
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits
 from ipa.live.serving.bodies import Collected, in_time, in_turns
+from ipa.live.serving.generation import OUTPUT, generated_of
 from ipa.live.serving.kept_connections import CONNECT_S, KeptConnections, UnreachableError
 from ipa.live.serving.lease import ServingLease
 from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import HEADER, InferResponse, ProtocolError, batch_parameters
-from ipa.live.serving.request import Batch, RoutedReplica
-from ipa.live.serving.tensors import Tensor
+from ipa.live.serving.request import Batch, Generated, RoutedReplica
+from ipa.live.serving.tensors import Tensor, of_texts
 from ipa.live.serving.web import JSON_LIMITS
 
 PROBE_S = 2.0
@@ -287,10 +288,24 @@ class Probe:
 
     async def serve(self, inputs: Sequence[Tensor], size: int, cores: int) -> Sequence[Tensor]:
         """The outputs of a batch of `size` requests. Raises ProbeError."""
+        return (await self._answer(inputs, batch_parameters(self._batches, size, cores))).outputs
+
+    async def generate(self, text: str, parameters: Mapping[str, Any]) -> Generated:
+        """What a language model says of its answer to a text. Raises ProbeError."""
+        answer = await self._answer([of_texts(OUTPUT, [text.encode()])], parameters)
+        generated = generated_of(answer.parameters)
+        if generated is None or min(generated.input_tokens, generated.output_tokens) < 1:
+            raise ProbeError(
+                f"{self._replica.url}: {self._replica.model} says nothing of its tokens: the parameters of its "
+                "answer should be input_tokens and output_tokens, from 1, and ttft_s"
+            )
+        return generated
+
+    async def _answer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> InferResponse:
         batch = Batch(self._batches, 0, self._replica, (), 0.0)
         self._batches += 1
         try:
-            return (await self._clients.infer(batch, inputs, batch_parameters(batch.number, size, cores))).outputs
+            return await self._clients.infer(batch, inputs, parameters)
         except ReplicaError as error:
             raise ProbeError(f"{self._replica.url}: {self._replica.model} {error}") from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ipa.errors import InputError
-from ipa.profiles import TokenLaw
+from ipa.profiles import StageTokens, TokenLaw
 from ipa.sim import streams
 from ipa.sim.model import FloatArray, IntArray, RunInput
 from ipa.sim.normal import normal_quantiles
@@ -55,15 +55,19 @@ class TokenRows:
             return one, other
         requests = len(self._run.arrivals_s)
         uniforms = streams.stream(self._run.seed, "tokens", position).random((rounds * requests, 2))
-        if tokens.pairs:
-            pairs = np.array(tokens.pairs, dtype=np.int64)[(uniforms[:, 0] * len(tokens.pairs)).astype(np.int64)]
-            return pairs[:, 0], pairs[:, 1]
+        prompts, outputs = tokens_at(tokens, uniforms)
         if tokens.input.after:
             before = self.of(self._position[tokens.input.after], rounds)[1][: rounds * requests]
             prompts = before + tokens.input.plus
-        else:
-            prompts = _lognormal(tokens.input, uniforms[:, 0])
-        return prompts, _lognormal(tokens.output, uniforms[:, 1])
+        return prompts, outputs
+
+
+def tokens_at(tokens: StageTokens, uniforms: FloatArray) -> tuple[IntArray, IntArray]:
+    """Input and output tokens of requests by the stage's pairs or laws, at these levels; shape (requests, 2)."""
+    if tokens.pairs:
+        pairs = np.array(tokens.pairs, dtype=np.int64)[(uniforms[:, 0] * len(tokens.pairs)).astype(np.int64)]
+        return pairs[:, 0], pairs[:, 1]
+    return _lognormal(tokens.input, uniforms[:, 0]), _lognormal(tokens.output, uniforms[:, 1])
 
 
 def _lognormal(law: TokenLaw, uniforms: FloatArray) -> IntArray:

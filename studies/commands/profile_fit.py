@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,42 +70,29 @@ def fit(
     if to is not None:
         results.write_text(profiling.language_fit.pipeline_text(called, fitted, tables), to)
     if as_json:
-        printing.print_json(_as_dict(fitted))
+        printing.print_json(profiling.language_fit.as_dict(fitted))
         return
-    _print(fitted)
+    print_fit(fitted)
     if to is not None:
         printing.print_line(f"Pipeline: {to}")
 
 
-def _as_dict(fitted: language_fit.Fit) -> Mapping[str, object]:
-    keys = ("mean", "p90", "by_request")
-    return {
-        "step": asdict(fitted.model.step),
-        "fitted_requests": fitted.fitted,
-        "judged_requests": fitted.judged,
-        "errors": {
-            table: {time: dict(zip(keys, values, strict=True)) for time, values in errors.items()}
-            for table, errors in fitted.errors.items()
-        },
-        "identified": fitted.is_identified,
-        "others": [asdict(step) for step in fitted.others],
-    }
-
-
-def _print(fitted: language_fit.Fit) -> None:
-    printing.print_line(f"A step takes {_words(fitted.model.step)}: fitted to {fitted.fitted} requests.")
-    title = f"How far the simulation is off for {fitted.judged} other requests, in per cent"
-    table = printing.new_table(title, "file", "time", "mean", "p90", "by request", names=2)
-    for file, errors in fitted.errors.items():
+def print_fit(fitted: language_fit.Fit, model: str = "", requests: str = "file") -> None:
+    """Print a fit, of a `model` if there may be several; `requests`: what the tables of the requests are."""
+    of_model = f" of {model}" if model else ""
+    printing.print_line(f"A step{of_model} takes {_words(fitted.model.step)}: fitted to {fitted.fitted} requests.")
+    title = f"How far the simulation{of_model} is off for {fitted.judged} other requests, in per cent"
+    table = printing.new_table(title, requests, "time", "mean", "p90", "by request", names=2)
+    for name, errors in fitted.errors.items():
         for time, (mean, p90, by_request) in errors.items():
-            table.add_row(file, NAMES[time], f"{100 * mean:+.1f}", f"{100 * p90:+.1f}", f"{100 * by_request:.1f}")
+            table.add_row(name, NAMES[time], f"{100 * mean:+.1f}", f"{100 * p90:+.1f}", f"{100 * by_request:.1f}")
     printing.print_table(table)
     for step in fitted.others:
         printing.print_line(f"Nearly as good: {_words(step)}.")
     if not fitted.is_identified:
         printing.print_line(
             "So these requests do not tell the figures of a step apart: trust them at loads like these, or measure "
-            "another load and give both files."
+            "another load and fit both."
         )
 
 

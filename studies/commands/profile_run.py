@@ -20,6 +20,7 @@ from ipa.studies.commands.options import (
     Whole,
     output_options,
 )
+from ipa.studies.commands.profile_fit import print_fit
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -61,10 +62,8 @@ def names(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str
     help="Profile only these stages; of a model folder, in the order in which requests pass them.",
 )
 @click.option("--variant", "variants", multiple=True, help="Profile only this variant. Repeatable.")
-@click.option("--batches", metavar="N,...", callback=wholes, default="1,2,4,8", help="Batch sizes. Default: 1,2,4,8.")
-@click.option(
-    "--cores", metavar="N,...", callback=wholes, default="1", help="Numbers of cores, of threads too. Default: 1."
-)
+@click.option("--batches", metavar="N,...", callback=wholes, help="Batch sizes. Default: 1,2,4,8.")
+@click.option("--cores", metavar="N,...", callback=wholes, help="Numbers of cores, of threads too. Default: 1.")
 @click.option(
     "--neighbours",
     metavar="N,...",
@@ -122,6 +121,9 @@ def run(
     one at a time for mean and p99, then several in flight for the throughput. --server profiles any other server of the
     Open Inference Protocol V2 (MLServer, Triton). Each measurement is saved as it is made: repeat the command to
     resume.
+
+    A language model (`kind: llm` in FILE) is measured at two loads, one request at a time and enough to keep it busy,
+    and its step is fitted to half of the requests, as by `ipa profile fit`.
     """
     effort = Effort(within_percent / 100, longest_s, seed)
     plan = profiling.make(what, profiling.AskedPoints(shapes=_shapes(shapes), effort=effort, **options))
@@ -131,10 +133,12 @@ def run(
     kept = profiling.Measurements(plan.record, head, fresh=fresh)
     if kept.found:
         printing.note(f"{plan.record}: goes on after {kept.found} measurements; --fresh begins again")
-    if any((plan.cores[0], 1) not in kept.points(each.stage, each.variant) for each in plan.targets):
-        batches = [(each, plan.batches) for each in plan.targets]
+    if any((plan.cores[0], 1) not in kept.points(each.stage, each.variant) for each in plan.batch_targets):
+        batches = [(each, plan.batches) for each in plan.batch_targets]
         for doubt in profiling.check(batches, plan.pipeline, plan.cores[0], plan.effort, plan.source):
             printing.log(f"Warning: {doubt}")
+    if plan.language_targets:
+        progress.compile_engine("auto")
     with progress.counted("measurements", profiling.count(plan)) as advance:
 
         def tell(text: str) -> None:
@@ -163,7 +167,9 @@ def _shapes(given: Sequence[str]) -> Mapping[str, list[tuple[int, ...]]]:
 
 
 def _print(profile: Profile) -> None:
-    _print_points(profile)
+    if profile.plan.batch_targets:
+        _print_points(profile)
+    _print_loads(profile)
     _print_content(profile)
     _print_starts(profile)
     _print_beside(profile)
@@ -182,7 +188,7 @@ def _print_points(profile: Profile) -> None:
         *("gain", "batches", "far out", "others %", "steal %"),
         names=2,
     )
-    for target in profile.plan.targets:
+    for target in profile.plan.batch_targets:
         points = profile.measurements.points(target.stage, target.variant)
         for (cores, batch), point in sorted(points.items()):
             single = points.get((cores, 1))
@@ -198,6 +204,25 @@ def _print_points(profile: Profile) -> None:
     printing.print_line(
         "gain: throughput over that of batch 1 on as many cores. ±: ? where too few batches were timed."
     )
+
+
+def _print_loads(profile: Profile) -> None:
+    """Print the times of language models under each load, and their steps."""
+    if not profile.fits:
+        return
+    columns = ("at once", "requests", "first token ms", "further ms", "end to end s", "others %", "steal %")
+    table = printing.new_table("Language models, means", "stage", "variant", *columns, names=2)
+    for target in profile.plan.language_targets:
+        for load in profiling.loads_of(profile, target):
+            first_s, further_s, whole_s = profiling.requests_of(load).times_s.mean(axis=1)
+            table.add_row(
+                *(target.stage, target.variant, str(load.at_once), str(len(load.queued_s))),
+                *(f"{1000 * first_s:.4g}", f"{1000 * further_s:.4g}", f"{whole_s:.4g}"),
+                *(f"{100 * load.others:.0f}", f"{100 * load.steal:.1f}"),
+            )
+    printing.print_table(table)
+    for (stage, variant), fit in profile.fits.items():
+        print_fit(fit, f"{stage}/{variant}", "load")
 
 
 def _print_content(profile: Profile) -> None:
@@ -246,14 +271,15 @@ def _print_starts(profile: Profile) -> None:
         memory = max((start["memory_mb"] or 0.0 for start in each["starts"]), default=0.0)
         nothing = ", ".join(f"{1000 * over['mean_s']:.3g}" for over in each["overheads"])
         batches = ", ".join(str(over["batch"]) for over in each["overheads"])
-        client = max((point["client_s"] for point in each["points"]), default=0.0)
+        client = f"{1000 * max(point['client_s'] for point in each['points']):.3g}" if each["points"] else ""
         names = each["stage"], each["variant"]
-        table.add_row(*names, starts, f"{memory:.0f}" if memory else "?", nothing, batches, f"{1000 * client:.3g}")
+        table.add_row(*names, starts, f"{memory:.0f}" if memory else "?", nothing, batches, client)
     printing.print_table(table)
-    printing.print_line(
-        "nothing: what a batch of the same requests takes with a model that does nothing (HTTP, the server, the "
-        "profiler); client: the profiler's own processor time for a batch, at most."
-    )
+    if any(each["overheads"] for each in plain["variants"]):
+        printing.print_line(
+            "nothing: what a batch of the same requests takes with a model that does nothing (HTTP, the server, the "
+            "profiler); client: the profiler's own processor time for a batch, at most."
+        )
 
 
 def _print_beside(profile: Profile) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -250,6 +251,22 @@ def _errors(simulated: FloatArray, measured: FloatArray) -> Iterator[tuple[str, 
 # ---- writing ----
 
 
+def as_dict(fit: Fit) -> dict[str, Any]:
+    """The fit, JSON-able."""
+    keys = ("mean", "p90", "by_request")
+    return {
+        "step": asdict(fit.model.step),
+        "fitted_requests": fit.fitted,
+        "judged_requests": fit.judged,
+        "errors": {
+            table: {time: dict(zip(keys, values, strict=True)) for time, values in errors.items()}
+            for table, errors in fit.errors.items()
+        },
+        "identified": fit.is_identified,
+        "others": [asdict(step) for step in fit.others],
+    }
+
+
 def pipeline_text(name: str, fit: Fit, tables: Sequence[MeasuredRequests]) -> str:
     """The text of a pipeline file of one stage, with the variant that was fitted."""
     tokens, step = tables[0].laws, fit.model.step
@@ -259,7 +276,6 @@ def pipeline_text(name: str, fit: Fit, tables: Sequence[MeasuredRequests]) -> st
     def law(tokens: TokenLaw) -> str:
         return f"{{mean: {tokens.mean:.6g}, p99: {tokens.p99:.6g}}}"
 
-    figures = f"base_s: {step.base_s:.5g}, per_token_s: {step.per_token_s:.5g}"
     lines = [
         "schema_version: 1",
         "kind: pipeline",
@@ -282,7 +298,7 @@ def pipeline_text(name: str, fit: Fit, tables: Sequence[MeasuredRequests]) -> st
         "    variants:",
         f"      - name: {name}",
         "        accuracy: {value: 1.0, from: not-measured}",
-        f"        step: {{{figures}, per_cached_token_s: {step.per_cached_token_s:.5g}, from: fit}}",
+        f"        step: {{{profiles.step_text(step)}, from: fit}}",
         f"        sequences: {model.sequences}",
         f"        kv_blocks: {model.kv_blocks}",
         f"        block_tokens: {model.block_tokens}",

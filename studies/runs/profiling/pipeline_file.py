@@ -10,15 +10,19 @@ from typing import Any
 
 from ipa import profiles
 from ipa.live import profiling
-from ipa.live.profiling import Beside, Overhead, Point, Start, Target
-from ipa.profiles import Figure, Pipeline, ProfiledVariant, Provenance
+from ipa.live.profiling import Beside, Overhead, Point, Start, Target, TextLoad
+from ipa.profiles import AGAINST, Figure, Pipeline, ProfiledVariant, Provenance
 from ipa.studies import results
+from ipa.studies.runs.profiling import language_fit
 from ipa.studies.runs.profiling.edges import counted, written
 from ipa.studies.runs.profiling.figures import LAWS, figures
+from ipa.studies.runs.profiling.language_loads import requests_of
 from ipa.studies.runs.profiling.profile import Profile
 
 SOURCE = "profiled"
 """The provenance key of measured figures; `profiled-2` if the file keeps an earlier one."""
+FITTED = "fitted"
+"""The beginning of the provenance key of the step of a language model; its name follows."""
 COUNTED = "counted"
 """The provenance key of the items that samples put on the edges of a graph."""
 
@@ -46,6 +50,11 @@ def _text(profile: Profile, made_on: str, old: str) -> str:
     provenance = {key: Provenance("measured", _source(profile, made_on))}
     old_provenance = plan.pipeline.provenance if plan.pipeline is not None else {}
     provenance |= {
+        variant.step_source: _fitted(profile, variant.stage, variant.variant, made_on)
+        for variant in variants
+        if variant.step is not None
+    }
+    provenance |= {
         law: Provenance("interpolated", LAWS[law]) for law in LAWS if law in used and law not in old_provenance
     }
     if plan.pipeline is not None:
@@ -69,6 +78,16 @@ def _sources(figure: Figure) -> tuple[str, str, str]:
 def _variant(profile: Profile, target: Target, key: str) -> ProfiledVariant:
     measurements, plan = profile.measurements, profile.plan
     names = target.stage, target.variant
+    if fit := profile.fits.get(names):
+        start_up_s = [record.start_up_s for record in measurements.of(Start, *names)]
+        return ProfiledVariant(
+            *names,
+            (),
+            key,
+            start_up_s=_rounded(median(start_up_s)) if start_up_s else None,
+            step=fit.model.step,
+            step_source=_free(f"{FITTED}-{target.variant}", {} if plan.pipeline is None else plan.pipeline.provenance),
+        )
     points = {
         place: point
         for place, point in measurements.points(*names).items()
@@ -87,6 +106,18 @@ def _variant(profile: Profile, target: Target, key: str) -> ProfiledVariant:
         memory_mb=round(max(memory_mb), 1) if memory_mb else None,
         interference=tuple(sorted(beside.items())),
     )
+
+
+def _fitted(profile: Profile, stage: str, variant: str, made_on: str) -> Provenance:
+    fit, plan = profile.fits[stage, variant], profile.plan
+    target = next(target for target in plan.targets if (target.stage, target.variant) == (stage, variant))
+    off = ", ".join(f"{100 * errors['latency_s'][0]:+.1f} % {name}" for name, errors in fit.errors.items())
+    unsure = "" if fit.is_identified else "; the loads do not tell its figures apart"
+    how = (
+        f"ipa profile run, {made_on}, on {target.url or profiling.this_machine()}; mean end to end of {fit.judged} "
+        f"other requests: {off}{unsure}; {plan.record.name}"
+    )
+    return Provenance("calibrated", f"{how}{AGAINST}the times of {fit.fitted} requests")
 
 
 def _source(profile: Profile, made_on: str) -> str:
@@ -112,9 +143,15 @@ def points_of(profile: Profile) -> list[Point]:
 
 
 def busiest(profile: Profile) -> dict[str, float]:
-    """The largest shares of the machine used by other processes and by its host, over all points."""
-    points = points_of(profile)
-    return {key: max((getattr(point, key) for point in points), default=0.0) for key in ("steal", "others")}
+    """The largest shares of the machine used by other processes and by its host, over all points and loads."""
+    loads = [load for target in profile.plan.targets for load in loads_of(profile, target)]
+    measured = [*points_of(profile), *loads]
+    return {key: max((getattr(entry, key) for entry in measured), default=0.0) for key in ("steal", "others")}
+
+
+def loads_of(profile: Profile, target: Target) -> list[TextLoad]:
+    """The loads under which a language model was measured."""
+    return profile.measurements.of(TextLoad, target.stage, target.variant)
 
 
 def disturbances(pipeline: Pipeline) -> list[str]:
@@ -142,8 +179,11 @@ def as_dict(profile: Profile) -> dict[str, Any]:
                 "starts": [asdict(entry) for entry in measurements.of(Start, target.stage, target.variant)],
                 "overheads": [asdict(entry) for entry in measurements.of(Overhead, target.stage, target.variant)],
                 "beside": [asdict(entry) for entry in measurements.of(Beside, target.stage, target.variant)],
+                "loads": [_load(load) for load in loads_of(profile, target)],
+                "fit": None if fit is None else language_fit.as_dict(fit),
             }
             for target in plan.targets
+            for fit in [profile.fits.get((target.stage, target.variant))]
         ],
         "edges": [
             {
@@ -159,6 +199,14 @@ def as_dict(profile: Profile) -> dict[str, Any]:
         ],
         "skipped": [asdict(entry) for entry in profile.skipped],
     }
+
+
+def _load(load: TextLoad) -> dict[str, Any]:
+    """A load without its requests: their number, and their mean times."""
+    times_s = requests_of(load).times_s.mean(axis=1).tolist()
+    means = dict(zip(language_fit.TIMES, times_s, strict=True))
+    counts = {"at_once": load.at_once, "requests": len(load.queued_s)}
+    return {**counts, **means, "steal": load.steal, "others": load.others}
 
 
 def _free(name: str, used_names: Mapping[str, object]) -> str:

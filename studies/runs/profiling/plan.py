@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,17 @@ from typing import Any
 from ipa import profiles
 from ipa.live import profiling
 from ipa.live.profiling import Effort, ModelFolder, Target
-from ipa.profiles import Edge, Pipeline
+from ipa.live.serving import GGUF_FILE
+from ipa.profiles import Edge, LanguageModel, Pipeline
 from ipa.studies.scenario import ScenarioError
 
 Shapes = Mapping[str, Sequence[tuple[int, ...]]]
+
+Advance = Callable[[str], object]
+"""Called after each measurement, made or skipped, with its description; empty if it was kept already."""
+
+BATCHES, CORES = (1, 2, 4, 8), (1,)
+"""Batch sizes and numbers of cores, unless others are asked for."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,16 @@ class ProfilingPlan:
     pipeline: Pipeline | None = None
     source: str = ""
     every_s: float | None = None
+
+    @property
+    def language_targets(self) -> tuple[Target, ...]:
+        """Those that are language models, which are measured under loads instead of by batch size."""
+        return tuple(target for target in self.targets if _language_model(self.pipeline, target))
+
+    @property
+    def batch_targets(self) -> tuple[Target, ...]:
+        """The others."""
+        return tuple(target for target in self.targets if not _language_model(self.pipeline, target))
 
     def edges_from(self, stage: str) -> list[Edge]:
         """The edges from a stage that depend on its models' outputs."""
@@ -62,16 +79,31 @@ class ProfilingPlan:
                 f"{target.stage}/{target.variant}": _digest(target.samples) for target in self.targets if target.samples
             },
             "shapes": {name: [list(size) for size in shape] for name, shape in (self.targets[0].shapes or {}).items()},
+            "language_models": {
+                f"{target.stage}/{target.variant}": self._language_asked(target) for target in self.language_targets
+            },
             "within": self.effort.within,
             "longest_s": self.effort.longest_s,
             "seed": self.effort.seed,
             "machine": str(profiling.this_machine()),
         }
 
+    def _language_asked(self, target: Target) -> dict[str, Any]:
+        assert self.pipeline is not None
+        model, tokens = _language_model(self.pipeline, target), self.pipeline.stage(target.stage).tokens
+        assert model is not None
+        assert tokens is not None
+        engine = {key: value for key, value in asdict(model).items() if key not in ("step", "gpu_cores")}
+        laws = {"input_tokens": tokens.input, "output_tokens": tokens.output}
+        return {**engine, **{key: [law.mean, law.p99] for key, law in laws.items()}}
+
 
 @dataclass(frozen=True)
 class AskedPoints:
-    """The request for a profile: `models` in a folder or at a `server`, of some stages and variants (none: all)."""
+    """The request for a profile: `models` in a folder or at a `server`, of some stages and variants (none: all).
+
+    Without `cores` or `batches`: CORES, BATCHES.
+    """
 
     models: Path | None
     server: str
@@ -93,26 +125,27 @@ def make(name_or_path: str, options: AskedPoints) -> ProfilingPlan:
 
     Raises ScenarioError, LiveError or ProfileError for a request that cannot be carried out.
     """
-    if 1 not in options.batches:
+    batches, cores = options.batches or BATCHES, options.cores or CORES
+    if 1 not in batches:
         raise ScenarioError("--batches: 1 is missing, which every variant needs")
     if options.to is not None and options.in_place:
         raise ScenarioError("--to and --in-place: give one of them")
-    _check_cores(options.cores, options.server, options.neighbours)
+    _check_cores(cores, options.server, options.neighbours)
     pipeline, name, targets = _found(name_or_path, options.models, options.server, options.stages, options.variants)
     if not targets:
         raise ScenarioError(f"{name_or_path}: no such variant: {', '.join(options.variants)}")
+    if all(_language_model(pipeline, target) for target in targets):
+        _check_language_options(options)
     targets = [replace(target, shapes=options.shapes, samples=options.samples or target.samples) for target in targets]
     if pipeline is not None:
-        _check_pinned(pipeline, targets, options.cores)
+        _check_pinned(pipeline, targets, cores)
     if options.in_place and (pipeline is None or not Path(name_or_path).is_file()):
         raise ScenarioError(f"--in-place: {name_or_path} is no pipeline file of yours; use --to FILE")
     beside = Path(f"{name}.yaml") if pipeline is None else _beside(name_or_path, name)
     path = Path(name_or_path) if options.in_place else options.to or beside
     if path.suffix not in (".yaml", ".yml"):
         raise ScenarioError(f"--to {path}: should end in .yaml")
-    cores, batches, neighbours = (
-        tuple(sorted(set(numbers))) for numbers in (options.cores, options.batches, options.neighbours)
-    )
+    cores, batches, neighbours = (tuple(sorted(set(numbers))) for numbers in (cores, batches, options.neighbours))
     source = name_or_path if pipeline is not None else ""
     rest = (options.effort, path, pipeline, source, options.every_s)
     return ProfilingPlan(name, tuple(targets), cores, batches, neighbours, *rest)
@@ -171,6 +204,12 @@ def _in_folder(root: Path, stages: Sequence[str], variants: Sequence[str]) -> tu
             f"{root}: in which order do requests pass the stages {', '.join(stage_names)}? Give all that "
             f"there are in that order, as in --stages {','.join(stage_names)}, or a pipeline file: FILE --models {root}"
         )
+    for folder in folders:
+        if (folder.path / GGUF_FILE).is_file():
+            raise ScenarioError(
+                f"{folder.path / GGUF_FILE}: is a language model, for which a pipeline file has to say its sequences, "
+                f"blocks and tokens: FILE --models {root}"
+            )
     order = list(stages or stage_names)
     chosen_folders = [
         folder for folder in folders if folder.stage in order and (not variants or folder.variant in variants)
@@ -203,11 +242,34 @@ def _check_cores(cores: Sequence[int], server: str, neighbours: Sequence[int]) -
 def _check_pinned(pipeline: Pipeline, targets: Sequence[Target], cores: Sequence[int]) -> None:
     for target in targets:
         variant = pipeline.stage(target.stage).variant(target.variant)
-        if variant.base_cores_why and variant.base_cores not in cores:
+        if variant.language_model is not None:
+            _check_cores((variant.language_model.cores,), target.url, ())
+        elif variant.base_cores_why and variant.base_cores not in cores:
             raise ScenarioError(
                 f"--cores {','.join(map(str, cores))}: {target.variant} has its base cores pinned to "
                 f"{variant.base_cores}, which would no longer be profiled: add them, or write `base_cores: rule`"
             )
+
+
+def _check_language_options(options: AskedPoints) -> None:
+    """Raise ScenarioError for options that say nothing of language models, where all targets are such."""
+    for option, value in (
+        ("--batches", options.batches),
+        ("--cores", options.cores),
+        ("--neighbours", options.neighbours),
+        ("--samples", options.samples),
+        ("--every", options.every_s),
+        ("--shape", options.shapes),
+    ):
+        if value:
+            raise ScenarioError(
+                f"{option}: is for models that serve batches; a language model is measured with the cores and tokens "
+                "that the file has"
+            )
+
+
+def _language_model(pipeline: Pipeline | None, target: Target) -> LanguageModel | None:
+    return None if pipeline is None else pipeline.stage(target.stage).variant(target.variant).language_model
 
 
 def _digest(path: Path | None) -> str:

@@ -2,131 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
 
 from ipa import profiles
 from ipa.live import LiveError, profiling
-from ipa.live.profiling import Answer, Beside, Content, Effort, Numbers, Overhead, Point, Record, Start, Target, Visit
+from ipa.live.profiling import Answer, Beside, Effort, Numbers, Overhead, Point, Target, Visit
 from ipa.profiles import Pipeline
-from ipa.studies import results
-from ipa.studies.runs.profiling.plan import ProfilingPlan
+from ipa.studies.runs.profiling import language_loads
+from ipa.studies.runs.profiling.language_fit import Fit
+from ipa.studies.runs.profiling.measurements import Measurements
+from ipa.studies.runs.profiling.plan import Advance, ProfilingPlan
 from ipa.studies.scenario import ScenarioError
-
-R = TypeVar("R", Point, Start, Overhead, Beside, Numbers)
-
-_KINDS: Mapping[str, type[Record]] = {
-    "point": Point,
-    "start": Start,
-    "overhead": Overhead,
-    "beside": Beside,
-    "numbers": Numbers,
-}
-
-
-class Measurements:
-    """The file of a profile's measurements. An existing file is continued, also with other variants."""
-
-    def __init__(self, path: Path, head: Mapping[str, Any], *, fresh: bool) -> None:
-        """`head`: the file's first line, with `asked`, which is what the measurements depend on.
-
-        Raises ScenarioError for a file of another profile, unless `fresh`, which replaces it.
-        """
-        self.path = path
-        self.records: list[Record] = []
-        self.found = 0
-        """How many measurements the file held already."""
-        whole = {"schema_version": 1, "kind": "measurements", **head}
-        self._beginning: str | None = json.dumps(whole) + "\n"
-        """Written before the first measurement, so that a profile without any leaves the file unchanged."""
-        if fresh or not path.exists():
-            return
-        was, self.records = _read(path)
-        self.found = len(self.records)
-        asked = was.get("asked", {}) if self.records else {}
-        for key, before, now in _differences(asked, head["asked"]):
-            raise ScenarioError(
-                f"{path}: its measurements are of another profile: {key} was {before!r}, now {now!r}; --fresh replaces "
-                "them, --to writes elsewhere"
-            )
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
-        self._beginning = json.dumps({**whole, "asked": _together(asked, head["asked"])}) + "\n" + "".join(lines)
-
-    def add(self, record: Record) -> None:
-        """Keep a measurement; it is on disk when this returns."""
-        kind = next(name for name, cls in _KINDS.items() if isinstance(record, cls))
-        if self._beginning is not None:
-            results.write_text(self._beginning, self.path)
-            self._beginning = None
-        with self.path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps({"record": kind, **asdict(record)}) + "\n")
-            lines.flush()
-            os.fsync(lines.fileno())
-        self.records.append(record)
-
-    def points(self, stage: str, variant: str) -> dict[tuple[int, int], Point]:
-        """(cores, batch) -> the measured point of a variant."""
-        return {(point.cores, point.batch): point for point in self.of(Point, stage, variant)}
-
-    def of(self, kind: type[R], stage: str, variant: str) -> list[R]:
-        """A variant's measurements of a kind, in order."""
-        records = (record for record in self.records if isinstance(record, kind))
-        return [record for record in records if (record.stage, record.variant) == (stage, variant)]
-
-
-def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """The differences between two requests in the keys that both have; mappings, such as of models, key by key."""
-    for key in sorted(was.keys() & now.keys()):
-        before, after = was[key], now[key]
-        if isinstance(before, dict) and isinstance(after, dict):
-            yield from ((f"{key} of {name}", *values) for name, *values in _differences(before, after))
-        elif before != after:
-            yield key, before, after
-
-
-def _together(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Both requests merged; mappings key by key."""
-    merged = {
-        key: {**was[key], **now[key]} for key in now if isinstance(now[key], dict) and isinstance(was.get(key), dict)
-    }
-    return {**was, **now, **merged}
-
-
-def _read(path: Path) -> tuple[dict[str, Any], list[Record]]:
-    """The head and the measurements; an incomplete last line, left by a killed program, is cut off."""
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    try:
-        head, *lines = [json.loads(line) for line in whole.splitlines()]
-        if head["kind"] != "measurements":
-            raise KeyError("kind")
-        records = list(map(_record, lines))
-    except (ValueError, KeyError, TypeError):
-        raise ScenarioError(f"{path}: holds no measurements of a profile; --fresh replaces it") from None
-    if whole != text:
-        results.write_text(whole, path)
-    return head, records
-
-
-def _record(line: dict[str, Any]) -> Record:
-    fields = dict(line)
-    cls = _KINDS[fields.pop("record")]
-    if cls is Point:
-        fields["content"] = tuple(Content(**content) for content in fields["content"])
-    if cls is Numbers:
-        fields["items"] = tuple(fields["items"])
-    return cls(**fields)
-
-
-Advance = Callable[[str], object]
-"""Called after each measurement, made or skipped, with its description; empty if it was kept already."""
 
 
 @dataclass(frozen=True)
@@ -143,22 +34,24 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Profile:
-    """The measurements of a plan, and the points skipped."""
+    """The measurements of a plan, the points skipped, and (stage, variant) -> the fit of each language model."""
 
     plan: ProfilingPlan
     measurements: Measurements
     skipped: tuple[Skipped, ...]
+    fits: Mapping[tuple[str, str], Fit]
 
 
 def count(plan: ProfilingPlan) -> int:
     """How many measurements there are if none is skipped."""
     per_variant = len(plan.cores) * len(plan.batches) + len(plan.neighbours)
-    return len(plan.targets) * per_variant + len(_to_count(plan))
+    loads = sum(len(language_loads.loads_of(plan, target)) for target in plan.language_targets)
+    return len(plan.batch_targets) * per_variant + loads + len(_to_count(plan))
 
 
 def _to_count(plan: ProfilingPlan) -> list[Target]:
     """The variants whose items are counted on edges."""
-    return [target for target in plan.targets if target.samples and plan.edges_from(target.stage)]
+    return [target for target in plan.batch_targets if target.samples and plan.edges_from(target.stage)]
 
 
 def check(
@@ -176,8 +69,12 @@ def check(
     stages: dict[str, list[Answer]] = {}
     with TemporaryDirectory(prefix="ipa-check-") as folder:
         for target, batches in targets:
+            log = Path(folder) / "server.log"
+            if pipeline is not None and pipeline.stage(target.stage).tokens is not None:
+                profiling.finished(language_loads.check(target, pipeline, source, effort, log))
+                continue
             rows = None if pipeline is None else pipeline.stage(target.stage).output_rows
-            answering = _ask(target, batches, rows, cores, effort, Path(folder) / "server.log")
+            answering = _ask(target, batches, rows, cores, effort, log)
             answer = profiling.finished(answering)
             yield from answer.doubts
             if pipeline is not None and profiling.edges_from(pipeline, target.stage):
@@ -216,9 +113,10 @@ async def _ask(
 def measure(plan: ProfilingPlan, measurements: Measurements, advance: Advance) -> Profile:
     """Measure what is not kept yet.
 
-    Raises RunError or ProbeError if a server fails, LiveError if a model cannot be asked.
+    Raises RunError or ProbeError if a server fails, LiveError if a model cannot be asked, ScenarioError if a step
+    cannot be fitted.
     """
-    targets = {(target.stage, target.variant): target for target in plan.targets}
+    targets = {(target.stage, target.variant): target for target in plan.batch_targets}
     skipped: list[Skipped] = []
     with TemporaryDirectory(prefix="ipa-profile-") as folder:
         log = Path(folder) / "server.log"
@@ -227,10 +125,12 @@ def measure(plan: ProfilingPlan, measurements: Measurements, advance: Advance) -
         for visit in profiling.visits(list(targets), plan.cores, plan.batches):
             target = targets[visit.stage, visit.variant]
             skipped += profiling.finished(_visit(plan, measurements, target, visit, log, advance))
-        for target in plan.targets if plan.neighbours else ():
+        for target in plan.batch_targets:
             for neighbours in plan.neighbours:
                 _neighbours(plan, measurements, target, neighbours, log, advance)
-    return Profile(plan, measurements, tuple(skipped))
+        for target in plan.language_targets:
+            profiling.finished(language_loads.measure(plan, measurements, target, log, advance))
+    return Profile(plan, measurements, tuple(skipped), language_loads.fits(plan, measurements))
 
 
 async def _count(plan: ProfilingPlan, measurements: Measurements, target: Target, log: Path, advance: Advance) -> None:
@@ -271,7 +171,7 @@ async def _visit(
             measurements.add(point)
             advance(_said(point))
         if server is not None:
-            measurements.add(profiling.started(session, server))
+            measurements.add(profiling.started(target, visit.cores, server))
             batches_before = {overhead.batch for overhead in measurements.of(Overhead, visit.stage, visit.variant)}
             missing = {1, max(todo)} - batches_before
             if missing and visit.cores == plan.cores[0]:

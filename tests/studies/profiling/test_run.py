@@ -11,7 +11,7 @@ import pytest
 
 from ipa import profiles
 from ipa.live.profiling import Overhead
-from ipa.studies.runs.profiling.profile import Measurements
+from ipa.studies.runs.profiling.measurements import Measurements
 from tests.command import PIPELINE, ipa, refusal
 from tests.live.serving.models_world import affine_file
 from tests.live.serving.test_pipelines import mlserver

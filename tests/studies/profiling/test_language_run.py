@@ -1,0 +1,222 @@
+"""`ipa profile run` of language models: two loads of a real server, the step that comes out, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipa import profiles
+from ipa.live import LiveError
+from ipa.live.profiling import Effort, Target, TextLoad, TextSession
+from ipa.live.serving.request import Generated
+from ipa.profiles import ProfiledVariant, Provenance, StageTokens, StepTime, TokenLaw, profiled_text
+from tests.command import ipa, refusal
+from tests.live.serving.serving_plane import Plane, plane, until_ready
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
+PIPELINE = """\
+schema_version: 1
+kind: pipeline
+name: talk
+description: Answers a question.
+provenance:
+  made: {kind: assumed, why: for a test}
+stages:
+  - name: answer
+    task: answers
+    kind: llm
+    tokens: {input: {mean: 100, p99: 300}, output: {mean: 12, p99: 40}, from: made}
+    variants:
+      - name: small
+        accuracy: {value: 0.5, from: made}
+        step: {base_s: 0.010, per_token_s: 1.0e-4, per_cached_token_s: 4.0e-6, from: made}  # to be measured
+        sequences: 8
+        kv_blocks: 1024
+        start_up_s: 1
+"""
+TOKENS = StageTokens(TokenLaw(100.0, 300.0), TokenLaw(12.0, 40.0))
+
+
+@pytest.fixture
+def plane_of_servers(tmp_path: Path) -> Iterator[Plane]:
+    """The pipeline file, and servers to come."""
+    Path("talk.yaml").write_text(PIPELINE)
+    with plane(tmp_path) as servers:
+        yield servers
+
+
+def started(servers: Plane) -> str:
+    """The URL of an emulated replica that is ready."""
+    server = servers.emulated("talk.yaml", "answer", "small")
+    until_ready(server.url)
+    return server.url
+
+
+# ---- a real server ----
+
+
+def test_the_step_of_a_server_is_found_again(plane_of_servers: Plane) -> None:
+    """It makes steps of 10 ms and .1 ms a token in real time; requests that the fit has not seen judge it."""
+    url = started(plane_of_servers)
+    Path("talk.yaml").write_text(PIPELINE.replace("base_s: 0.010, per_token_s: 1.0e-4", "base_s: 1, per_token_s: 0"))
+    result = ipa("profile", "run", "talk.yaml", "--server", url, "--longest", 0.1, "--json", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    (variant,) = json.loads(result.stdout)["variants"]
+    assert [(load["at_once"], load["requests"]) for load in variant["loads"]] == [(1, 40), (6, 40)]
+    step, fit = variant["fit"]["step"], variant["fit"]
+    assert step["base_s"] == pytest.approx(0.010, rel=0.05)
+    assert step["per_token_s"] == pytest.approx(1e-4, rel=0.1)
+    assert fit["judged_requests"] == 40
+    for errors in fit["errors"].values():
+        assert all(abs(error["mean"]) < 0.1 for error in errors.values())
+    pipeline = profiles.load(Path("talk.profiled.yaml"))
+    model = pipeline.stage("answer").variant("small").language_model
+    assert model is not None
+    assert model.step.base_s == pytest.approx(step["base_s"], rel=1e-4)
+    assert pipeline.provenance["fitted-small"].kind == "calibrated"
+    assert url in pipeline.provenance["fitted-small"].text
+    assert "# to be measured" in Path("talk.profiled.yaml").read_text()
+    again = ipa("profile", "run", "talk.yaml", "--server", url, "--longest", 0.1)
+    assert "goes on after 2 measurements" in again.stderr
+    assert "A step of answer/small takes" in again.stdout
+
+
+def test_a_server_that_dies_leaves_the_loads_before(plane_of_servers: Plane) -> None:
+    """It is killed once the light load is kept, which is long before the busy one can be over."""
+    url = started(plane_of_servers)
+    record, is_over = Path("talk.profiled.measurements.jsonl").absolute(), threading.Event()
+
+    def kill() -> None:
+        while not is_over.wait(0.01):
+            if record.exists() and record.read_text().count("\n") == 2:
+                plane_of_servers.processes[0].kill()
+                return
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    result = ipa("profile", "run", "talk.yaml", "--server", url, "--longest", 4, "--quiet")
+    is_over.set()
+    killing.join()
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: {url}: small ")
+    assert result.stderr.count("\n") == 1
+    assert not Path("talk.profiled.yaml").exists()
+    _, light = map(json.loads, record.read_text().splitlines())
+    assert (light["record"], light["at_once"]) == ("text-load", 1)
+
+
+def test_a_model_that_says_nothing_of_its_tokens_is_refused(plane_of_servers: Plane) -> None:
+    Path("model.py").write_text("class Model:\n    def predict(self, inputs):\n        return inputs\n")
+    server = plane_of_servers.server("--backend", "model.py:Model", "--model", "small")
+    until_ready(server.url)
+    result = ipa("profile", "run", "talk.yaml", "--server", server.url)
+    assert result.exit_code == 1
+    assert "small says nothing of its tokens: the parameters of its answer should be input_tokens" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("talk.yaml --batches 1,2", "--batches: is for models that serve batches"),
+        ("talk.yaml --cores 1", "--cores: is for models that serve batches"),
+        ("talk.yaml --samples .", "--samples: is for models that serve batches"),
+        ("talk.yaml --shape x=3", "--shape: is for models that serve batches"),
+        ("talk.yaml --models models", "models/talk/answer/small: should hold model.onnx, model.py or model.gguf"),
+    ],
+)
+def test_what_says_nothing_of_language_models_is_refused(words: str, text: str) -> None:
+    Path("talk.yaml").write_text(PIPELINE)
+    Path("models").mkdir()
+    where = () if "--models" in words else ("--server", "http://127.0.0.1:9")
+    assert text in refusal("profile", "run", *words.split(), *where)
+
+
+def test_a_folder_with_a_language_model_needs_a_pipeline_file() -> None:
+    folder = Path("models") / "answer" / "small"
+    folder.mkdir(parents=True)
+    (folder / "model.gguf").write_bytes(b"GGUF")
+    message = refusal("profile", "run", "models")
+    assert "model.gguf: is a language model, for which a pipeline file has to say its sequences, blocks" in message
+
+
+def test_more_cores_than_there_are_cannot_be_measured() -> None:
+    Path("talk.yaml").write_text(PIPELINE.replace("sequences: 8", "sequences: 8\n        cores: 4096"))
+    folder = Path("models") / "answer" / "small"
+    folder.mkdir(parents=True)
+    (folder / "model.gguf").write_bytes(b"GGUF")
+    assert "--cores 4096: this machine has" in refusal("profile", "run", "talk.yaml", "--models", "models")
+
+
+# ---- a load ----
+
+
+class AtOnce:
+    """Answers every request without a wait; `most`: the most requests at once."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    async def generate(self, text: str, parameters: Mapping[str, Any]) -> Generated:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0)
+        self.now -= 1
+        return Generated(len(text.split()), parameters["max_tokens"], 0.0)
+
+
+def load(at_once: int, room: int, seed: int = 1) -> tuple[TextLoad, AtOnce]:
+    server = AtOnce()
+    session = TextSession(Target("answer", "small"), server, TOKENS, room, Effort(longest_s=0.001, seed=seed))  # type: ignore[arg-type]
+    return asyncio.run(session.load(at_once)), server
+
+
+def test_a_load_has_so_many_requests_at_once_drawn_by_seed() -> None:
+    """At least four for each of those at once, and 40."""
+    busy, server = load(16, 10_000)
+    assert server.most == 16
+    assert len(busy.queued_s) >= 64
+    light, _ = load(1, 10_000)
+    assert len(light.queued_s) >= 40
+    again, other = load(1, 10_000)[0], load(1, 10_000, seed=2)[0]
+    assert light.input_tokens[:40] == again.input_tokens[:40] != other.input_tokens[:40]
+    assert list(light.queued_s) == sorted(light.queued_s)
+
+
+def test_requests_that_have_no_room_are_not_sent() -> None:
+    light, _ = load(1, 100)
+    lengths = [sum(pair) for pair in zip(light.input_tokens, light.output_tokens, strict=True)]
+    assert 80 < max(lengths) <= 100
+    with pytest.raises(LiveError, match="none of 1024 requests has at most 2 tokens, for which there is room"):
+        load(1, 2)
+
+
+# ---- the file ----
+
+
+@pytest.mark.parametrize("start_up", ["start_up_s: 1", "start_up: {seconds: 1, from: made}"])
+def test_step_and_start_up_replace_those_of_a_file(start_up: str) -> None:
+    """Whichever way the file says the start-up; and a step over several lines."""
+    text = PIPELINE.replace("start_up_s: 1", start_up).replace(
+        "{base_s: 0.010, per_token_s: 1.0e-4, per_cached_token_s: 4.0e-6, from: made}",
+        "\n          base_s: 0.010\n          per_token_s: 1.0e-4\n          from: made",
+    )
+    step = StepTime(0.02, 2e-4, 3e-6)
+    variant = ProfiledVariant("answer", "small", (), "run", start_up_s=2.5, step=step, step_source="fitted")
+    origins = {
+        "run": Provenance("measured", "here"),
+        "fitted": Provenance("calibrated", "by hand; calibrated against 40 requests"),
+    }
+    Path("new.yaml").write_text(profiled_text(text, "new.yaml", [variant], origins))
+    pipeline = profiles.load(Path("new.yaml"))
+    small = pipeline.stage("answer").variant("small")
+    assert small.language_model is not None
+    assert (small.language_model.step, small.start_up_s) == (step, 2.5)
+    assert pipeline.provenance["fitted"] == origins["fitted"]
+    assert pipeline.provenance["run"] == origins["run"]
