@@ -196,9 +196,9 @@ class LiveBackend(ABC):
         cores = 0
         for name, stage in self.stages.items():
             held = _held(stage)
-            cores += held.most_cores(stage.configuration, None if decided is None else decided[name])
+            cores += held.most(stage.configuration, None if decided is None else decided[name])
             if stage.budget_cores is not None:
-                stage.budget_cores = held.most_cores(stage.configuration)
+                stage.budget_cores = held.most(stage.configuration)
         return cores
 
     def _in_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -228,7 +228,7 @@ class LiveBackend(ABC):
             return
         stages = self.stages.values()
         desired_cores = [stage.configuration.replicas * stage.configuration.cores for stage in stages]
-        budgets = rules.core_budgets(self._most_cores, [stage.cores for stage in stages], desired_cores)
+        budgets = rules.budgets_within(self._most_cores, [stage.cores for stage in stages], desired_cores)
         for stage, budget_cores in zip(stages, budgets, strict=True):
             stage.budget_cores = budget_cores
 

@@ -145,7 +145,8 @@ class Sending:
         duration_s = schedule.duration_s if not why else min(schedule.duration_s, max(end_s, 1.0))
         records = collector.records(sent, timelines(backend), backend.configured, duration_s, end_s)
         lack = room_lack(backend, min(duration_s, end_s))
-        records = replace(records, limit_cores=backend.limit_held_cores, room_lack=lack)
+        limits = {} if backend.limit_held_cores is None else {"cores": backend.limit_held_cores}
+        records = replace(records, limits=limits, room_lack=lack)
         is_whole = not (why or collector.lost or collector.foreign)
         broken = tuple(broken_laws(records, is_whole, collector.retried))
         answers = read_answers(self._result)

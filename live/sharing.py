@@ -178,7 +178,7 @@ class SharingController(LiveController):
         self._interval_s = interval_s
         self._arbiter = arbiter
         self._curves = curves
-        self._plan_cores = arbiter.arbiter.limit_cores
+        self._plan_cores = arbiter.arbiter.budget
 
     def stands(self, claim_cores: int) -> None:
         """Note what exists of a pipeline that has not decided yet."""
@@ -235,12 +235,12 @@ class SharingController(LiveController):
     def _granted(self, backend: SharingBackend, wish: Entry, claim_cores: int) -> tuple[Entry, str]:
         wanted_cores = total_cores(wish.decision.configuration)
         grant, why = self._arbiter.ask(partial(_grant, self.name, wanted_cores, claim_cores))
-        entry = self._within(wish, grant.plan_cores)
+        entry = self._within(wish, grant.plan_units)
         may_exist = backend.claim_cores(entry.decision.configuration)
-        claim_cores = max(claim_cores, min(grant.exist_cores, may_exist))
+        claim_cores = max(claim_cores, min(grant.exist_units, may_exist))
         self._arbiter.ask(lambda arbiter: arbiter.hold(self.name, claim_cores))
-        backend.limit_to(grant.exist_cores)
-        self._plan_cores = grant.plan_cores
+        backend.limit_to(grant.exist_units)
+        self._plan_cores = grant.plan_units
         return entry, why
 
     def _within(self, wish: Entry, plan_cores: int) -> Entry:
@@ -261,7 +261,7 @@ def _grant(name: str, wanted_cores: int, claim_cores: int, arbiter: Arbiter) -> 
     """What a pipeline gets, and why not more. All that may exist by it is noted, until its decision is known."""
     grant = arbiter.grant(name)
     why = arbiter.why(name, wanted_cores, grant)
-    arbiter.hold(name, max(claim_cores, grant.exist_cores))
+    arbiter.hold(name, max(claim_cores, grant.exist_units))
     return grant, why
 
 

@@ -199,10 +199,10 @@ class StageReplicas:
         return self.replaces and rules.must_replace(
             create + sum(replica.is_starting for replica in current),
             obsolete_ready,
-            sum(replica.cores for replica in current) + create * cores,
-            sum(replica.cores for replica in staying) + create * cores,
-            cores,
-            self.budget_cores,
+            (sum(replica.cores for replica in current) + create * cores,),
+            (sum(replica.cores for replica in staying) + create * cores,),
+            (cores,),
+            (self.budget_cores,),
         )
 
     def note_room(self, lacks_room: bool, now_s: float) -> None:

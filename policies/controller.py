@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
@@ -123,10 +124,10 @@ class Controller:
         """One control step on a backend."""
         return self.carry_out(backend, self.wish(backend.observe()))
 
-    def carry_out(self, backend: Backend, wish: Entry, limit_cores: int | None = None) -> Entry:
-        """Carry out a wish; with `limit_cores`, what the policy decides within this limit in its place."""
-        if limit_cores is not None:
-            wish = self.wish(replace(wish.observation, limit_cores=limit_cores))
+    def carry_out(self, backend: Backend, wish: Entry, limits: Mapping[str, Any] | None = None) -> Entry:
+        """Carry out a wish; with `limits` (fields of an observation), what the policy decides within them instead."""
+        if limits:
+            wish = self.wish(replace(wish.observation, **limits))
         self._memory = wish.decision.memory
         self._journal.decided(wish)
         self._journal.answered(backend.apply(wish.decision.configuration))

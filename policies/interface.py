@@ -108,7 +108,8 @@ class Observation:
     `peak_rps` (likewise) is the mean of the busiest minute of the whole run.
     `past_rps` (for policies that read it) holds the counts of the seconds before those of `load_rps`, newest last, up
     to three days; only the first observations of a run have them, later ones are empty, as a policy remembers what it
-    needs of them. `clock_s`: the time on the wall clock, in seconds since 1970;
+    needs of them. `limit_cores`, `limit_gpus`: the most that a decision may take; None: no more limits than the
+    pipeline's. `clock_s`: the time on the wall clock, in seconds since 1970;
     None where the load has no clock. `elapsed_s`: the seconds since the previous step, or since the start; may be 0.
     `time_s` may restart from 0 when a controller resumes from a journal.
     """
@@ -128,6 +129,7 @@ class Observation:
     past_rps: tuple[float, ...] | None = None
     clock_s: float | None = None
     peak_rps: float | None = None
+    limit_gpus: int | None = None
 
     @property
     def configuration(self) -> Configuration:

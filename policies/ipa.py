@@ -123,7 +123,13 @@ class OptimisingPolicy(ForecastingPolicy):
         load_rps = self._planned_rps(forecast_rps)
         failed, current = _failed(observation), observation.configuration
         problem_key = question(
-            self.programme.table.names, load_rps, observation.limit_cores, failed, current, **self.fixed
+            self.programme.table.names,
+            load_rps,
+            observation.limit_cores,
+            observation.limit_gpus,
+            failed,
+            current,
+            **self.fixed,
         )
         solution = self.answers.kept(problem_key) or self.answers.solve(self._posed(observation, load_rps))
         return decision_from_solution(solution, memory, forecast_rps, load_rps)
@@ -145,7 +151,11 @@ class OptimisingPolicy(ForecastingPolicy):
 
     def _posed(self, observation: Observation, load_rps: float) -> Problem:
         return self.problem_for(
-            load_rps, observation.limit_cores, failed=_failed(observation), current=observation.configuration
+            load_rps,
+            observation.limit_cores,
+            limit_gpus=observation.limit_gpus,
+            failed=_failed(observation),
+            current=observation.configuration,
         )
 
     def problem_for(
@@ -153,6 +163,7 @@ class OptimisingPolicy(ForecastingPolicy):
         load_rps: float,
         limit_cores: int | None = None,
         *,
+        limit_gpus: int | None = None,
         failed: Mapping[str, Collection[str]] | None = None,
         current: Configuration | None = None,
     ) -> Problem:
@@ -161,6 +172,7 @@ class OptimisingPolicy(ForecastingPolicy):
             self.programme,
             load_rps,
             limit_cores=limit_cores,
+            limit_gpus=limit_gpus,
             failed=failed or {},
             current=current,
             **self.fixed,

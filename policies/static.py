@@ -135,7 +135,9 @@ class Static:
             load_rps = observation.peak_rps * (1 + self._pipeline.defaults.load_margin)
             why = f"the best plan for the load's busiest minute, {observation.peak_rps:.4g} rps, known beforehand"
         failed = {name: stage.failed_variants for name, stage in observation.stages.items()}
-        problem = Problem(self._programme, load_rps, limit_cores=observation.limit_cores, failed=failed)
+        problem = Problem(
+            self._programme, load_rps, observation.limit_cores, limit_gpus=observation.limit_gpus, failed=failed
+        )
         decision = decision_from_solution(self._answers.solve(problem), memory, load_rps, load_rps)
         return replace(decision, notes=(*decision.notes, why)) if why else decision
 

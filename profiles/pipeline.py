@@ -80,6 +80,12 @@ class Room:
     nodes: tuple[int, ...] = ()
     gpus: int | None = None
 
+    def within(self, gpus: int | None) -> Room:
+        """This room with at most so many GPUs; None: as it is."""
+        if gpus is None:
+            return self
+        return Room(self.nodes, gpus if self.gpus is None else min(gpus, self.gpus))
+
     @property
     def is_limited(self) -> bool:
         """Whether there may be no room for some replicas."""

@@ -37,12 +37,15 @@ from .intervals import round_up as round_up
 from .language_model import TokenRows as TokenRows
 from .laws import LawError as LawError
 from .load_view import LoadView as LoadView
+from .model import CORES as CORES
+from .model import GPUS as GPUS
 from .model import FloatArray as FloatArray
 from .model import IntArray as IntArray
 from .model import RunInput as RunInput
 from .model import ServiceTime as ServiceTime
 from .model import StageModel as StageModel
 from .model import World as World
+from .model import in_words as in_words
 from .model import stage_model as stage_model
 from .model import stage_models as stage_models
 from .planned import Planned as Planned

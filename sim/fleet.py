@@ -1,4 +1,4 @@
-"""Several runs under one budget of cores: their steps in the order of time, and between them the arbiter.
+"""Several runs under one budget of cores or GPUs: their steps in the order of time, and between them the arbiter.
 
 The engines know nothing of each other: a run stands at its next step until all earlier ones have been taken.
 """
@@ -6,17 +6,18 @@ The engines know nothing of each other: a run stands at its next step until all 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from ipa.policies import Configuration, Entry
+from ipa.policies import Configuration, Entry, StageConfiguration
 from ipa.policies.sharing import Arbiter, Curves, Grant, Step
-from ipa.sim.interface import Engine, Held
+from ipa.sim.interface import Engine, EngineStage, Held
 from ipa.sim.laws import LawError, most_at_once
-from ipa.sim.records import Records
+from ipa.sim.model import CORES, IntArray, in_words
+from ipa.sim.records import Records, ReplicaRecords
 from ipa.sim.simulate import PolicyRun, Simulated
 
 
@@ -27,18 +28,21 @@ class FleetResults(NamedTuple):
     steps: Sequence[Step]
 
 
-def simulate_fleet(runs: Mapping[str, PolicyRun], curves: Mapping[str, Curves], arbiter: Arbiter) -> FleetResults:
-    """Run a fleet to its end. `curves`: of each pipeline, for a rule that weighs objectives, else empty.
+def simulate_fleet(
+    runs: Mapping[str, PolicyRun], curves: Mapping[str, Curves], arbiter: Arbiter, resource: str = CORES
+) -> FleetResults:
+    """Run a fleet to its end; the arbiter shares the `resource`, cores or GPUs.
 
-    Of steps at one time, all wishes are known before the first is granted, in the order of the runs. Raises as
-    `PolicyRun`, and LawError if more cores existed at any moment than the budget allows.
+    `curves`: of each pipeline, for a rule that weighs objectives, else empty. Of steps at one time, all wishes are
+    known before the first is granted, in the order of the runs. Raises as `PolicyRun`, and LawError if more existed at
+    any moment than the budget allows.
     """
-    standings = {name: _Standing(run) for name, run in runs.items()}
+    standings = {name: _Standing(run, resource) for name, run in runs.items()}
     results: dict[str, Simulated] = {}
     steps: list[Step] = []
     for name, standing in standings.items():  # what is ready at first, of those that have not decided yet
-        arbiter.wish(name, standing.claim_cores)
-        arbiter.hold(name, standing.claim_cores)
+        arbiter.wish(name, standing.claim)
+        arbiter.hold(name, standing.claim)
     while waiting := {name: run for name, run in runs.items() if not run.is_over}:
         now_s = min(run.time_s for run in waiting.values())
         for name, result in results.items():
@@ -51,48 +55,43 @@ def simulate_fleet(runs: Mapping[str, PolicyRun], curves: Mapping[str, Curves], 
             if curves:
                 load_rps = curves[name].load_rps(wish.observation, wish.decision)
                 curve = partial(curves[name].curve, load_rps)
-            arbiter.wish(name, _total_cores(wish.decision.configuration), curve)
+            arbiter.wish(name, runs[name].taken(resource, wish.decision.configuration), curve)
             arbiter.hold(name, standings[name].observed())
         for name, wish in wishes.items():
-            grant = arbiter.grant(name)
-            entry, exist_cores = _granted(runs[name], wish, grant)
-            wanted_cores, got_cores = (_total_cores(each.decision.configuration) for each in (wish, entry))
-            why = arbiter.why(name, wanted_cores, grant)
-            arbiter.hold(name, standings[name].decided(entry.decision.configuration, exist_cores))
-            steps.append(Step(now_s, name, entry.observation.step, wanted_cores, got_cores, why))
+            run, grant = runs[name], arbiter.grant(name)
+            entry, most_existing = _granted(run, wish, grant, resource)
+            wanted, got = (run.taken(resource, each.decision.configuration) for each in (wish, entry))
+            why = arbiter.why(name, wanted, grant)
+            arbiter.hold(name, standings[name].decided(entry.decision.configuration, most_existing))
+            steps.append(Step(now_s, name, entry.observation.step, wanted, got, why))
         for name in due:
             runs[name].advance()
             if runs[name].is_over:
                 results[name] = runs[name].result()
     results = {name: results[name] for name in runs}
-    check_budget([result.records for result in results.values()], arbiter.limit_cores)
+    check_budget([result.records for result in results.values()], arbiter.budget, resource)
     return FleetResults(results, steps)
 
 
-def _granted(run: PolicyRun, wish: Entry, grant: Grant) -> tuple[Entry, int]:
-    """Carry out what a pipeline wants, or what it decides within its limit; and the most cores that may exist of it."""
-    exist_cores = grant.exist_cores
+def _granted(run: PolicyRun, wish: Entry, grant: Grant, resource: str) -> tuple[Entry, int]:
+    """Carry out what a pipeline wants, or what it decides within its limit; and the most that may exist of it."""
+    most_existing = grant.exist_units
     if run.engine is not None:
-        world_cores = run.engine.world.limit_cores
-        exist_cores = exist_cores if world_cores is None else min(exist_cores, world_cores)
-        run.engine.limit_cores = exist_cores
-    fits = grant.plan_cores >= _total_cores(wish.decision.configuration)
-    return run.carry_out(wish, None if fits else grant.plan_cores), exist_cores
-
-
-def _total_cores(configuration: Configuration) -> int:
-    return sum(stage.total_cores for stage in configuration.values())
+        most_existing = min(most_existing, run.engine.world.limits.get(resource, most_existing))
+        run.engine.limits = {**run.engine.world.limits, resource: most_existing}
+    fits = grant.plan_units >= run.taken(resource, wish.decision.configuration)
+    return run.carry_out(wish, {} if fits else {f"limit_{resource}": grant.plan_units}), most_existing
 
 
 class _Standing:
-    """How many cores of one run may exist at most, as far as is known: `claim_cores`, until the next step."""
+    """How much of one run may exist at most of a resource, as far as is known: its `claim`, until the next step."""
 
-    def __init__(self, run: PolicyRun) -> None:
-        self._run = run
-        self._pending: deque[tuple[float, int]] = deque()  # when decisions take effect, and their cores
+    def __init__(self, run: PolicyRun, resource: str) -> None:
+        self._run, self._resource = run, resource
+        self._pending: deque[tuple[float, int]] = deque()  # when decisions take effect, and what they take
         engine = run.engine
-        self._held: list[Held] = [] if engine is None else [stage.held(engine.now_s) for stage in engine.stages]
-        self.claim_cores = 0 if engine is None else self._may_exist(engine)
+        self._held: list[Held] = [] if engine is None else self._all_held(engine)
+        self.claim = 0 if engine is None else self._may_exist(engine)
 
     def observed(self) -> int:
         """The claim now, until a decision that is made now takes effect."""
@@ -100,37 +99,54 @@ class _Standing:
         if engine is not None:
             while self._pending and self._pending[0][0] < engine.now_s:
                 self._pending.popleft()
-            pending_cores = sum(cores for _, cores in self._pending)
-            self._held = [stage.held(engine.now_s) for stage in engine.stages]
-            self.claim_cores = min(self.claim_cores, self._may_exist(engine) + pending_cores)
-        return self.claim_cores
+            pending = sum(taken for _, taken in self._pending)
+            self._held = self._all_held(engine)
+            self.claim = min(self.claim, self._may_exist(engine) + pending)
+        return self.claim
 
-    def decided(self, configuration: Configuration, exist_cores: int) -> int:
+    def decided(self, configuration: Configuration, most_existing: int) -> int:
         """The claim from now on, with this decision and the limit with which it takes effect."""
-        engine, cores = self._run.engine, _total_cores(configuration)
+        engine, taken = self._run.engine, self._run.taken(self._resource, configuration)
         if engine is None:  # ready at once, and nothing else is there
-            self.claim_cores = cores
-            return cores
-        may_exist = self.claim_cores + cores if self._pending else self._may_exist(engine, configuration)
-        self._pending.append((engine.now_s + engine.world.decision_delay_s, cores))
-        self.claim_cores = max(self.claim_cores, min(exist_cores, may_exist))
-        return self.claim_cores
+            self.claim = taken
+            return taken
+        may_exist = self.claim + taken if self._pending else self._may_exist(engine, configuration)
+        self._pending.append((engine.now_s + engine.world.decision_delay_s, taken))
+        self.claim = max(self.claim, min(most_existing, may_exist))
+        return self.claim
+
+    def _all_held(self, engine: Engine) -> list[Held]:
+        return [stage.held(self._resource, engine.now_s) for stage in engine.stages]
 
     def _may_exist(self, engine: Engine, decided: Configuration | None = None) -> int:
         return sum(
-            held.most_cores(stage.configuration, None if decided is None else decided[stage.model.name])
+            held.most(
+                stage.configuration,
+                None if decided is None else decided[stage.model.name],
+                partial(_taken_by_one, stage, self._resource),
+            )
             for held, stage in zip(self._held, engine.stages, strict=True)
         )
 
 
-def check_budget(records: Sequence[Records], limit_cores: int) -> None:
-    """LawError: the cores that existed of all runs exceed the budget at some moment, or those at the start."""
-    replicas = [(each, run.run_end_s) for run in records for each in run.replicas]
-    at_start = sum(int(each.cores[each.ready_s == 0.0].sum()) for each, _ in replicas)
+def _taken_by_one(stage: EngineStage, resource: str, configuration: StageConfiguration) -> int:
+    return stage.model.taken(resource, configuration.variant, configuration.cores)
+
+
+def check_budget(records: Sequence[Records], budget: int, resource: str = CORES) -> None:
+    """LawError: what existed of a resource, of all runs, exceeds the budget at some moment, or that at the start."""
+    replicas = [(each, taken, run.run_end_s) for run in records for each, taken in _with_taken(run, resource)]
+    at_start = sum(int(taken[each.ready_s == 0.0].sum()) for each, taken, _ in replicas)
     most = most_at_once(
-        [each.created_s for each, _ in replicas],
-        [np.where(np.isnan(each.gone_s), end_s, each.gone_s) for each, end_s in replicas],
-        [each.cores for each, _ in replicas],
+        [each.created_s for each, _, _ in replicas],
+        [np.where(np.isnan(each.gone_s), end_s, each.gone_s) for each, _, end_s in replicas],
+        [taken for _, taken, _ in replicas],
     )
-    if most > max(limit_cores, at_start):
-        raise LawError(f"the fleet broke its own law: {most} cores existed at once; its budget is {limit_cores}")
+    if most > max(budget, at_start):
+        raise LawError(
+            f"the fleet broke its own law: {most} {in_words(resource)} existed at once; its budget is {budget}"
+        )
+
+
+def _with_taken(run: Records, resource: str) -> Iterator[tuple[ReplicaRecords, IntArray]]:
+    return zip(run.replicas, run.taken(resource), strict=True)

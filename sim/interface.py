@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -145,33 +146,39 @@ class StepLog(NamedTuple):
 
 
 class RoomLack(NamedTuple):
-    """How often, and for how many seconds, a stage lacked room within the limit of cores for a replica."""
+    """How often, and for how many seconds, a stage lacked room within the limits for a replica."""
 
     times: int
     lasted_s: float
 
 
 class Held(NamedTuple):
-    """The cores that exist at a stage, its replicas of the configured variant and cores that are not draining, and the
-    most cores that may exist under the latest decision that has taken effect (0 before any)."""
+    """The cores, or GPUs, that exist at a stage; its replicas of the configured variant and cores that are not
+    draining; and the most that may exist under the latest decision that has taken effect (0 before any)."""
 
-    cores: int
+    units: int
     current: int
-    budget_cores: int
+    budget: int
 
-    def most_cores(self, in_force: StageConfiguration, decided: StageConfiguration | None = None) -> int:
-        """The most cores that may come to exist, under the configuration in force and, after it, the decided one.
+    def most(
+        self,
+        in_force: StageConfiguration,
+        decided: StageConfiguration | None = None,
+        taken: Callable[[StageConfiguration], int] = attrgetter("cores"),
+    ) -> int:
+        """The most that may come to exist, under the configuration in force and, after it, the decided one.
 
-        Replicas of a configuration stay as long as it does, so of an unchanged variant only those are created that
-        lack.
+        `taken`: what one replica takes. Replicas of a configuration stay as long as it does, so of an unchanged variant
+        only those are created that lack.
         """
-        growing = min(max(self.budget_cores - self.cores, 0), in_force.cores * max(in_force.replicas - self.current, 0))
+        one = taken(in_force)
+        growing = min(max(self.budget - self.units, 0), one * max(in_force.replicas - self.current, 0))
         if decided is None:
-            return self.cores + growing
+            return self.units + growing
         if (decided.variant, decided.cores) == (in_force.variant, in_force.cores):
             lacking = max(in_force.replicas, decided.replicas) - self.current
-            return self.cores + in_force.cores * max(lacking, 0)
-        return self.cores + growing + decided.total_cores
+            return self.units + one * max(lacking, 0)
+        return self.units + growing + decided.replicas * taken(decided)
 
 
 class Seen(NamedTuple):
@@ -243,8 +250,8 @@ class EngineStage(Protocol):
         """What a control step at `now_s`, the engine's current time, sees of the stage."""
         ...
 
-    def held(self, now_s: float) -> Held:
-        """What exists of the stage at `now_s`, the engine's current time, and may come to exist."""
+    def held(self, resource: str, now_s: float) -> Held:
+        """How much of a resource exists of the stage at `now_s`, the engine's current time, and may come to exist."""
         ...
 
     def batch_log(self, since: int = 0) -> Batches:
@@ -273,10 +280,10 @@ class EngineStage(Protocol):
 class Engine(Protocol):
     """One run of the model. Build it, go through its `steps` once, then read its stages.
 
-    `limit_cores`: the most cores that may exist, for decisions made from now on; the world's unless it is set.
+    `limits`: resource -> the most that may exist, for decisions made from now on; the world's unless they are set.
     """
 
-    limit_cores: int | None
+    limits: Mapping[str, int]
 
     @property
     def world(self) -> World: ...

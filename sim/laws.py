@@ -15,7 +15,7 @@ import numpy as np
 from ipa.errors import Error
 from ipa.sim import token_laws
 from ipa.sim.interface import Engine
-from ipa.sim.model import FloatArray, IntArray, RunInput
+from ipa.sim.model import FloatArray, IntArray, RunInput, in_words
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records, ReplicaRecords
 from ipa.sim.rules import NEVER
 
@@ -134,24 +134,26 @@ def cost_differs(records: Records, stage: int) -> Iterator[str]:
 
 
 def limit_exceeded(records: Records) -> Iterator[str]:
-    """Violations of L14: the cores that exist, starting and draining ones included, never exceed the limit, or what was
-    ready at the start if that is more."""
-    if records.limit_cores is None:
-        return
-    at_start = sum(int(replicas.cores[replicas.ready_s == 0.0].sum()) for replicas in records.replicas)
-    most_cores = most_at_once(
-        [replicas.created_s for replicas in records.replicas],
-        [_or_never(replicas.gone_s) for replicas in records.replicas],
-        [replicas.cores for replicas in records.replicas],
-    )
-    if most_cores > max(records.limit_cores, at_start):
-        yield "L14: more cores existed at once than the limit allows"
+    """Violations of L14: the cores and GPUs that exist, starting and draining ones included, never exceed the limits,
+    or what was ready at the start if that is more."""
+    for resource, limit in records.limits.items():
+        taken = records.taken(resource)
+        starts = zip(records.replicas, taken, strict=True)
+        at_start = sum(int(each[replicas.ready_s == 0.0].sum()) for replicas, each in starts)
+        most = most_at_once(
+            [replicas.created_s for replicas in records.replicas],
+            [_or_never(replicas.gone_s) for replicas in records.replicas],
+            taken,
+        )
+        if most > max(limit, at_start):
+            name = in_words(resource)
+            yield f"L14: more {name} existed at once than the limit allows"
 
 
-def most_at_once(created_s: Sequence[FloatArray], gone_s: Sequence[FloatArray], cores: Sequence[IntArray]) -> int:
-    """The most cores that exist at any moment, of replicas with these times and cores, stage by stage."""
+def most_at_once(created_s: Sequence[FloatArray], gone_s: Sequence[FloatArray], taken: Sequence[IntArray]) -> int:
+    """The most cores, or GPUs, that exist at any moment, of replicas with these times that take so many, by stage."""
     moments_s = np.concatenate([*created_s, *gone_s])
-    changes = np.concatenate([*cores, *(-each for each in cores)])
+    changes = np.concatenate([*taken, *(-each for each in taken)])
     # At one moment, what goes makes room for what comes.
     existing_cores = np.cumsum(changes[np.lexsort((changes, moments_s))])
     return int(existing_cores.max(initial=0))

@@ -20,6 +20,9 @@ DROP_MODES = ("request", "batch", "deadline")
 REMOVAL_MODES = ("drain", "lose")
 FULL_MODES = ("replace", "wait")
 
+CORES, GPUS = RESOURCES = ("cores", "gpus")
+"""What replicas take, and a world may limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceTime:
@@ -55,6 +58,12 @@ class StageModel:
     language: Mapping[str, LanguageModel] = field(default_factory=dict)
     tokens: StageTokens | None = None
 
+    def taken(self, resource: str, variant: str, cores: int) -> int:
+        """How much of a resource one replica takes."""
+        if resource == CORES:
+            return cores
+        return self.language[variant].gpus if variant in self.language else 0
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -63,8 +72,8 @@ class World:
     `max_surge` None: a quarter of the desired replicas, rounded up. `bound_s`: how long the run may continue after
     `duration_s`; requests that have not ended by then are unfinished. `interference`: whether busy cores of other
     replicas slow a batch down, by `ServiceTime.beside`. `removal`: whether a removed replica finishes its batch or
-    loses its requests. `limit_cores`: the most cores that exist at any time; None: no limit. `when_full`: whether a
-    rollout without room replaces one replica after the other, or waits.
+    loses its requests. `limit_cores`, `limit_gpus`: the most cores and GPUs that exist at any time; None: no limit.
+    `when_full`: whether a rollout without room replaces one replica after the other, or waits.
     """
 
     duration_s: float
@@ -81,6 +90,7 @@ class World:
     interference: bool = False
     removal: str = "drain"
     limit_cores: int | None = None
+    limit_gpus: int | None = None
     when_full: str = "replace"
 
     def __post_init__(self) -> None:
@@ -99,6 +109,12 @@ class World:
                 f"max_surge {self.max_surge} and max_unavailable {self.max_unavailable}: "
                 "their sum must be at least 1, or no rollout could ever move"
             )
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits that there are, by resource."""
+        limits = {CORES: self.limit_cores, GPUS: self.limit_gpus}
+        return {resource: limit for resource, limit in limits.items() if limit is not None}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +142,11 @@ class RunInput:
     def has_language_models(self) -> bool:
         """Whether any stage is one of language models."""
         return any(model.language for model in self.models)
+
+
+def in_words(resource: str) -> str:
+    """Cores or GPUs, as they are written."""
+    return "GPUs" if resource == GPUS else resource
 
 
 def stage_model(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from ipa.sim import rules
 from ipa.sim.interface import Batches, BoolArray, Drops, Engine, EngineStage, RoomLack, StepLog, TokenLog
-from ipa.sim.model import FloatArray, IntArray
+from ipa.sim.model import CORES, FloatArray, IntArray
 from ipa.sim.rules import NEVER
 
 COMPLETED, DROPPED, FAILED, UNFINISHED = range(4)
@@ -31,9 +31,10 @@ class Records:
     or failed with a removed replica) have shape (N,).
     `integral_s` is the engine's own integral over time of the number of requests at each stage, shape (S,).
     `configured` holds the batch sizes in force at each stage, as (since when, size). `busy_core_s` is the engine's own
-    integral of the busy cores; None without interference. `limit_cores`: the most cores that may exist;
-    `room_lack`: how often and how long each stage lacked room within it. `tokens` and `steps`: by stage, None for one
-    that is not of language models; empty if none is. At one that is, each request is a batch by itself.
+    integral of the busy cores; None without interference. `limits`: the most that may exist, by resource;
+    `room_lack`: how often and how long each stage lacked room within them. `gpus`: by stage, those of a replica of each
+    variant. `tokens` and `steps`: by stage, None for one that is not of language models; empty if none is. At one that
+    is, each request is a batch by itself.
 
     In a graph, `items` holds the records of each stage as those of a chain of one stage: its requests are the items, in
     order of coming, and `request` is the request of each item. The arrays of shape (S, N) are then empty, (S, 0).
@@ -57,11 +58,21 @@ class Records:
     integral_s: FloatArray
     configured: tuple[tuple[tuple[float, int], ...], ...]
     busy_core_s: float | None = None
-    limit_cores: int | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    gpus: tuple[Mapping[str, int], ...] = ()
     room_lack: tuple[RoomLack, ...] = ()
     tokens: tuple[TokenLog | None, ...] = ()
     steps: tuple[StepLog | None, ...] = ()
     items: tuple[Records, ...] = ()
+
+    def taken(self, resource: str) -> list[IntArray]:
+        """What each replica takes of a resource, stage by stage."""
+        if resource == CORES:
+            return [replicas.cores for replicas in self.replicas]
+        return [
+            np.array([gpus.get(variant, 0) for variant in replicas.variant], dtype=np.int64)
+            for gpus, replicas in zip(self.gpus, self.replicas, strict=True)
+        ]
 
     def places(self, part: Records) -> IntArray:
         """The place of the request of each of a stage's items in these records, which may leave out requests."""
@@ -212,11 +223,13 @@ def tokens_of(stages: Sequence[EngineStage], end_s: float, chosen: IntArray | sl
 
 
 def limit_of(engine: Engine) -> dict[str, Any]:
-    """The limit of cores of a finished run, and what came of it, as fields of its records."""
-    if engine.world.limit_cores is None:
+    """The limits of a finished run, and what came of them, as fields of its records."""
+    limits = engine.world.limits
+    if not limits:
         return {}
     lack = tuple(stage.room_lack_until(engine.end_s) for stage in engine.stages)
-    return {"limit_cores": engine.world.limit_cores, "room_lack": lack}
+    gpus = [{name: model.gpus for name, model in stage.model.language.items()} for stage in engine.stages]
+    return {"limits": limits, "gpus": tuple(gpus), "room_lack": lack}
 
 
 def integral_s(stage: EngineStage, end_s: float) -> float:

@@ -100,18 +100,18 @@ def default_max_surge(desired: int) -> int:
     return (desired + 3) // 4
 
 
-def core_budgets(limit_cores: int, existing_cores: Sequence[int], desired_cores: Sequence[int]) -> list[int]:
-    """The most cores that each stage may have from this decision to the next; together at most `limit_cores`.
+def budgets_within(limit: int, existing: Sequence[int], desired: Sequence[int]) -> list[int]:
+    """The most cores, or GPUs, that each stage may have from this decision to the next; together at most `limit`.
 
-    `existing_cores`: what exists at each stage, starting and draining replicas too, which no stage has to give back.
-    `desired_cores`: those of its desired replicas. What is left of the limit goes to the stages in their order: first
-    up to what they desire, then as much more, so that a rollout can add before it removes.
+    `existing`: those that exist at each stage, of starting and draining replicas too, which no stage has to give back.
+    `desired`: those of its desired replicas. What is left of the limit goes to the stages in their order: first up to
+    what they desire, then as much more, so that a rollout can add before it removes.
     """
-    spare = max(limit_cores - sum(existing_cores), 0)
-    budgets = list(existing_cores)
+    spare = max(limit - sum(existing), 0)
+    budgets = list(existing)
     for ahead in (False, True):
-        for stage, desired in enumerate(desired_cores):
-            most = desired + existing_cores[stage] if ahead else desired
+        for stage, enough in enumerate(desired):
+            most = enough + existing[stage] if ahead else enough
             more = min(max(most - budgets[stage], 0), spare)
             budgets[stage] += more
             spare -= more
@@ -119,20 +119,25 @@ def core_budgets(limit_cores: int, existing_cores: Sequence[int], desired_cores:
 
 
 def must_replace(
-    starting_current: int, ready_obsolete: int, current_cores: int, kept_cores: int, cores: int, budget_cores: int
+    starting_current: int,
+    ready_obsolete: int,
+    current: tuple[int, ...],
+    staying: tuple[int, ...],
+    one: tuple[int, ...],
+    budget: tuple[int, ...],
 ) -> bool:
-    """Whether a stage without room for one more replica of `cores` removes an obsolete ready one first.
+    """Whether a stage without room for one more replica removes an obsolete ready one first.
 
     It does so one after the other, while none of its current replicas is starting; not if the replicas that drain
-    already make room, and not if there would be none without all the obsolete ones. `kept_cores`: of its replicas that
-    are not draining; `current_cores`: of the current ones among them.
+    already make room, and not if there would be none without all the obsolete ones. The tuples are of each limited
+    resource, cores or GPUs: those of its current replicas, of all that are not draining, of one more, and its budget.
     """
-    return (
-        starting_current == 0
-        and ready_obsolete > 0
-        and kept_cores + cores > budget_cores
-        and current_cores + cores <= budget_cores
-    )
+    is_full = False
+    for k in range(len(budget)):
+        if current[k] + one[k] > budget[k]:
+            return False
+        is_full = is_full or staying[k] + one[k] > budget[k]
+    return is_full and starting_current == 0 and ready_obsolete > 0
 
 
 class Rollout(NamedTuple):

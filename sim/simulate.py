@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, takewhile
 
@@ -130,6 +130,7 @@ class PolicyRun:
     ) -> None:
         self._engine_name, world, arrivals_s = engines.choose_engine(control.engine), given.world, given.arrivals_s
         self._pipeline, self._given, self._control, self._goal = pipeline, given, control, goal_of(policy)
+        self._models = {model.name: model for model in given.models}
         self._planned = Planned(pipeline, self._goal)
         self._journal = LatestEntry(self._planned) if control.records == "none" else Journal()
         self._controller = Controller(pipeline, policy, self._journal)
@@ -157,9 +158,16 @@ class PolicyRun:
         self._forecasts.make(self.time_s)
         return self._controller.wish(self._backend.observe())
 
-    def carry_out(self, wish: Entry, limit_cores: int | None = None) -> Entry:
-        """Carry out the wish, or what the policy decides within `limit_cores` in its place."""
-        return self._controller.carry_out(self._backend, wish, limit_cores)
+    def carry_out(self, wish: Entry, limits: Mapping[str, int] | None = None) -> Entry:
+        """Carry out the wish, or what the policy decides within `limits`, as of `Controller.carry_out`."""
+        return self._controller.carry_out(self._backend, wish, limits)
+
+    def taken(self, resource: str, configuration: Configuration) -> int:
+        """How much of a resource a configuration takes."""
+        return sum(
+            stage.replicas * self._models[name].taken(resource, stage.variant, stage.cores)
+            for name, stage in configuration.items()
+        )
 
     def advance(self) -> None:
         """Go on to the next step, or to the end."""

@@ -39,7 +39,7 @@ class Totals:
     The sums are over completed requests. `quantiles_s` are the quantiles `QUANTILES` of their latency, each within
     `relative_error` of the exact one; None if no request completed. `served`: for each stage, how many completed
     requests (in a graph, items of these) each variant served. `core_s`: the core-seconds of all replicas.
-    `room_lack`: how often and how long stages lacked room within the limit of cores. `token_times`: see `token_times`.
+    `room_lack`: how often and how long stages lacked room within the limits. `token_times`: see `token_times`.
     `gpu_s`: the GPU-seconds of all replicas; None where no variant has GPUs.
     """
 

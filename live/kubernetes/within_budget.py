@@ -79,13 +79,13 @@ def allowed(wanted: StageConfiguration, template: str, state: StageState, budget
 
 
 def divided(limit_cores: int, wanted: Configuration, states: Mapping[str, StageState]) -> dict[str, int]:
-    """The cores that each stage may have from this decision to the next (`rules.core_budgets`).
+    """The cores that each stage may have from this decision to the next (`rules.budgets_within`).
 
     What a Deployment may still create by itself counts as existing, so that none gets the room of another's rollout.
     """
     committed = [committed_cores(states[name]) if name in states else 0 for name in wanted]
     desired = [each.replicas * each.cores for each in wanted.values()]
-    return dict(zip(wanted, rules.core_budgets(limit_cores, committed, desired), strict=True))
+    return dict(zip(wanted, rules.budgets_within(limit_cores, committed, desired), strict=True))
 
 
 def needed_cores(wanted: StageConfiguration, template: str, state: StageState) -> int:

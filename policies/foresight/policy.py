@@ -252,7 +252,7 @@ def stepped(rate_rps: float, before_rps: float = 0.0) -> float:
 
 def with_starting(decision: Decision, observation: Observation) -> Decision:
     """The decision, with no fewer replicas at stages where some are starting: a rollout removes those first."""
-    if observation.limit_cores is not None:
+    if observation.limit_cores is not None or observation.limit_gpus is not None:
         return decision
     configuration = dict(decision.configuration)
     for name, stage in observation.stages.items():

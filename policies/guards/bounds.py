@@ -130,7 +130,7 @@ def recent_rps(observation: Observation) -> float | None:
 
 @dataclass(frozen=True)
 class CoreLimit(Guard):
-    """Keeps the desired cores within the limit in the observation, and replicas within the pipeline's nodes and GPUs.
+    """Keeps the desired cores and GPUs within the limits in the observation, and replicas within the pipeline's limits.
 
     It removes one replica at a time, from the stage that sustains the most load without it, so that the pipeline's
     throughput suffers least. Every stage keeps one replica; if even these are too many, the decision is not feasible,
@@ -151,7 +151,7 @@ class CoreLimit(Guard):
                 lambda configuration: _total_cores(configuration) <= limit_cores,
                 f"{limit_cores} cores",
             )
-        room = self.pipeline.limits.room
+        room = self.pipeline.limits.room.within(observation.limit_gpus)
         if room.gpus is not None:
             on_any_node = replace(room, nodes=())
             decision = self._cut(

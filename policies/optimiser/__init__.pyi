@@ -23,3 +23,4 @@ from .solvers import gurobi_licence_expiry as gurobi_licence_expiry
 from .solvers import takes_chains as takes_chains
 from .within import Within as Within
 from .within import best_within as best_within
+from .within import best_within_gpus as best_within_gpus

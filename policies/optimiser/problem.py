@@ -28,9 +28,10 @@ HIGHEST_LOAD_RPS = 1e12
 class Problem:
     """One decision's problem.
 
-    `variants` (stage -> candidates; a missing stage: all) is for policies that fix variants; `keep_variants`: they are
-    required even if nothing is feasible with them. `replicas` (stage -> number) fixes the replicas. `failed` variants
-    are left out as long as there are others. `current` is the present configuration, which is preferred among equals.
+    `limit_gpus`: beside that of the pipeline's limits. `variants` (stage -> candidates; a missing stage: all) is for
+    policies that fix variants; `keep_variants`: they are required even if nothing is feasible with them. `replicas`
+    (stage -> number) fixes the replicas. `failed` variants are left out as long as there are others. `current` is the
+    present configuration, which is preferred among equals.
 
     Raises PolicyError if the load is NaN, infinite or negative, a stage or variant is unknown, or a number is out of
     range.
@@ -39,6 +40,7 @@ class Problem:
     programme: Programme
     load_rps: float
     limit_cores: int | None = None
+    limit_gpus: int | None = None
     variants: Mapping[str, Collection[str]] | None = None
     keep_variants: bool = True
     replicas: Mapping[str, int] | None = None
@@ -48,7 +50,7 @@ class Problem:
     @property
     def room(self) -> Room:
         """The nodes and GPUs into which replicas must fit."""
-        return self.programme.pipeline.limits.room
+        return self.programme.pipeline.limits.room.within(self.limit_gpus)
 
     @property
     def most_cores(self) -> int | None:
@@ -81,8 +83,9 @@ class Problem:
 
     def __post_init__(self) -> None:
         checks.number("load_rps", self.load_rps, at_least=0, at_most=HIGHEST_LOAD_RPS)
-        if self.limit_cores is not None:
-            checks.number("limit_cores", self.limit_cores, at_least=0)
+        for key in ("limit_cores", "limit_gpus"):
+            if getattr(self, key) is not None:
+                checks.number(key, getattr(self, key), at_least=0)
         table = self.programme.table
         for key, by_stage in (("variants", self.variants), ("replicas", self.replicas)):
             if by_stage is not None:

@@ -268,6 +268,7 @@ def question(
     names: Sequence[str],
     load_rps: float,
     limit_cores: int | None,
+    limit_gpus: int | None,
     failed: Mapping[str, Collection[str]],
     current: Configuration,
     variants: Mapping[str, Collection[str]] | None = None,
@@ -282,6 +283,7 @@ def question(
     return (
         load_rps,
         limit_cores,
+        limit_gpus,
         None if variants is None else tuple([tuple(sorted(variants.get(name, ()))) for name in names]),
         keep_variants,
         None if replicas is None else tuple([replicas[name] for name in names]),
@@ -296,6 +298,7 @@ def question_of(problem: Problem) -> Question:
         problem.programme.table.names,
         problem.load_rps,
         problem.limit_cores,
+        problem.limit_gpus,
         problem.failed,
         problem.current or {},
         problem.variants,

@@ -1,11 +1,11 @@
-"""The best plan of a problem within each number of cores, from a limit down to the fewest that any plan takes."""
+"""The best plan of a problem within each number of cores or GPUs, from a limit down to the fewest of any plan."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ipa.policies.optimiser.ladder import climb, wanted_variants
+from ipa.policies.optimiser.ladder import MOST_THROUGHPUT, Answer, climb, wanted_variants
 from ipa.policies.optimiser.problem import Problem, Solver
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solvers import solver_for
@@ -14,14 +14,14 @@ from ipa.policies.optimiser.throughput import most_sustained_rps
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """The best plan within a number of cores, which is the best within all numbers from `cores` to that.
+    """The best plan within a number of cores, or GPUs, which is the best within all numbers from `units` to that.
 
     `total` is its objective. `met` is 1 if it sustains the load within the SLA, and if it sustains it later, the share
-    that the SLA is of its planned latency. If not, `total` is that of the fewest cores that sustain the load, and
+    that the SLA is of its planned latency. If not, `total` is that of the fewest units that sustain the load, and
     `met` is theirs x the share of the load that can be sustained.
     """
 
-    cores: int
+    units: int
     total: float
     met: float
 
@@ -35,9 +35,9 @@ def best_within(problem: Problem) -> Iterator[Within]:
     candidates, *_ = wanted_variants(problem)
     load_rps, best = problem.load_rps, _best(problem, solver)
     plan, limit_cores = best, problem.limit_cores
-    while limit_cores is not None and plan.cores <= limit_cores:
+    while limit_cores is not None and plan.units <= limit_cores:
         yield plan
-        limit_cores = plan.cores - 1
+        limit_cores = plan.units - 1
         problem = replace(problem, limit_cores=limit_cores)
         rate_rps = most_sustained_rps(problem, candidates, problem.most_cores)
         if rate_rps >= load_rps:
@@ -48,8 +48,32 @@ def best_within(problem: Problem) -> Iterator[Within]:
             return
 
 
+def best_within_gpus(problem: Problem) -> Iterator[Within]:
+    """As `best_within`, for GPUs; there is none without a limit of GPUs."""
+    solver = solver_for("exact", problem.programme)
+    carrying: Within | None = None
+    limit_gpus = problem.limit_gpus
+    while limit_gpus is not None and limit_gpus >= 0:
+        problem = replace(problem, limit_gpus=limit_gpus)
+        answer = climb(problem, solver)
+        gpus = sum(stage.rows[i].gpus * stage.replicas[i] for stage, i in answer.pick.chosen)
+        if gpus > limit_gpus:  # not even the fewest replicas have room
+            return
+        plan = _within(problem, answer, gpus)
+        if carrying is None or answer.rung != MOST_THROUGHPUT:
+            carrying = plan
+        else:
+            plan = Within(gpus, carrying.total, carrying.met * answer.pick.sustained_rps / problem.load_rps)
+        yield plan
+        limit_gpus = gpus - 1
+
+
 def _best(problem: Problem, solver: Solver) -> Within:
     answer = climb(problem, solver)
+    return _within(problem, answer, answer.pick.cores)
+
+
+def _within(problem: Problem, answer: Answer, units: int) -> Within:
     programme, pick, load_rps = problem.programme, answer.pick, problem.load_rps
     chosen = [stage.rows[i] for stage, i in pick.chosen]
     score = programme.table.scales.parts([row.variant for row in chosen], pick.cores, sum(row.batch for row in chosen))
@@ -57,4 +81,4 @@ def _best(problem: Problem, solver: Solver) -> Within:
     met = min(1.0, programme.target_s / latency_s) if latency_s > 0 else 1.0
     if load_rps > 0:
         met *= min(1.0, pick.sustained_rps / load_rps)
-    return Within(pick.cores, score["total"], met)
+    return Within(units, score["total"], met)

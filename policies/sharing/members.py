@@ -17,18 +17,18 @@ class SharingError(InputError):
 class Member:
     """One pipeline of a fleet.
 
-    `weight`: its share of all priorities, above 0. `at_least_cores`: its floor, which it has whatever others want;
-    `at_most_cores`: the most that it may have; at least the floor.
+    `weight`: its share of all priorities, above 0. `at_least`: its floor, which it has whatever others want;
+    `at_most`: the most that it may have; at least the floor.
     """
 
     name: str
     weight: Fraction
-    at_least_cores: int
-    at_most_cores: int
+    at_least: int
+    at_most: int
 
-    def most_useful(self, demand_cores: int) -> int:
-        """The most cores that it is given for a demand: no more than both, and no fewer than its floor."""
-        return max(self.at_least_cores, min(demand_cores, self.at_most_cores))
+    def most_useful(self, demand_units: int) -> int:
+        """The most units that it is given for a demand: no more than both, and no fewer than its floor."""
+        return max(self.at_least, min(demand_units, self.at_most))
 
 
 def weights_of(
@@ -56,11 +56,9 @@ def weights_of(
     return [weight / total for weight in weights]
 
 
-def check_floors(limit_cores: int, members: Sequence[Member]) -> None:
+def check_floors(budget: int, members: Sequence[Member]) -> None:
     """SharingError: the floors of all members exceed the budget."""
-    floors = sum(member.at_least_cores for member in members)
-    if floors > limit_cores:
-        parts = " + ".join(f"{member.name} {member.at_least_cores}" for member in members)
-        raise SharingError(
-            f"limit_cores {limit_cores} is less than the floors take; allowed: at least {floors} ({parts})"
-        )
+    floors = sum(member.at_least for member in members)
+    if floors > budget:
+        parts = " + ".join(f"{member.name} {member.at_least}" for member in members)
+        raise SharingError(f"budget {budget} is less than the floors take; allowed: at least {floors} ({parts})")

@@ -14,67 +14,65 @@ from ipa.policies.sharing.water import topped_up
 FloatArray = npt.NDArray[np.float64]
 
 
-def greatest_sum(
-    limit_cores: int, members: Sequence[Member], demands: Sequence[int], curves: Sequence[Curve]
-) -> list[int]:
-    """The cores of each member with which the weighted sum of the objectives is the greatest.
+def greatest_sum(budget: int, members: Sequence[Member], demands: Sequence[int], curves: Sequence[Curve]) -> list[int]:
+    """The units of each member with which the weighted sum of the objectives is the greatest.
 
-    By dynamic programming over members and cores, in O(members x cores^2). Of equal splits, the one with the fewest
-    cores for the last member, then for the one before it, and so on; what is left goes by water-filling. Raises
+    By dynamic programming over members and units, in O(members x units^2). Of equal splits, the one with the fewest
+    units for the last member, then for the one before it, and so on; what is left goes by water-filling. Raises
     SharingError if the floors exceed the budget.
     """
-    check_floors(limit_cores, members)
-    best = np.zeros(limit_cores + 1)  # the greatest sum of the members so far within each number of cores
+    check_floors(budget, members)
+    best = np.zeros(budget + 1)  # the greatest sum of the members so far within each number of units
     chosen = []
     for member, demand, curve in zip(members, demands, curves, strict=True):
-        least, most = member.at_least_cores, min(member.most_useful(demand), limit_cores)
+        least, most = member.at_least, min(member.most_useful(demand), budget)
         gains = float(member.weight) * _values(curve, most)[least:]
         padded = np.concatenate([np.full(most, -np.inf), best])
-        # Row b, column i: what is left of b cores for those before if this member has least + i.
-        windows = np.lib.stride_tricks.sliding_window_view(padded, most - least + 1)[: limit_cores + 1, ::-1]
+        # Row b, column i: what is left of b units for those before if this member has least + i.
+        windows = np.lib.stride_tricks.sliding_window_view(padded, most - least + 1)[: budget + 1, ::-1]
         sums = windows + gains
         choice = sums.argmax(axis=1)
         chosen.append(least + choice)
-        best = sums[np.arange(limit_cores + 1), choice]
-    cores, cores_left = [], limit_cores
+        best = sums[np.arange(budget + 1), choice]
+    units, units_left = [], budget
     for choice in reversed(chosen):
-        cores.append(int(choice[cores_left]))
-        cores_left -= cores[-1]
-    return topped_up(limit_cores, members, demands, cores[::-1])
+        units.append(int(choice[units_left]))
+        units_left -= units[-1]
+    return topped_up(budget, members, demands, units[::-1])
 
 
 def greatest_least(
-    limit_cores: int, members: Sequence[Member], demands: Sequence[int], curves: Sequence[Curve]
+    budget: int, members: Sequence[Member], demands: Sequence[int], curves: Sequence[Curve]
 ) -> list[int]:
-    """The cores of each member with which the least of the normalised objectives is the greatest.
+    """The units of each member with which the least of the normalised objectives is the greatest.
 
     An objective is normalised to 0 with the floor and 1 with the demand, which a member has alone. The least one is
     raised to its next value as long as the budget allows; of equals, first the one of the greatest weight, then by
     name. One that cannot rise stays, and the least of the others goes on. What is left goes by water-filling. Raises
     SharingError if the floors exceed the budget.
     """
-    check_floors(limit_cores, members)
-    cores = [member.at_least_cores for member in members]
+    check_floors(budget, members)
+    units = [member.at_least for member in members]
     values = [
-        _normalised(_values(curve, member.most_useful(demand)), member.at_least_cores)
+        _normalised(_values(curve, member.most_useful(demand)), member.at_least)
         for member, demand, curve in zip(members, demands, curves, strict=True)
     ]
     rising = set(range(len(members)))
     while rising:
-        place = min(rising, key=lambda k: (values[k][cores[k]], -members[k].weight, members[k].name))
-        above = np.flatnonzero(values[place][cores[place] :] > values[place][cores[place]])
-        if len(above) and sum(cores) + int(above[0]) <= limit_cores:
-            cores[place] += int(above[0])
+        place = min(rising, key=lambda k: (values[k][units[k]], -members[k].weight, members[k].name))
+        above = np.flatnonzero(values[place][units[place] :] > values[place][units[place]])
+        if len(above) and sum(units) + int(above[0]) <= budget:
+            units[place] += int(above[0])
         else:
             rising.remove(place)
-    return topped_up(limit_cores, members, demands, cores)
+    return topped_up(budget, members, demands, units)
 
 
-def _values(curve: Curve, most_cores: int) -> FloatArray:
-    """The best objective within 0 .. `most_cores` cores; beyond its end, a curve is level."""
-    if len(curve) > most_cores:
-        return curve[: most_cores + 1]
-    return np.concatenate([curve, np.full(most_cores + 1 - len(curve), curve[-1])])
+def _values(curve: Curve, most_units: int) -> FloatArray:
+    """The best objective within 0 .. `most_units` units; beyond its end, a curve is level."""
+    if len(curve) > most_units:
+        return curve[: most_units + 1]
+    return np.concatenate([curve, np.full(most_units + 1 - len(curve), curve[-1])])
 
 
 def _normalised(values: FloatArray, least: int) -> FloatArray:

@@ -18,19 +18,19 @@ SHARING = (*BY_DEMAND, *BY_OBJECTIVE)
 
 def split(
     rule: str,
-    limit_cores: int,
+    budget: int,
     members: Sequence[Member],
     demands: Sequence[int],
     curves: Sequence[Callable[[], Curve]] = (),
 ) -> list[int]:
-    """The cores that each member may have: its demand (within its own bounds) if all fit, else as the rule says.
+    """The units that each member may have: its demand (within its own bounds) if all fit, else as the rule says.
 
     `curves`: one for each member, called only if a rule of `BY_OBJECTIVE` has to split. Raises SharingError if the
     floors exceed the budget.
     """
     useful = [member.most_useful(demand) for member, demand in zip(members, demands, strict=True)]
-    if sum(useful) <= limit_cores:
+    if sum(useful) <= budget:
         return useful
     if rule in BY_DEMAND:
-        return BY_DEMAND[rule](limit_cores, members, demands)
-    return BY_OBJECTIVE[rule](limit_cores, members, demands, [curve() for curve in curves])
+        return BY_DEMAND[rule](budget, members, demands)
+    return BY_OBJECTIVE[rule](budget, members, demands, [curve() for curve in curves])

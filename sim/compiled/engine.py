@@ -16,11 +16,11 @@ from ipa.sim.compiled.jit import direct, is_cached
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_PLACES, OUT_OF_ROOM, advance
 from ipa.sim.compiled.language_memory import LanguageMemory, allocate_language
 from ipa.sim.compiled.language_stage import LanguageStage
-from ipa.sim.compiled.memory import DEADLINE, Layout, Memory, RecordArray, allocate, extended, layout_of
+from ipa.sim.compiled.memory import DEADLINE, NO_LIMIT, Layout, Memory, RecordArray, allocate, extended, layout_of
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.graph import ItemLog, Routes
 from ipa.sim.language_model import TokenRows
-from ipa.sim.model import FloatArray, IntArray, RunInput, ServiceTime, StageModel
+from ipa.sim.model import RESOURCES, FloatArray, IntArray, RunInput, ServiceTime, StageModel
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
 
 SPARE_PLACES = 2**10
@@ -55,14 +55,24 @@ def safe_until_s(shortest_s: float, hop_s: float) -> float:
 
 
 def set_budgets(
-    limit_cores: int, stages: Sequence[CompiledStage], configuration: Mapping[str, StageConfiguration], now_s: float
+    limits: Mapping[str, int],
+    stages: Sequence[CompiledStage],
+    configuration: Mapping[str, StageConfiguration],
+    now_s: float,
 ) -> None:
-    """Divide the limit of cores among the stages, for this decision."""
-    existing_cores = [stage.existing_cores(now_s) for stage in stages]
-    desired_cores = [configuration[stage.model.name].total_cores for stage in stages]
-    budgets = rules.core_budgets(limit_cores, existing_cores, desired_cores)
-    for stage, budget_cores in zip(stages, budgets, strict=True):
-        stage.set_budget(budget_cores)
+    """Divide the limits among the stages, for this decision."""
+    desired = [configuration[stage.model.name] for stage in stages]
+    for resource, limit in limits.items():
+        budgets = rules.budgets_within(
+            limit,
+            [stage.taken(resource, now_s) for stage in stages],
+            [
+                each.replicas * stage.model.taken(resource, each.variant, each.cores)
+                for stage, each in zip(stages, desired, strict=True)
+            ],
+        )
+        for stage, budget in zip(stages, budgets, strict=True):
+            stage.set_budget(resource, budget)
 
 
 class CompiledEngine:
@@ -75,8 +85,8 @@ class CompiledEngine:
         self.arrivals_s = run_input.arrivals_s
         self.now_s = 0.0
         self.end_s = run_input.world.duration_s
-        self.limit_cores = run_input.world.limit_cores
-        self._pending: deque[tuple[float, Mapping[str, StageConfiguration], int | None]] = deque()
+        self.limits: Mapping[str, int] = run_input.world.limits
+        self._pending: deque[tuple[float, Mapping[str, StageConfiguration], Mapping[str, int]]] = deque()
         models, seed = run_input.models, run_input.seed
         self.world = world = run_input.world
         self._layout = layout = layout_of(models)
@@ -105,6 +115,9 @@ class CompiledEngine:
         self._make_room(max(configuration.replicas for configuration in initial.values()))
         for stage in self.stages:
             stage.start(initial[stage.model.name])
+            for resource in RESOURCES:
+                if resource not in world.limits:
+                    stage.set_budget(resource, NO_LIMIT)
         self._expect()
 
     def _capacity(self) -> int:
@@ -138,7 +151,7 @@ class CompiledEngine:
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Put a decision made now into effect, after the world's decision delay."""
-        self._pending.append((self.now_s + self.world.decision_delay_s, configuration, self.limit_cores))
+        self._pending.append((self.now_s + self.world.decision_delay_s, configuration, self.limits))
 
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
         """Run to the end and stop at each of the times, which must be ascending; yields each time."""
@@ -177,10 +190,10 @@ class CompiledEngine:
             return None
         return float(run["busy_core_s"] + run["busy_cores"] * (self.end_s - run["busy_since_s"]))
 
-    def _configure(self, configuration: Mapping[str, StageConfiguration], limit_cores: int | None) -> None:
+    def _configure(self, configuration: Mapping[str, StageConfiguration], limits: Mapping[str, int]) -> None:
         in_turn = self._deadlines is not None or self.world.interference
-        if limit_cores is not None:
-            set_budgets(limit_cores, self.stages, configuration, self.now_s)
+        if limits:
+            set_budgets(limits, self.stages, configuration, self.now_s)
         for stage in self.stages:
             stage.configure(configuration[stage.model.name], self.now_s)
             if self._deadlines is not None:
@@ -280,7 +293,7 @@ class CompiledEngine:
         run["max_unavailable"] = world.max_unavailable
         run["drops_singly"] = world.drop != "batch"
         run["interferes"], run["loses"] = world.interference, world.removal == "lose"
-        run["is_limited"], run["replaces"] = world.limit_cores is not None, world.when_full == "replace"
+        run["is_limited"], run["replaces"] = bool(world.limits), world.when_full == "replace"
 
     def _find_deadlines(self) -> RecordArray | None:
         """The DEADLINE records for dropping by deadline, shape (S,); None for the other drop modes."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ipa.profiles import LanguageModel
 from ipa.sim import rules
-from ipa.sim.model import FloatArray, ServiceTime, StageModel
+from ipa.sim.model import GPUS, FloatArray, ServiceTime, StageModel
 from ipa.sim.streams import BLOCK
 
 MOST_KEPT_BYTES = 128 * 2**20
@@ -93,7 +93,7 @@ RUN = record(
     max_unavailable="i8",
     drops_singly="?",
     loses="?",  # whether the requests of a removed replica fail
-    is_limited="?",  # whether there is a limit of cores, and then:
+    is_limited="?",  # whether there is a limit of cores or GPUs, and then:
     replaces="?",  # whether a rollout without room replaces
     known="i8",  # requests in memory, future ones included
     extended="?",  # whether arrivals have been added since the first stage's timer was set
@@ -108,6 +108,9 @@ RUN = record(
     busy_core_s="f8",  # the integral of busy_cores up to busy_since_s
     busy_since_s="f8",
 )
+NO_LIMIT = 2**62
+"""A budget that is never used up."""
+
 STAGE = record(
     now_s="f8",
     is_entry="?",  # whether requests arrive here
@@ -141,7 +144,8 @@ STAGE = record(
     freed="i8",  # the replica that has just finished a batch
     at_replicas="i8",  # requests in batches that wait at a replica
     ready="i8",  # ready replicas
-    budget_cores="i8",  # with a limit of cores: the most cores that may exist
+    budget_cores="i8",  # with a limit: the most cores and GPUs that may exist, `NO_LIMIT` of what has none
+    budget_gpus="i8",
     lacks_room="?",  # whether replicas are missing for want of room, and then:
     lacks_since_s="f8",
     times_lacked="i8",  # how often room was lacking, and for how long until the last time
@@ -155,7 +159,7 @@ DEADLINE = record(
     looked_s="f8",  # when the stage's timer last made an attempt
     ahead_s="f8",  # up to this stage by the slowest way, from the one that looks ahead
 )
-OPTION = record(start_up_s="f8", variant="i8", max_batch="i8", is_sampled="?", cores="i8", beside="i8")
+OPTION = record(start_up_s="f8", variant="i8", max_batch="i8", is_sampled="?", cores="i8", gpus="i8", beside="i8")
 SERVICE = record(latency_s="f8", sigma="f8")
 REPLICA = record(
     created_s="f8",
@@ -330,7 +334,9 @@ def _layout(models: tuple[StageModel, ...]) -> Layout:
         start_up_s = models[option.stage].start_up_s[option.variant]
         place = variant_numbers[option.stage][option.variant]
         most_busy = len(service.beside) - 1
-        rows[number] = (start_up_s, place, service.max_batch, service.sigma is not None, option.cores, most_busy)
+        gpus = models[option.stage].taken(GPUS, option.variant, option.cores)
+        is_sampled = service.sigma is not None
+        rows[number] = (start_up_s, place, service.max_batch, is_sampled, option.cores, gpus, most_busy)
         beside[number, : most_busy + 1] = service.beside
         figures = table[number, : service.max_batch + 1]
         figures["latency_s"] = service.latency_s

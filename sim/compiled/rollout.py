@@ -44,14 +44,16 @@ def has_room(s: int, memory: Memory) -> bool:
 
 
 @inner
-def existing_cores(s: int, memory: Memory) -> int:
-    """The cores of all replicas of stage s that exist now, draining ones too."""
-    cores = _cores_of(s, memory)
+def taken(s: int, memory: Memory) -> tuple[int, int]:
+    """The cores and GPUs of all replicas of stage s that exist now, draining ones too."""
+    cores, gpus = _taken_by_staying(s, memory)
     draining, now_s = memory.numbers[s, DRAINING], memory.stages[s].now_s
     for i in range(draining[0]):
         if gone_s(s, draining[1 + i], memory) > now_s:
-            cores += memory.options[memory.replicas[s, draining[1 + i]].option].cores
-    return cores
+            option = memory.options[memory.replicas[s, draining[1 + i]].option]
+            cores += option.cores
+            gpus += option.gpus
+    return cores, gpus
 
 
 @small
@@ -64,24 +66,29 @@ def gone_s(s: int, number: int, memory: Memory) -> float:
 
 
 @small
-def _cores_of(s: int, memory: Memory) -> int:
-    """The cores of the starting and ready replicas of stage s."""
+def _taken_by_staying(s: int, memory: Memory) -> tuple[int, int]:
+    """The cores and GPUs of the starting and ready replicas of stage s."""
     existing = memory.numbers[s, EXISTING]
     cores: Any = np.int64(0)
+    gpus: Any = np.int64(0)
     for i in range(existing[0]):
-        cores += memory.options[memory.replicas[s, existing[1 + i]].option].cores
-    return cores
+        option = memory.options[memory.replicas[s, existing[1 + i]].option]
+        cores += option.cores
+        gpus += option.gpus
+    return cores, gpus
 
 
 @small
 def _room(s: int, memory: Memory) -> int:
     """How many replicas stage s can create now."""
     stage = memory.stages[s]
+    room: int = stage.desired
     if not memory.run[0].is_limited:
-        desired: int = stage.desired
-        return desired
-    cores_left = stage.budget_cores - existing_cores(s, memory)
-    room: int = cores_left // memory.options[stage.option].cores if cores_left > 0 else cores_left - cores_left
+        return room
+    option, existing = memory.options[stage.option], taken(s, memory)
+    for one, left in ((option.cores, stage.budget_cores - existing[0]), (option.gpus, stage.budget_gpus - existing[1])):
+        if one > 0:
+            room = min(room, left // one if left > 0 else left - left)
     return room
 
 
@@ -97,9 +104,14 @@ def _must_replace_one(s: int, memory: Memory) -> bool:
         current += is_current
         starting_current += is_current and replica.ready_s == NEVER
         ready_obsolete += not is_current
-    cores = memory.options[stage.option].cores
+    option = memory.options[stage.option]
     return memory.run[0].replaces and _must_replace(
-        starting_current, ready_obsolete, current * cores, _cores_of(s, memory), cores, stage.budget_cores
+        starting_current,
+        ready_obsolete,
+        (current * option.cores, current * option.gpus),
+        _taken_by_staying(s, memory),
+        (option.cores, option.gpus),
+        (stage.budget_cores, stage.budget_gpus),
     )
 
 

@@ -10,8 +10,10 @@ from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
 from ipa.sim.compiled.memory import DRAINING, EXISTING, IDLE, Layout, Memory, RecordArray
 from ipa.sim.interface import Batches, Drops, Held, Replicas, RoomLack, Seen, StepLog, TokenLog
-from ipa.sim.model import StageModel
+from ipa.sim.model import CORES, GPUS, StageModel
 from ipa.sim.rules import NEVER
+
+_BUDGETS = {CORES: "budget_cores", GPUS: "budget_gpus"}
 
 
 class CompiledStage:
@@ -68,8 +70,8 @@ class CompiledStage:
         """Continue with another memory of the same content."""
         self.memory = memory
 
-    def existing_cores(self, now_s: float) -> int:
-        """The cores of all replicas that exist, draining ones too."""
+    def taken(self, resource: str, now_s: float) -> int:
+        """What all replicas that exist take of a resource, draining ones too."""
         run, replicas, numbers = self.memory.run[0], self.memory.replicas[self.position], self.memory.numbers
         there, draining = (row[1 : 1 + row[0]] for row in (numbers[self.position, k] for k in (EXISTING, DRAINING)))
         if len(draining):
@@ -77,17 +79,17 @@ class CompiledStage:
             busy_until_s = removed_s if run["loses"] else replicas["finish_s"][draining]
             gone_s = np.maximum(removed_s, busy_until_s) + run["stop_s"]
             there = np.concatenate([there, draining[gone_s > now_s]])
-        return int(self.memory.options["cores"][replicas["option"][there]].sum())
+        return int(self.memory.options[resource][replicas["option"][there]].sum())
 
-    def held(self, now_s: float) -> Held:
+    def held(self, resource: str, now_s: float) -> Held:
         state, options = self._state, self.memory.replicas["option"][self.position]
         existing = self.memory.numbers[self.position, EXISTING]
         current = int(np.count_nonzero(options[existing[1 : 1 + existing[0]]] == state["option"]))
-        return Held(self.existing_cores(now_s), current, int(state["budget_cores"]))
+        return Held(self.taken(resource, now_s), current, int(state[_BUDGETS[resource]]))
 
-    def set_budget(self, cores: int) -> None:
-        """Let at most this many cores exist."""
-        self._state["budget_cores"] = cores
+    def set_budget(self, resource: str, most: int) -> None:
+        """Let at most so much of a resource exist."""
+        self._state[_BUDGETS[resource]] = most
 
     def room_lack_until(self, now_s: float) -> RoomLack:
         state, duration_s = self._state, float(self.memory.run[0]["duration_s"])

@@ -43,7 +43,7 @@ class SimPyEngine:
         self.arrivals_s = run_input.arrivals_s
         self.env = Environment(len(run_input.models))
         self.end_s = run_input.world.duration_s
-        self.limit_cores = run_input.world.limit_cores
+        self.limits: Mapping[str, int] = run_input.world.limits
         self._busy = BusyCores() if run_input.world.interference else None
         self.routes = Routes.of(run_input)
         arrivals_s = run_input.arrivals_s.tolist()
@@ -132,28 +132,39 @@ class SimPyEngine:
         """Put a decision made now into effect, after the world's decision delay."""
         due_s = self.env.now + self.world.decision_delay_s
         if self.world.drop != "deadline" and not self.world.interference:
-            application = (configuration, None, self.limit_cores)
+            application = (configuration, None, self.limits)
             self.env.at(due_s, self.env.priority(APPLICATION), self._on_application, application)
             return
         # Stages read each other's state, so the events that one application makes due now come before the next one.
         for stage in self.stages:
             priority = self.env.priority(APPLICATION, stage.position)
-            self.env.at(due_s, priority, self._on_application, (configuration, stage, self.limit_cores))
+            self.env.at(due_s, priority, self._on_application, (configuration, stage, self.limits))
 
-    def _on_application(self, application: tuple[Configuration, SimPyStage | None, int | None], now_s: float) -> None:
-        configuration, only, limit_cores = application
-        if limit_cores is not None and only in (None, self.stages[0]):
-            self._set_budgets(limit_cores, configuration, now_s)
+    def _on_application(
+        self, application: tuple[Configuration, SimPyStage | None, Mapping[str, int]], now_s: float
+    ) -> None:
+        configuration, only, limits = application
+        if limits and only in (None, self.stages[0]):
+            self._set_budgets(limits, configuration, now_s)
         for stage in self.stages if only is None else (only,):
             stage.configure(configuration[stage.model.name], now_s)
 
-    def _set_budgets(self, limit_cores: int, configuration: Configuration, now_s: float) -> None:
-        """Divide the limit of cores among the stages, for this decision."""
-        existing_cores = [stage.replicas.existing_cores(now_s) for stage in self.stages]
-        desired_cores = [configuration[stage.model.name].total_cores for stage in self.stages]
-        budgets = rules.core_budgets(limit_cores, existing_cores, desired_cores)
-        for stage, budget_cores in zip(self.stages, budgets, strict=True):
-            stage.replicas.budget_cores = budget_cores
+    def _set_budgets(self, limits: Mapping[str, int], configuration: Configuration, now_s: float) -> None:
+        """Divide the limits among the stages, for this decision."""
+        desired = [configuration[stage.model.name] for stage in self.stages]
+        budgets = {
+            resource: rules.budgets_within(
+                limit,
+                [stage.replicas.taken(resource, now_s) for stage in self.stages],
+                [
+                    each.replicas * stage.model.taken(resource, each.variant, each.cores)
+                    for stage, each in zip(self.stages, desired, strict=True)
+                ],
+            )
+            for resource, limit in limits.items()
+        }
+        for position, stage in enumerate(self.stages):
+            stage.replicas.budgets = {resource: by_stage[position] for resource, by_stage in budgets.items()}
 
     def _on_ended(self, items: int) -> None:
         self._open -= items

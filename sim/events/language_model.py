@@ -159,7 +159,7 @@ class LanguageModelStage(SimPyStage):
             replica.batch.remove(item)
         if not replica.batch:
             replica.batch, replica.finish_s = None, now_s
-            if replica.removed_s < NEVER and self.replicas.budget_cores is not None:
+            if replica.removed_s < NEVER and self.replicas.budgets:
                 self._env.at(self.replicas.gone_s(replica), self._room, self._on_room)
         self.completions += len(items)
         self.left_sum_s += now_s * len(items)

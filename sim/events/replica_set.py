@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
 from ipa.sim.interface import Replicas
-from ipa.sim.model import FloatArray, IntArray, ServiceTime, StageModel, World
+from ipa.sim.model import RESOURCES, FloatArray, IntArray, ServiceTime, StageModel, World
 from ipa.sim.rules import NEVER
 
 Batch = list[int]
@@ -30,7 +30,7 @@ class WaitingBatch(NamedTuple):
 class SimPyReplica:
     """One copy of a variant. `finish_s`: when its latest batch ends, known when that batch starts.
 
-    `busy_cores`: with interference, the cores with which it began that batch.
+    `busy_cores`: with interference, the cores with which it began that batch. `taken`: resource -> what it takes.
     """
 
     __slots__ = (
@@ -48,6 +48,7 @@ class SimPyReplica:
         "ready_s",
         "removed_s",
         "sigma",
+        "taken",
         "variant",
         "waiting",
     )
@@ -59,10 +60,12 @@ class SimPyReplica:
         cores: int,
         service: ServiceTime,
         created_s: float,
+        taken: Mapping[str, int],
     ) -> None:
         self.number = number
         self.variant = variant
         self.cores = cores
+        self.taken = taken
         self.latency_s = service.latency_s
         self.max_batch = service.max_batch
         self.sigma = service.sigma
@@ -117,7 +120,7 @@ class ReplicaSet:
         self.existing: list[SimPyReplica] = []  # starting and ready, in order of number
         self.draining: list[SimPyReplica] = []
         self.ready = 0
-        self.budget_cores: int | None = None  # the most cores that may exist; None: no limit
+        self.budgets: Mapping[str, int] = {}  # resource -> the most that may exist; one that is missing has no limit
         self.idle: list[int] = []  # a heap of numbers: ready, idle, of the configured variant
         self.idle_others: list[int] = []  # the same for the other variants
         for _ in range(configuration.replicas):
@@ -191,10 +194,10 @@ class ReplicaSet:
         self.draining += going
         removed += going
 
-    def existing_cores(self, now_s: float) -> int:
-        """The cores of all replicas that exist, draining ones too."""
-        draining = sum(replica.cores for replica in self.draining if self.gone_s(replica) > now_s)
-        return draining + sum(replica.cores for replica in self.existing)
+    def taken(self, resource: str, now_s: float) -> int:
+        """What all replicas that exist take of a resource, draining ones too."""
+        draining = sum(replica.taken[resource] for replica in self.draining if self.gone_s(replica) > now_s)
+        return draining + sum(replica.taken[resource] for replica in self.existing)
 
     @property
     def current(self) -> int:
@@ -208,22 +211,28 @@ class ReplicaSet:
 
     def _room(self, now_s: float) -> int:
         """How many replicas can be created now."""
-        if self.budget_cores is None:
-            return self.configuration.replicas
-        return max(self.budget_cores - self.existing_cores(now_s), 0) // self.configuration.cores
+        one = self._taken_by_one
+        return min(
+            (
+                max(budget - self.taken(resource, now_s), 0) // one[resource]
+                for resource, budget in self.budgets.items()
+                if one[resource]
+            ),
+            default=self.configuration.replicas,
+        )
 
     def _replace(self, now_s: float, removed: list[SimPyReplica]) -> bool:
         """Remove an obsolete ready replica to make room, if the rules say so."""
         current = [replica for replica in self.existing if self._is_current(replica)]
         obsolete = [replica for replica in self.existing if not self._is_current(replica)]  # all of them ready
-        assert self.budget_cores is not None
+        one = self._taken_by_one
         replaces = self._world.when_full == "replace" and rules.must_replace(
             sum(replica.is_starting for replica in current),
             len(obsolete),
-            sum(replica.cores for replica in current),
-            sum(replica.cores for replica in self.existing),
-            self.configuration.cores,
-            self.budget_cores,
+            tuple(sum(replica.taken[resource] for replica in current) for resource in self.budgets),
+            tuple(sum(replica.taken[resource] for replica in self.existing) for resource in self.budgets),
+            tuple(one[resource] for resource in self.budgets),
+            tuple(self.budgets.values()),
         )
         if replaces:
             self._remove(_first_to_go(obsolete, 1), now_s, removed)
@@ -271,10 +280,16 @@ class ReplicaSet:
         variant, cores = self.configuration.variant, self.configuration.cores
         service = self._model.service[variant, cores]
         number = len(self.all)
-        replica = SimPyReplica(number, variant, cores, service, now_s)
+        replica = SimPyReplica(number, variant, cores, service, now_s, self._taken_by_one)
         self.all.append(replica)
         self.existing.append(replica)
         return replica
+
+    @property
+    def _taken_by_one(self) -> Mapping[str, int]:
+        """Resource -> what a replica of the configuration takes."""
+        variant, cores = self.configuration.variant, self.configuration.cores
+        return {resource: self._model.taken(resource, variant, cores) for resource in RESOURCES}
 
     def variant_numbers(self) -> IntArray:
         """The position of each replica's variant in the model, by the replica's number."""

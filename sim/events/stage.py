@@ -205,7 +205,7 @@ class SimPyStage:
 
     def _roll_out(self, configuration: StageConfiguration, now_s: float) -> None:
         change = self.replicas.roll_out(configuration, now_s)
-        if self.replicas.budget_cores is not None:
+        if self.replicas.budgets:
             self._note_room(change, now_s)
         for replica in change.created:
             start_up_s = self.model.start_up_s[replica.variant] * next(self._start_up_factors)
@@ -228,10 +228,10 @@ class SimPyStage:
             if now_s < gone_s < NEVER:
                 self._env.at(gone_s, self._room, self._on_room)
 
-    def held(self, now_s: float) -> Held:
-        """What exists of the stage now, and may come to exist."""
+    def held(self, resource: str, now_s: float) -> Held:
+        """How much of a resource exists of the stage now, and may come to exist."""
         replicas = self.replicas
-        return Held(replicas.existing_cores(now_s), replicas.current, replicas.budget_cores or 0)
+        return Held(replicas.taken(resource, now_s), replicas.current, replicas.budgets.get(resource, 0))
 
     def room_lack_until(self, now_s: float) -> RoomLack:
         """How often and how long the stage has lacked room for its replicas, within the run's duration."""

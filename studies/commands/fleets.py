@@ -1,4 +1,4 @@
-"""Fleets on the command line: several pipelines under one budget of cores."""
+"""Fleets on the command line: several pipelines under one budget of cores or GPUs."""
 
 from __future__ import annotations
 
@@ -127,13 +127,13 @@ def sweep(
     with unwritten.told_last(), studies.results.whole_folder(out) as fresh:
         studies.results.write_table(table, fresh / reports.SWEPT)
     keys = list(space.keys)
-    advice = fleets.fewest_cores_sentence(table, keys, 0.01 if late_at_most is None else late_at_most)
+    advice = fleets.least_budget_sentence(fleet, table, keys, 0.01 if late_at_most is None else late_at_most)
     if as_json:
         printing.print_json(
             {"table": str(out / reports.SWEPT), "points": len(points), "recommendation": advice or None}
         )
         return
-    shown = {"wanted_cores": 1.0, "got_cores": 1.0, "sla_violation_rate": 100.0, "pas_mean": 1.0}
+    shown = {"wanted": 1.0, "got": 1.0, "sla_violation_rate": 100.0, "pas_mean": 1.0}
     title = f"{len(points)} points, {seeds} {'seed' if seeds == 1 else 'seeds'} each, means"
     printed = printing.new_table(title, *keys, "pipeline", "wants", "gets", "late (%)", "PAS", names=len(keys) + 1)
     for point, runs in table.groupby([*keys, "pipeline"], sort=False):
@@ -151,8 +151,8 @@ def print_comparison(comparison: FleetComparison, seeds: int) -> None:
     fleet = comparison.fleet
     over = "1 seed" if seeds == 1 else f"{seeds} seeds, 95 % intervals"
     columns = ("sharing", "pipeline", "wants", "gets", "late (%)", "PAS", "objective")
-    table = printing.new_table(f"{fleet.limit_cores} cores, {over}", *columns, names=2)
-    keys = (("wanted_cores", 1.0, 2), ("got_cores", 1.0, 2), ("sla_violation_rate", 100.0, 2), ("pas_mean", 1.0, 2))
+    table = printing.new_table(f"{fleet.budget} {fleet.unit}, {over}", *columns, names=2)
+    keys = (("wanted", 1.0, 2), ("got", 1.0, 2), ("sla_violation_rate", 100.0, 2), ("pas_mean", 1.0, 2))
     for rule in comparison.runs:
         for member in fleet.pipelines:
             estimates = [
@@ -169,20 +169,20 @@ def print_comparison(comparison: FleetComparison, seeds: int) -> None:
 def print_answers(answers: Answers) -> None:
     """Print the table of a fleet, and who pays for whom."""
     fleet = answers.run.fleet
-    title = f"{fleet.limit_cores} cores, shared by {fleet.sharing}"
+    title = f"{fleet.budget} {fleet.unit}, shared by {fleet.sharing}"
     columns = ["pipeline", "priority", "wants", "gets", "worst 10 min", "late", "PAS", "objective"]
     if answers.alone:
         title += "; alone -> in the fleet"
-        columns.append("one core more")
+        columns.append(fleet.one_more)
     table = printing.new_table(title, *columns)
     for row in answers.rows:
         outcomes = [row.fleet] if row.alone is None else [row.alone, row.fleet]
         cells = [
             row.name,
             f"{row.priority:g}",
-            f"{row.wanted_cores:.2f}",
-            f"{row.got_cores:.2f}",
-            f"{row.worst_got_cores:.2f} of {row.worst_wanted_cores:.2f}",
+            f"{row.wanted:.2f}",
+            f"{row.got:.2f}",
+            f"{row.worst_got:.2f} of {row.worst_wanted:.2f}",
             f"{' -> '.join(f'{100 * outcome.late:.2f}' for outcome in outcomes)} %",
             " -> ".join(_figure(outcome.pas, 2) for outcome in outcomes),
             " -> ".join(_figure(outcome.objective, 3) for outcome in outcomes),

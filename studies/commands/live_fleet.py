@@ -42,7 +42,7 @@ def run(what: str, how: Live, results: Results, options: dict[str, Any], *, no_l
 
     def show(step: Step) -> None:
         why = f" ({step.why})" if step.why else ""
-        line = f"{step.pipeline}, step {step.step}: wants {step.wanted_cores} cores, gets {step.got_cores}{why}"
+        line = f"{step.pipeline}, step {step.step}: wants {step.wanted} cores, gets {step.got}{why}"
         printing.note(line)
 
     fleets.control_live_fleet(fleet, how, show)

@@ -2,8 +2,8 @@ from .answers import Answers as Answers
 from .answers import Row as Row
 from .answers import answered as answered
 from .answers import answers_of as answers_of
-from .answers import cores_over_time as cores_over_time
 from .answers import sentences as sentences
+from .answers import units_over_time as units_over_time
 from .comparison import FleetComparison as FleetComparison
 from .comparison import compare_sharing as compare_sharing
 from .comparison import recommendation as recommendation
@@ -20,5 +20,5 @@ from .results import as_plain as as_plain
 from .results import write_fleet as write_fleet
 from .run import FleetRun as FleetRun
 from .run import simulate_fleet as simulate_fleet
-from .sweep import fewest_cores_sentence as fewest_cores_sentence
+from .sweep import least_budget_sentence as least_budget_sentence
 from .sweep import sweep_fleet as sweep_fleet

@@ -1,4 +1,4 @@
-"""What a budget costs each pipeline of a fleet: against being alone, and against one core more."""
+"""What a budget costs each pipeline of a fleet: against being alone, and against one core or GPU more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ipa.policies import OptimisingPolicy, create
 from ipa.policies.optimiser import Programme
 from ipa.sim import FloatArray
-from ipa.studies.fleets.fleet import Fleet
+from ipa.studies.fleets.fleet import Fleet, taken
 from ipa.studies.fleets.run import FleetRun, simulate_fleet
 from ipa.studies.runs import Run, simulate
 from ipa.studies.scenario import Shared
@@ -33,18 +33,19 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One pipeline of a fleet: cores wanted and got, and how it came out in the fleet, alone, and with one core more
+    """One pipeline of a fleet: what it wanted and got, and how it came out in the fleet, alone, and with one unit more
     (None: live, where there is only the one run).
 
-    Cores are means over time: of the whole run, and of the ten minutes in which it got least of what it wanted.
+    `wanted` and `got` are cores, or GPUs if the fleet shares these. They are means over time: of the whole run, and of
+    the ten minutes in which it got least of what it wanted.
     """
 
     name: str
     priority: float
-    wanted_cores: float
-    got_cores: float
-    worst_wanted_cores: float
-    worst_got_cores: float
+    wanted: float
+    got: float
+    worst_wanted: float
+    worst_got: float
     alone: Outcome | None
     fleet: Outcome
     more: Outcome | None
@@ -52,7 +53,7 @@ class Row:
     @property
     def lacking(self) -> float:
         """The share of what it wanted that it did not get."""
-        return 1.0 - self.got_cores / self.wanted_cores if self.wanted_cores else 0.0
+        return 1.0 - self.got / self.wanted if self.wanted else 0.0
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,14 @@ class Answers:
 
 
 def answered(fleet: Fleet, shared: Shared | None = None) -> Answers:
-    """Run a fleet, each of its pipelines alone within the same budget, and the fleet with one core more.
+    """Run a fleet, each of its pipelines alone within the same budget, and the fleet with one core, or GPU, more.
 
     Raises as `simulate_fleet`.
     """
     shared = Shared() if shared is None else shared
     run = simulate_fleet(fleet, shared)
     alone = {member.name: simulate(fleet.scenario_of(member), shared=shared) for member in fleet.pipelines}
-    more = simulate_fleet(fleet.with_values({"limit_cores": fleet.limit_cores + 1}), shared)
+    more = simulate_fleet(fleet.with_values({f"limit_{fleet.resource}": fleet.budget + 1}), shared)
     return Answers(run, alone, rows_of(run, alone, more.runs), short_share(run))
 
 
@@ -90,17 +91,17 @@ def rows_of(
     rows = []
     for member in run.fleet.pipelines:
         name = member.name
-        times_s, wanted, got = cores_over_time(run, name)
+        times_s, wanted, got = units_over_time(run, name)
         worst = worst_window(times_s, wanted, got)
-        wanted_cores, got_cores = mean_cores(run, name)
+        mean_wanted, mean_got = mean_units(run, name)
         rows.append(
             Row(
                 name,
                 member.priority,
-                wanted_cores=wanted_cores,
-                got_cores=got_cores,
-                worst_wanted_cores=_mean(times_s, wanted, worst),
-                worst_got_cores=_mean(times_s, got, worst),
+                wanted=mean_wanted,
+                got=mean_got,
+                worst_wanted=_mean(times_s, wanted, worst),
+                worst_got=_mean(times_s, got, worst),
                 alone=None if alone is None else outcome_of(alone[name]),
                 fleet=outcome_of(run.runs[name]),
                 more=None if more is None else outcome_of(more[name]),
@@ -109,26 +110,26 @@ def rows_of(
     return rows
 
 
-def mean_cores(run: FleetRun, name: str) -> tuple[float, float]:
-    """The cores that a pipeline wanted and got, in the mean over time."""
-    times_s, wanted, got = cores_over_time(run, name)
+def mean_units(run: FleetRun, name: str) -> tuple[float, float]:
+    """What a pipeline wanted and got, in the mean over time."""
+    times_s, wanted, got = units_over_time(run, name)
     return _mean(times_s, wanted), _mean(times_s, got)
 
 
-def _mean(times_s: FloatArray, cores: FloatArray, window: slice = slice(None)) -> float:
-    """The mean over time of cores between these times."""
-    return float(np.average(cores[window], weights=np.diff(times_s)[window]))
+def _mean(times_s: FloatArray, units: FloatArray, window: slice = slice(None)) -> float:
+    """The mean over time of what is had between these times."""
+    return float(np.average(units[window], weights=np.diff(times_s)[window]))
 
 
-def cores_over_time(run: FleetRun, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """When the steps of a pipeline were, ending with the end of its load; the cores that it wanted, and that it got.
+def units_over_time(run: FleetRun, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """When the steps of a pipeline were, ending with the end of its load; what it wanted, and what it got.
 
     A configured start has no step at time 0: what was ready then counts as both.
     """
     of_run = run.runs[name]
-    steps = [(step.time_s, step.wanted_cores, step.got_cores) for step in run.steps if step.pipeline == name]
+    steps = [(step.time_s, step.wanted, step.got) for step in run.steps if step.pipeline == name]
     if not steps or steps[0][0] > 0:
-        ready = sum(stage.total_cores for stage in of_run.initial.values())
+        ready = taken(run.fleet.resource, of_run.pipeline, of_run.initial)
         steps = [(0.0, ready, ready), *steps]
     times_s, wanted, got = map(np.array, zip(*steps, strict=True))
     end_s = of_run.summary["duration_s"]
@@ -144,9 +145,9 @@ def worst_window(times_s: FloatArray, wanted: FloatArray, got: FloatArray) -> sl
         if end >= len(times_s) and first:  # ten minutes are not left
             break
         window = slice(first, min(end, len(wanted)))
-        core_s = [float((cores[window] * lasting_s[window]).sum()) for cores in (wanted - got, wanted)]
-        if (core_s[0], core_s[1]) > key:
-            best, key = window, (core_s[0], core_s[1])
+        lacked_s, wanted_s = (float((units[window] * lasting_s[window]).sum()) for units in (wanted - got, wanted))
+        if (lacked_s, wanted_s) > key:
+            best, key = window, (lacked_s, wanted_s)
     return best
 
 
@@ -171,7 +172,7 @@ def short_share(run: FleetRun) -> float:
     changes = []
     for time_s, steps in groupby(run.steps, key=lambda step: step.time_s):
         for step in steps:
-            lacking[step.pipeline] = step.got_cores < step.wanted_cores
+            lacking[step.pipeline] = step.got < step.wanted
         changes.append((time_s, any(lacking.values())))
     end_s: float = max(each.summary["duration_s"] for each in run.runs.values())
     ends_s = [*(time_s for time_s, _ in changes[1:]), end_s]
@@ -183,14 +184,14 @@ def sentences(answers: Answers) -> Iterator[str]:
     """Who pays for whom, and what one core more would bring whom."""
     fleet, rows = answers.run.fleet, answers.rows
     if not answers.short:
-        yield f"{fleet.limit_cores} cores suffice for all pipelines at all times."
+        yield f"{fleet.budget} {fleet.unit} suffice for all pipelines at all times."
         return
-    yield f"{fleet.limit_cores} cores do not suffice for {100 * answers.short:.3g} % of the time."
+    yield f"{fleet.budget} {fleet.unit} do not suffice for {100 * answers.short:.3g} % of the time."
     order = sorted(rows, key=lambda row: (-row.lacking, row.name))
     payers = [row for row in order if row.lacking > 0 and row.lacking >= order[0].lacking / 2]
     spared = [row for row in order if row not in payers]
     paying = " and ".join(
-        f"{row.name} (gets {row.got_cores:.1f} of {row.wanted_cores:.1f} cores; late {_late(row)})" for row in payers
+        f"{row.name} (gets {row.got:.1f} of {row.wanted:.1f} {fleet.unit}; late {_late(row)})" for row in payers
     )
     spared_text = " and ".join(f"{row.name} (late {_late(row)})" for row in spared)
     verb = "pays" if len(payers) == 1 else "pay"
@@ -198,12 +199,13 @@ def sentences(answers: Answers) -> Iterator[str]:
     gains = [(row.fleet.late - row.more.late, row.more.late, row) for row in rows if row.more is not None]
     if not gains:
         return
+    one_more = fleet.one_more[0].upper() + fleet.one_more[1:]
     best, late_share, row = max(gains, key=lambda gain: gain[0])
     if best > 0:
         late = f"{_per_cent(row.fleet.late)} -> {_per_cent(late_share)}"
-        yield f"One core more would bring most to {row.name}: late {late}."
+        yield f"{one_more} would bring most to {row.name}: late {late}."
     else:
-        yield "One core more would make no pipeline's requests late less often."
+        yield f"{one_more} would make no pipeline's requests late less often."
 
 
 def _late(row: Row) -> str:

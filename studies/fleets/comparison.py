@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ipa.studies.fleets.answers import mean_cores, outcome_of, short_share
+from ipa.studies.fleets.answers import mean_units, outcome_of, short_share
 from ipa.studies.fleets.fleet import Fleet
 from ipa.studies.fleets.run import simulate_fleet
 from ipa.studies.intervals import Estimate, estimate, estimate_of
 from ipa.studies.many import workers
 
 Figures = Mapping[str, Mapping[str, Any]]
-"""Pipeline -> the summary of its run, with `wanted_cores`, `got_cores` and `objective`."""
+"""Pipeline -> the summary of its run, with `wanted`, `got` and `objective`."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def figures_of_run(fleet: Fleet, place: int) -> tuple[Figures, float]:
     run = simulate_fleet(fleet.with_values({f"{m.name}.seed": m.scenario.seed + place for m in fleet.pipelines}))
     figures = {}
     for name, each in run.runs.items():
-        wanted_cores, got_cores = mean_cores(run, name)
-        own = {"wanted_cores": wanted_cores, "got_cores": got_cores, "objective": outcome_of(each).objective}
+        wanted, got = mean_units(run, name)
+        own = {"wanted": wanted, "got": got, "objective": outcome_of(each).objective}
         figures[name] = {**each.summary, **own}
     return figures, short_share(run)
 

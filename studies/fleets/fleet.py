@@ -1,4 +1,4 @@
-"""A fleet: several pipelines under one budget of cores, as one validated value, from a YAML file."""
+"""A fleet: several pipelines under one budget of cores or GPUs, as one validated value, from a YAML file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import Any, Self
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
+from ipa.policies import Configuration
 from ipa.policies.sharing import Member as Sharer
 from ipa.policies.sharing import weights_of
 from ipa.profiles import Document, FileModel, Loc, Pipeline, read_yaml, refusal, validate_document
+from ipa.sim import CORES, GPUS, in_words
 from ipa.studies.scenario import (
     Counting,
     Positive,
@@ -35,9 +37,11 @@ class Member(FileModel):
     """One pipeline of a fleet. In a file, the keys of its scenario stand beside its own."""
 
     name: str = Field(min_length=1, pattern=r"^[\w-]+$", description="what it is called, by tables and other keys")
-    priority: Positive = Field(default=1.0, description="its weight where the cores do not suffice for all")
+    priority: Positive = Field(default=1.0, description="its weight where the budget does not suffice for all")
     at_least_cores: Whole = Field(default=0, description="its floor, kept free whatever others want")
     at_most_cores: Counting | None = Field(default=None, description="the most cores it may have; default: all")
+    at_least_gpus: Whole = Field(default=0, description="as at_least_cores, in a fleet that shares GPUs")
+    at_most_gpus: Counting | None = Field(default=None, description="as at_most_cores, in a fleet that shares GPUs")
     tenant: str | None = Field(default=None, description="whose it is; the pipelines of a tenant share its weight")
     scenario: Scenario
 
@@ -66,22 +70,25 @@ class Fleet(FileModel):
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
     kind: str = Field(default="fleet", pattern="^fleet$")
-    limit_cores: Counting = Field(description="the budget: no more cores exist at any time, of all pipelines together")
-    sharing: choices.Sharing = Field(default="objective", description="who gets how many cores where all want more")
+    limit_cores: Counting | None = Field(
+        default=None, description="the budget: no more cores exist at any time, of all pipelines together"
+    )
+    limit_gpus: Counting | None = Field(default=None, description="a budget of GPUs, in place of one of cores")
+    sharing: choices.Sharing = Field(default="objective", description="who gets how many where all want more")
     tenants: dict[str, Positive] = Field(default_factory=dict, description="tenant -> weight; default: 1 each")
     pipelines: list[Member] = Field(min_length=1, description="the pipelines, each with its load and policy")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_accelerators(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "limit_gpus" in data:
-            raise refusal(
-                "a fleet shares cores alone; allowed: limit_cores, and limit_gpus of a pipeline", "limit_gpus"
-            )
-        return data
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.limit_cores is None and self.limit_gpus is None:
+            raise refusal("limit_cores is missing; allowed: this, or limit_gpus")
+        if self.limit_cores is not None and self.limit_gpus is not None:
+            raise refusal("a fleet shares one budget; allowed: limit_cores or limit_gpus, not both", "limit_gpus")
+        for place, member in enumerate(self.pipelines):
+            for key in ("at_least_cores", "at_most_cores", "at_least_gpus", "at_most_gpus"):
+                if getattr(member, key) and not key.endswith(self.resource):
+                    allowed = f"{key.rpartition('_')[0]}_{self.resource}"
+                    raise refusal(f"the fleet shares {self.unit}; allowed: {allowed}", "pipelines", place, key)
         names: set[str] = set()
         for place, member in enumerate(self.pipelines):
             if member.name in names:
@@ -99,8 +106,8 @@ class Fleet(FileModel):
         return self
 
     def with_values(self, values: Mapping[str, Any]) -> Fleet:
-        """The fleet with other values: `limit_cores`, `sharing`, `tenants.NAME`; `PIPELINE.KEY` for one pipeline, or
-        a scenario's key for all of them. Raises ScenarioError naming the key."""
+        """The fleet with other values: the budget, `sharing`, `tenants.NAME`; `PIPELINE.KEY` for one pipeline, or a
+        scenario's key for all of them. Raises ScenarioError naming the key."""
         fleet = self
         for key, value in values.items():
             fleet = fleet._with_value(key, value)
@@ -130,33 +137,60 @@ class Fleet(FileModel):
         members = self.pipelines
         return weights_of([m.priority for m in members], [m.tenant for m in members], self.tenants)
 
+    @property
+    def resource(self) -> str:
+        """What is shared: cores or GPUs."""
+        return CORES if self.limit_gpus is None else GPUS
+
+    @property
+    def budget(self) -> int:
+        """How many of them there are."""
+        budget = self.limit_cores if self.limit_gpus is None else self.limit_gpus
+        assert budget is not None, "one of both is given"
+        return budget
+
     def scenario_of(self, member: Member) -> Scenario:
         """The scenario of a pipeline as if it were alone: within the budget and its own limits."""
-        limits = [self.limit_cores, member.at_most_cores, member.scenario.limit_cores]
-        return member.scenario.model_copy(update={"limit_cores": min(limit for limit in limits if limit is not None)})
+        key = f"limit_{self.resource}"
+        limits = [self.budget, getattr(member, f"at_most_{self.resource}"), getattr(member.scenario, key)]
+        return member.scenario.model_copy(update={key: min(limit for limit in limits if limit is not None)})
 
     def sharers(self, shared: Shared) -> list[Sharer]:
         """The pipelines as the rules see them: floors are at least what the lightest configuration takes.
 
-        Raises ScenarioError if the floors exceed the budget, or a pipeline its own bound.
+        Raises ScenarioError if the floors exceed the budget, or a pipeline its own bound, or if one has no GPUs.
         """
         sharers = []
+        at_least = f"at_least_{self.resource}"
         for member, weight in zip(self.pipelines, self.weights, strict=True):
-            scenario = self.scenario_of(member)
-            lightest = fewest_cores(shared.pipeline(scenario))
-            most = scenario.limit_cores or self.limit_cores
-            floor = max(member.at_least_cores, lightest)
+            pipeline = shared.pipeline(member.scenario)
+            if self.resource == GPUS and not pipeline.has_gpus:
+                raise ScenarioError(f"pipelines[{member.name}]: no variant of {pipeline.name} has GPUs to share")
+            own, lightest = getattr(member, at_least), fewest(self.resource, pipeline)
+            most, floor = getattr(self.scenario_of(member), f"limit_{self.resource}"), max(own, lightest)
             if floor > most:
-                what = "at_least_cores" if member.at_least_cores > lightest else "one replica of each stage"
-                raise ScenarioError(f"pipelines[{member.name}]: {what} takes {floor} cores; allowed: at most {most}")
+                what = at_least if own > lightest else "one replica of each stage"
+                raise ScenarioError(
+                    f"pipelines[{member.name}]: {what} takes {floor} {self.unit}; allowed: at most {most}"
+                )
             sharers.append(Sharer(member.name, weight, floor, most))
-        floors = sum(each.at_least_cores for each in sharers)
-        if floors > self.limit_cores:
-            parts = " + ".join(f"{each.name} {each.at_least_cores}" for each in sharers)
+        floors = sum(each.at_least for each in sharers)
+        if floors > self.budget:
+            parts = " + ".join(f"{each.name} {each.at_least}" for each in sharers)
             raise ScenarioError(
-                f"limit_cores: {self.limit_cores} is less than the floors; allowed: at least {floors} ({parts})"
+                f"limit_{self.resource}: {self.budget} is less than the floors; allowed: at least {floors} ({parts})"
             )
         return sharers
+
+    @property
+    def unit(self) -> str:
+        """Cores or GPUs, as they are written."""
+        return in_words(self.resource)
+
+    @property
+    def one_more(self) -> str:
+        """One core more, or one GPU, in words."""
+        return f"one {self.unit[:-1]} more"
 
     @property
     def title(self) -> str:
@@ -164,9 +198,22 @@ class Fleet(FileModel):
         return ", ".join(member.name for member in self.pipelines)
 
 
-def fewest_cores(pipeline: Pipeline) -> int:
-    """The cores of the fewest replicas that each stage may have, of its lightest variant."""
-    return sum(pipeline.limits.least(stage.name) * stage.lightest().base_cores for stage in pipeline.stages)
+def fewest(resource: str, pipeline: Pipeline) -> int:
+    """The cores or GPUs of the fewest replicas that each stage may have, of the variant with the fewest."""
+    return sum(
+        pipeline.limits.least(stage.name)
+        * (stage.lightest().base_cores if resource == CORES else min(variant.gpus for variant in stage.variants))
+        for stage in pipeline.stages
+    )
+
+
+def taken(resource: str, pipeline: Pipeline, configuration: Configuration) -> int:
+    """The cores or GPUs that a configuration takes."""
+    if resource == CORES:
+        return sum(stage.total_cores for stage in configuration.values())
+    return sum(
+        stage.replicas * pipeline.stage(name).variant(stage.variant).gpus for name, stage in configuration.items()
+    )
 
 
 def load_fleet(
@@ -190,7 +237,7 @@ def load_fleet(
         ]
         document = replace(document, data={**document.data, "pipelines": pipelines})
     values = dict(values or {})
-    is_without = "limit_cores" not in document.data
+    is_without = "limit_cores" not in document.data and "limit_gpus" not in document.data
     if is_without and budget is not None:
         document = replace(document, data={**document.data, "limit_cores": values.get("limit_cores", 1)})
     fleet = validate_document(Fleet, document, error=ScenarioError)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from ipa.live import LiveError
 from ipa.policies import Configuration, check_configuration
-from ipa.policies.sharing import Arbiter, Curves, Step
+from ipa.policies.sharing import Arbiter, Step
 from ipa.sim import LawError, check_budget
 from ipa.studies.fleets.fleet import Fleet
 from ipa.studies.fleets.results import FLEET
-from ipa.studies.fleets.run import BY_OBJECTIVE, FleetRun, prepare_fleet
+from ipa.studies.fleets.run import BY_OBJECTIVE, FleetRun, curves_of, prepare_fleet
 from ipa.studies.runs import Prepared, guarded, live_runs
 from ipa.studies.runs.live_runs import Live, LiveCluster, LiveRun
 from ipa.studies.scenario import Shared, arrivals_of
@@ -49,8 +49,10 @@ class LiveFleetRun(FleetRun):
     broken_law: str = ""
 
 
-def check_live_fleet(live: Live) -> None:
-    """Raise LiveError for options that a fleet cannot have."""
+def check_live_fleet(fleet: Fleet, live: Live) -> None:
+    """Raise LiveError for a budget of GPUs, which only a simulation shares, and options that a fleet cannot have."""
+    if fleet.limit_gpus is not None:
+        raise LiveError(f"limit_gpus {fleet.limit_gpus}: live, a fleet shares cores; allowed: limit_cores")
     for key in ALONE:
         if value := getattr(live, key):
             flag = f"--{key.replace('_', '-')}"
@@ -74,12 +76,12 @@ def run_live_fleet(
     from ipa.live import Load, run_fleet_with_load
 
     started_s = perf_counter()
-    check_live_fleet(live)
+    check_live_fleet(fleet, live)
     shared = Shared()
     sharers = fleet.sharers(shared)
     all_prepared = {name: _checked(name, prepared, live) for name, prepared in prepare_fleet(fleet, shared).items()}
     with ExitStack() as stack:
-        arbiter = _arbiter(fleet, Arbiter(fleet.sharing, fleet.limit_cores, sharers), all_prepared)
+        arbiter = _arbiter(fleet, Arbiter(fleet.sharing, fleet.budget, sharers), all_prepared)
         controllers = {
             name: _controller(name, fleet, prepared, live, arbiter, stack) for name, prepared in all_prepared.items()
         }
@@ -119,11 +121,11 @@ def control_live_fleet(fleet: Fleet, live: Live, on_step: Callable[[Step], objec
     live_runs.check_installed()
     from ipa.live import run_fleet_without_load
 
-    check_live_fleet(live)
+    check_live_fleet(fleet, live)
     shared = Shared()
     sharers = fleet.sharers(shared)
     all_prepared = {name: _checked(name, prepared, live) for name, prepared in prepare_fleet(fleet, shared).items()}
-    arbiter = _arbiter(fleet, Arbiter(fleet.sharing, fleet.limit_cores, sharers), {})
+    arbiter = _arbiter(fleet, Arbiter(fleet.sharing, fleet.budget, sharers), {})
     steps = KeptSteps(fleet, live.state)
 
     def note(step: Step) -> None:
@@ -240,7 +242,7 @@ def _shown(kept_steps: KeptSteps, on_view: Callable[[str, View], object], name: 
 def _finished(fleet: Fleet, runs: Mapping[str, LiveRun], steps: Sequence[Step], wall_s: float) -> LiveFleetRun:
     broken_law = ""
     try:
-        check_budget([run.records for run in runs.values()], fleet.limit_cores)
+        check_budget([run.records for run in runs.values()], fleet.budget)
     except LawError as error:
         broken_law = str(error)
     return LiveFleetRun(fleet, runs, sorted(steps, key=lambda step: step.time_s), wall_s, broken_law)
@@ -280,7 +282,7 @@ def _controller(
         name=name,
         interval_s=prepared.scenario.interval_s,
         arbiter=arbiter,
-        curves=Curves(prepared.pipeline, prepared.policy, fleet.limit_cores) if fleet.sharing in BY_OBJECTIVE else None,
+        curves=curves_of(fleet, prepared) if fleet.sharing in BY_OBJECTIVE else None,
     )
 
 

@@ -9,9 +9,9 @@ from time import perf_counter
 
 from ipa.policies import TimeLimit
 from ipa.policies.sharing import Arbiter, Curves, Step
-from ipa.sim import PolicyRun
+from ipa.sim import GPUS, PolicyRun
 from ipa.sim import simulate_fleet as simulate_runs
-from ipa.studies.fleets.fleet import Fleet
+from ipa.studies.fleets.fleet import Fleet, taken
 from ipa.studies.runs import (
     Prepared,
     Run,
@@ -26,7 +26,7 @@ from ipa.studies.runs import (
 from ipa.studies.scenario import ScenarioError, Shared
 
 BY_OBJECTIVE = ("fair", "objective")
-"""The rules for which each pipeline's best objective within each number of cores is needed."""
+"""The rules for which each pipeline's best objective within each part of the budget is needed."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,24 @@ def prepare_fleet(fleet: Fleet, shared: Shared) -> dict[str, Prepared]:
                 f"pipelines[{member.name}].policy: {scenario.policy.title} chooses its parameters by runs alone, which "
                 "are not those of a fleet; allowed: with all its parameters"
             )
-    ready_cores = sum(
-        stage.total_cores for prepared in all_prepared.values() for stage in (prepared.initial or {}).values()
-    )
-    if len(all_prepared) > 1 and ready_cores > fleet.limit_cores:
+    ready = sum(taken(fleet.resource, prepared.pipeline, prepared.initial or {}) for prepared in all_prepared.values())
+    if len(all_prepared) > 1 and ready > fleet.budget:
         raise ScenarioError(
-            f"limit_cores: {fleet.limit_cores} is less than the {ready_cores} cores that are ready at first"
+            f"limit_{fleet.resource}: {fleet.budget} is less than the {ready} {fleet.unit} that are ready at first"
         )
     return all_prepared
+
+
+def curves_of(fleet: Fleet, prepared: Prepared) -> Curves:
+    """The curves of a pipeline within the fleet's budget."""
+    return Curves(prepared.pipeline, prepared.policy, fleet.budget, counts_gpus=fleet.resource == GPUS)
 
 
 def simulate_fleet(fleet: Fleet, shared: Shared | None = None) -> FleetRun:
     """Run all pipelines of a fleet at once. The same fleet gives the same tables, byte for byte.
 
-    Raises as `prepare_fleet` before anything has run, and as `simulate`; also LawError if the cores that existed ever
-    exceeded the budget.
+    Raises as `prepare_fleet` before anything has run, and as `simulate`; also LawError if more ever existed than the
+    budget allows.
     """
     started_s = perf_counter()
     shared = Shared() if shared is None else shared
@@ -81,8 +84,8 @@ def simulate_fleet(fleet: Fleet, shared: Shared | None = None) -> FleetRun:
             arrivals_s = shared.arrivals(prepared.scenario, prepared.trace)
             runs[name] = PolicyRun(*parts_of(prepared, policy, shared, arrivals_s))
             if fleet.sharing in BY_OBJECTIVE:
-                curves[name] = Curves(prepared.pipeline, prepared.policy, fleet.limit_cores)
-        simulated = simulate_runs(runs, curves, Arbiter(fleet.sharing, fleet.limit_cores, sharers))
+                curves[name] = curves_of(fleet, prepared)
+        simulated = simulate_runs(runs, curves, Arbiter(fleet.sharing, fleet.budget, sharers), fleet.resource)
     wall_s = perf_counter() - started_s
     finished = {}
     for name, prepared in all_prepared.items():

@@ -39,7 +39,7 @@ def sweep_fleet(
     jobs: int = 1,
     on_run: Callable[[], object] = lambda: None,
 ) -> pd.DataFrame:
-    """A row for each point, seed and pipeline: the point's values, `pipeline`, `short`, `wanted_cores`, `got_cores`,
+    """A row for each point, seed and pipeline: the point's values, `pipeline`, `short`, `wanted`, `got`,
     `objective` and the pipeline's summary.
 
     Every point has the pipelines' own seeds and the next ones, `seeds` of them. The table does not depend on `jobs`,
@@ -71,16 +71,18 @@ def _rows(points: Sequence[Values], seeds: int, results: Sequence[tuple[Figures,
             yield {**values, "pipeline": pipeline, "short": short, **known}
 
 
-def fewest_cores_sentence(table: pd.DataFrame, keys: Sequence[str], late_at_most: float) -> str:
-    """The fewest cores with which no pipeline has more late requests than that; empty if no budget is varied."""
-    if "limit_cores" not in keys:
+def least_budget_sentence(fleet: Fleet, table: pd.DataFrame, keys: Sequence[str], late_at_most: float) -> str:
+    """The least budget with which no pipeline has more late requests than that; empty if no budget is varied."""
+    budget = f"limit_{fleet.resource}"
+    if budget not in keys:
         return ""
     late = table.groupby([*keys, "pipeline"], sort=False)["sla_violation_rate"].mean().groupby(list(keys)).max()
     enough = late[late <= late_at_most].reset_index()
     most = f"{100 * late_at_most:g} %"
     if enough.empty:
         return f"No point keeps the late requests of every pipeline to {most}."
-    best = enough.sort_values(["limit_cores", "sla_violation_rate"], kind="stable").iloc[0]
-    others = [f"{key}={best[key]}" for key in keys if key != "limit_cores"]
+    best = enough.sort_values([budget, "sla_violation_rate"], kind="stable").iloc[0]
+    others = [f"{key}={best[key]}" for key in keys if key != budget]
     with_others = f" with {', '.join(others)}" if others else ""
-    return f"The fewest cores with at most {most} late requests of any pipeline: {best['limit_cores']}{with_others}."
+    fewest = f"The fewest {fleet.unit} with at most {most} late requests of any pipeline"
+    return f"{fewest}: {best[budget]}{with_others}."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipa.studies.fleets import cores_over_time, sentences
+from ipa.studies.fleets import sentences, units_over_time
 from ipa.studies.pages.colours import PALETTE, SLA_COLOUR, TEXT
 from ipa.studies.pages.document import Items, Page, Part, Section, Table
 from ipa.studies.pages.plots import Plot, Spec, axis, layout, numbers, ruler, safe, steps
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def page(answers: Answers) -> Page:
     """The page; the same answers give the same page."""
     fleet = answers.run.fleet
-    subtitle = f"{fleet.limit_cores} cores for {len(fleet.pipelines)} pipelines, shared by {fleet.sharing}"
+    subtitle = f"{fleet.budget} {fleet.unit} for {len(fleet.pipelines)} pipelines, shared by {fleet.sharing}"
     parts: list[Part] = [
         Section("Who pays for whom", [Items(list(sentences(answers)))]),
         _over_time(answers),
@@ -30,8 +30,9 @@ def page(answers: Answers) -> Page:
 
 def _over_time(answers: Answers) -> Plot:
     """What each pipeline gets, stacked; what all want together, dashed; and the budget."""
-    run, budget = answers.run, answers.run.fleet.limit_cores
-    series = {name: cores_over_time(run, name) for name in run.runs}
+    run, budget = answers.run, answers.run.fleet.budget
+    unit = run.fleet.unit
+    series = {name: units_over_time(run, name) for name in run.runs}
     times_s = np.unique(np.concatenate([of[0] for of in series.values()]))
     traces: list[Spec] = []
     wanted = np.zeros(len(times_s))
@@ -39,14 +40,14 @@ def _over_time(answers: Answers) -> Plot:
         colour = PALETTE[place % len(PALETTE)]
         wanted += _held(times_s, own_s, wants)
         style: Spec = {"color": colour, "width": 0.8}
-        area = {"stackgroup": "cores", "fillcolor": colour, "hovertemplate": "%{y} cores"}
+        area = {"stackgroup": "parts", "fillcolor": colour, "hovertemplate": f"%{{y}} {unit}"}
         traces.append(steps(numbers(times_s), numbers(_held(times_s, own_s, gets)), safe(name), style, **area))
     dashed: Spec = {"color": TEXT, "width": 1.6, "dash": "dash"}
     traces.append(steps(numbers(times_s), numbers(wanted), "wanted, all together", dashed))
     most = 1.08 * max(float(wanted.max()), budget)
     shapes = [ruler(budget, {"color": SLA_COLOUR, "width": 1.4})]
     note = (
-        f"The areas are the cores that the pipelines' decisions take, together at most the budget of {budget} cores "
+        f"The areas are the {unit} that the pipelines' decisions take, together at most the budget of {budget} {unit} "
         "(the red line). What one gives back is free once its replicas are gone. Dashed: what all would decide alone."
     )
     return Plot(
@@ -54,30 +55,31 @@ def _over_time(answers: Answers) -> Plot:
         "The budget over time",
         note,
         traces,
-        layout(380, xaxis=axis("time (s)"), yaxis=axis("cores", range=[0, most]), shapes=shapes, hovermode="x unified"),
+        layout(380, xaxis=axis("time (s)"), yaxis=axis(unit, range=[0, most]), shapes=shapes, hovermode="x unified"),
     )
 
 
-def _held(times_s: FloatArray, own_s: FloatArray, cores: FloatArray) -> FloatArray:
-    """The cores of a pipeline at these times: each holds from its step to the next; 0 once its load has ended, before
+def _held(times_s: FloatArray, own_s: FloatArray, units: FloatArray) -> FloatArray:
+    """What a pipeline has at these times: each holds from its step to the next; 0 once its load has ended, before
     that of others."""
-    ended = np.append(cores, cores[-1] if own_s[-1] == times_s[-1] else 0.0)
+    ended = np.append(units, units[-1] if own_s[-1] == times_s[-1] else 0.0)
     held: FloatArray = ended[np.searchsorted(own_s, times_s, "right") - 1]
     return held
 
 
 def _table(answers: Answers) -> Section:
-    costs, note = ["late (%)", "PAS"], "Cores are means over time."
+    fleet = answers.run.fleet
+    costs, note = ["late (%)", "PAS"], f"{fleet.unit[0].upper()}{fleet.unit[1:]} are means over time."
     if answers.alone:
-        costs = ["late (%), alone", "late (%)", "with one core more", "PAS, alone", "PAS"]
+        costs = ["late (%), alone", "late (%)", f"with {fleet.one_more}", "PAS, alone", "PAS"]
         note += " Alone, a pipeline has the whole budget."
     columns = ("pipeline", "priority", "wants", "gets", *costs)
     rows = [
         (
             row.name,
             f"{row.priority:g}",
-            f"{row.wanted_cores:.2f}",
-            f"{row.got_cores:.2f}",
+            f"{row.wanted:.2f}",
+            f"{row.got:.2f}",
             *(f"{100 * outcome.late:.2f}" for outcome in (row.alone, row.fleet, row.more) if outcome is not None),
             *(
                 "-" if outcome.pas is None else f"{outcome.pas:.2f}"

@@ -251,7 +251,7 @@ SUMMARY = {
         "of these, those for a load that nothing carries within the SLA and the limits, as the policy says",
     ),
     "changes": Column("", "decisions that changed the configuration in force"),
-    "room_lacked": Column("", "how often a stage had no room for a replica within the limit of cores"),
+    "room_lacked": Column("", "how often a stage had no room for a replica within the limits"),
     "room_lacked_s": Column("s", "how long, summed over the stages"),
     "wall_s": Column("s", "duration of the simulation; the only figure that differs from run to run"),
 }

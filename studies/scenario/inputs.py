@@ -125,5 +125,6 @@ def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
         interference=scenario.interference == "measured",
         removal=scenario.removal,
         limit_cores=core_limit(scenario),
+        limit_gpus=scenario.limit_gpus,
         when_full=scenario.when_full,
     )

@@ -244,11 +244,11 @@ class Scenario(FileModel):
     )
     limit_gpus: Counting | None = Field(
         default=None,
-        description="GPUs of the cluster: the optimiser plans within them, and a guard keeps all decisions to them",
+        description="GPUs of the cluster; as limit_cores",
     )
     when_full: choices.WhenFull = Field(
         default="replace",
-        description="what a rollout without room within limit_cores does. replace: it removes one replica before it "
+        description="what a rollout without room within the limits does. replace: it removes one replica before it "
         "adds one; wait: it waits for room",
     )
     guards: GuardBounds = Field(default=GuardBounds(), description="rules for the decisions of any policy")

@@ -101,7 +101,7 @@ def test_of_steps_at_one_time_all_wishes_are_known_before_the_first_is_granted_i
         assert has_wished.wait(PATIENCE_S)
     for thread in threads:
         thread.join(PATIENCE_S)
-    assert [(step.pipeline, step.wanted_cores, step.got_cores, step.why) for step in shared.steps] == [
+    assert [(step.pipeline, step.wanted, step.got, step.why) for step in shared.steps] == [
         ("a", 6, 6, ""),
         ("b", 8, 2, "its part by priority is 2"),
     ]
@@ -115,7 +115,7 @@ def test_one_that_is_late_in_an_earlier_step_is_not_waited_for() -> None:
     world.step = 1
     with shared.step("b", 10.0):
         assert a.step(world).observation.step == 2
-    assert [(step.step, step.got_cores) for step in shared.steps] == [(2, 4)]
+    assert [(step.step, step.got) for step in shared.steps] == [(2, 4)]
 
 
 def test_a_controller_that_loses_its_arbiter_keeps_its_last_limit_and_says_so() -> None:
@@ -177,10 +177,10 @@ def test_the_cores_that_others_have_not_given_back_are_nobody_s_though_the_arbit
     b.stands(2)
     hold, answers = shared.arbiter.hold, iter([True, True, False])
 
-    def fails(name: str, claim_cores: int) -> None:
+    def fails(name: str, claim_units: int) -> None:
         if not next(answers, True):
             raise ValueError("gone")
-        hold(name, claim_cores)
+        hold(name, claim_units)
 
     shared.arbiter.hold = fails  # type: ignore[method-assign]
     assert a.step(worlds["a"]).decision.configuration == of_cores(2), "its last limit"

@@ -789,7 +789,7 @@ BREAKS: Mapping[str, tuple[str, Callable[[Records], Records]]] = {
     "busy cores that nobody counted off": ("L11: the cores counted as busy", lambda r: replace(r, busy_core_s=1.0)),
     "more cores than the limit": (
         "L14: more cores existed at once",
-        lambda r: replace(put_replica(r, 0, "ready_s", 1, 0.25), limit_cores=3),
+        lambda r: replace(put_replica(r, 0, "ready_s", 1, 0.25), limits={"cores": 3}),
     ),
     "a request that failed although no replica was removed": (
         "L12: at stage 1",

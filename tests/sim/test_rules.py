@@ -214,7 +214,7 @@ def test_a_rollout_creates_what_there_is_room_for_and_says_what_is_missing() -> 
 
 
 @pytest.mark.parametrize(
-    ("limit_cores", "existing", "desired", "budgets"),
+    ("limit", "existing", "desired", "budgets"),
     [
         (20, [2, 4], [3, 6], [5, 10]),  # loose: what exists, and all that is desired beside it
         (9, [2, 4], [3, 6], [3, 6]),
@@ -225,18 +225,24 @@ def test_a_rollout_creates_what_there_is_room_for_and_says_what_is_missing() -> 
     ],
 )
 def test_the_limit_is_divided_by_what_exists_and_what_is_desired(
-    limit_cores: int, existing: list[int], desired: list[int], budgets: list[int]
+    limit: int, existing: list[int], desired: list[int], budgets: list[int]
 ) -> None:
-    assert rules.core_budgets(limit_cores, existing, desired) == budgets
+    assert rules.budgets_within(limit, existing, desired) == budgets
 
 
 def test_one_replica_is_replaced_after_the_other() -> None:
     """Two obsolete replicas of 2 cores each in a budget of 4; a new one has 3."""
-    assert rules.must_replace(0, 2, current_cores=0, kept_cores=4, cores=3, budget_cores=4)
-    assert rules.must_replace(0, 1, current_cores=0, kept_cores=2, cores=3, budget_cores=4)  # one made too little room
-    assert not rules.must_replace(
-        0, 1, current_cores=0, kept_cores=2, cores=2, budget_cores=4
-    )  # what drains makes room
-    assert not rules.must_replace(1, 1, current_cores=2, kept_cores=4, cores=2, budget_cores=4)  # its successor starts
-    assert not rules.must_replace(0, 2, current_cores=0, kept_cores=4, cores=5, budget_cores=4)  # there would be none
-    assert not rules.must_replace(0, 0, current_cores=4, kept_cores=4, cores=2, budget_cores=4)
+    assert rules.must_replace(0, 2, current=(0,), staying=(4,), one=(3,), budget=(4,))
+    assert rules.must_replace(0, 1, current=(0,), staying=(2,), one=(3,), budget=(4,))  # one made too little room
+    assert not rules.must_replace(0, 1, current=(0,), staying=(2,), one=(2,), budget=(4,))  # what drains makes room
+    assert not rules.must_replace(1, 1, current=(2,), staying=(4,), one=(2,), budget=(4,))  # its successor starts
+    assert not rules.must_replace(0, 2, current=(0,), staying=(4,), one=(5,), budget=(4,))  # there would be none
+    assert not rules.must_replace(0, 0, current=(4,), staying=(4,), one=(2,), budget=(4,))
+
+
+def test_a_replica_is_replaced_if_either_cores_or_gpus_lack_and_neither_is_too_few_for_one() -> None:
+    """Of 9 cores and 2 GPUs, 4 and both are taken; a new one has 2 cores and a GPU, or 3 GPUs, or 6 cores."""
+    assert rules.must_replace(0, 2, current=(0, 0), staying=(4, 2), one=(2, 1), budget=(9, 2))
+    assert not rules.must_replace(0, 2, current=(0, 0), staying=(4, 2), one=(2, 3), budget=(9, 2))
+    assert rules.must_replace(0, 2, current=(0, 0), staying=(4, 2), one=(6, 0), budget=(9, 2))
+    assert not rules.must_replace(0, 2, current=(0, 0), staying=(4, 2), one=(2, 0), budget=(9, 2))

@@ -53,6 +53,21 @@ stages:
 """
 
 
+ALTERNATING = """\
+from dataclasses import replace
+from ipa.policies import Decision
+
+class Alternating:
+    def __init__(self, pipeline):
+        pass
+
+    def decide(self, observation, memory):
+        variant = ("quick", "good")[observation.step // 5 % 2]
+        stages = observation.configuration
+        return Decision({name: replace(stage, variant=variant, replicas=2) for name, stage in stages.items()}, memory)
+"""
+
+
 @pytest.fixture
 def chat(tmp_path: Path) -> str:
     (tmp_path / "chat.yaml").write_text(CHAT, encoding="utf-8")
@@ -65,13 +80,39 @@ def went(pipeline: str, **keys: Any) -> Run:
 
 
 @pytest.mark.skipif(not find_spec("numba"), reason="needs numba")
-@pytest.mark.parametrize("keys", [{}, {"removal": "lose"}, {"journal": "full", "policy": "hpa"}, {"limit_cores": 200}])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"removal": "lose"},
+        {"journal": "full", "policy": "hpa"},
+        {"limit_cores": 200},
+        {"limit_gpus": 3, "limit_cores": 160, "scale": 0.8},
+        {"limit_gpus": 3, "when_full": "wait", "removal": "lose", "scale": 0.8},
+    ],
+)
 def test_both_engines_give_the_same_tables(chat: str, keys: dict[str, Any]) -> None:
     one, other = (went(chat, engine=engine, **keys) for engine in ("simpy", "compiled"))
     assert one.tables.keys() == other.tables.keys()
     for name, table in one.tables.items():
         pd.testing.assert_frame_equal(table, other.tables[name])
     assert [entry.observation for entry in one.entries] == [entry.observation for entry in other.entries]
+
+
+@pytest.mark.parametrize("limit", [2, 3])
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+@pytest.mark.parametrize("when_full", ["replace", "wait"])
+def test_a_limit_of_gpus_is_one_of_the_cores_that_they_cost(chat: str, engine: str, when_full: str, limit: int) -> None:
+    """Every replica of the one stage takes a GPU, and costs 39 cores. Rollouts lack room, and both are kept to."""
+    head, stages = CHAT.split("stages:\n")
+    Path(chat).write_text(f"{head}stages:\n  - name: answer{stages.split('  - name: answer')[1]}", encoding="utf-8")
+    (Path(chat).parent / "alternating.py").write_text(ALTERNATING, encoding="utf-8")
+    policy = str(Path(chat).parent / "alternating.py:Alternating")
+    keys = {"engine": engine, "when_full": when_full, "policy": policy, "stop_s": 6.0, "max_surge": 2}
+    by_gpus, by_cores = went(chat, limit_gpus=limit, **keys), went(chat, limit_cores=39 * limit, **keys)
+    for name in ("requests", "replicas"):
+        pd.testing.assert_frame_equal(by_gpus.tables[name], by_cores.tables[name])
+    assert by_gpus.summary["room_lacked"] == by_cores.summary["room_lacked"] > 0
 
 
 def test_a_full_journal_sees_how_long_requests_took_and_how_full_replicas_are(chat: str) -> None:

@@ -60,7 +60,7 @@ def test_the_cores_that_may_exist_never_exceed_the_budget() -> None:
         for name in draw.choice(list("ABC"), 100).tolist():
             fleet.wish(name, int(draw.integers(0, 30)))
             grant = fleet.grant(name)
-            assert floors["ABC".index(name)] <= grant.plan_cores <= grant.exist_cores
-            claims[name] = int(draw.integers(0, grant.exist_cores + 1))
+            assert floors["ABC".index(name)] <= grant.plan_units <= grant.exist_units
+            claims[name] = int(draw.integers(0, grant.exist_units + 1))
             fleet.hold(name, claims[name])
             assert sum(claims.values()) <= budget

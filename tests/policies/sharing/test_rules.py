@@ -49,7 +49,7 @@ def test_water_filling_gives_the_published_table(
 
 @pytest.mark.parametrize("rule", SHARING)
 def test_floors_above_the_budget_are_an_error(rule: str) -> None:
-    with pytest.raises(SharingError, match=r"limit_cores 6 .* at least 7 \(A 4 \+ B 3\)"):
+    with pytest.raises(SharingError, match=r"budget 6 .* at least 7 \(A 4 \+ B 3\)"):
         split(rule, 6, members(floors=(4, 3)), [9, 9], given([np.arange(7.0)] * 2))
 
 
@@ -69,8 +69,7 @@ def splits(fleet: Fleet) -> Iterator[tuple[int, ...]]:
     """All splits within the budget, from the floors to the most that is useful."""
     budget, all_members, demands, _ = fleet
     ranges = [
-        range(m.at_least_cores, max(m.at_least_cores, min(d, m.at_most_cores)) + 1)
-        for m, d in zip(all_members, demands, strict=True)
+        range(m.at_least, max(m.at_least, min(d, m.at_most)) + 1) for m, d in zip(all_members, demands, strict=True)
     ]
     return (cores for cores in product(*ranges) if sum(cores) <= budget)
 
@@ -110,8 +109,8 @@ def test_objective_is_the_best_of_all_splits(start: int) -> None:
 def normalised(fleet: Fleet, place: int, cores: int) -> float:
     """The objective between that of the floor, 0, and that of the demand, 1; 1 if these are the same."""
     member, demand, curve = fleet[1][place], fleet[2][place], fleet[3][place]
-    least = curve[member.at_least_cores]
-    most = curve[max(member.at_least_cores, min(demand, member.at_most_cores))]
+    least = curve[member.at_least]
+    most = curve[max(member.at_least, min(demand, member.at_most))]
     return 1.0 if most == least else float((curve[cores] - least) / (most - least))
 
 
@@ -134,7 +133,7 @@ def test_every_split_keeps_the_budget_the_floors_and_the_demands(rule: str) -> N
         budget, all_members, demands, curves = random_fleet(np.random.default_rng(seed))
         answer = split(rule, budget, all_members, demands, given(curves))
         useful = [m.most_useful(d) for m, d in zip(all_members, demands, strict=True)]
-        assert all(m.at_least_cores <= c <= u for m, c, u in zip(all_members, answer, useful, strict=True))
+        assert all(m.at_least <= c <= u for m, c, u in zip(all_members, answer, useful, strict=True))
         assert sum(answer) <= budget
         if rule != "quota":
             assert sum(answer) == min(budget, sum(useful)), "what somebody wants is not left over"
@@ -153,7 +152,7 @@ def test_scaling_all_priorities_changes_nothing(rule: str, factor: float) -> Non
         budget, all_members, demands, curves = random_fleet(draw)
         priorities = draw.integers(1, 10, len(all_members)).tolist()
         both = [
-            [Member(m.name, w, m.at_least_cores, m.at_most_cores) for m, w in zip(all_members, weights, strict=True)]
+            [Member(m.name, w, m.at_least, m.at_most) for m, w in zip(all_members, weights, strict=True)]
             for weights in (weights_of(priorities), weights_of([round(factor * p, 6) for p in priorities]))
         ]
         assert split(rule, budget, both[0], demands, given(curves)) == split(

@@ -44,15 +44,15 @@ def fleets(pipelines: int = PIPELINES, cores: int = CORES, duration_s: int = DUR
     rows: list[dict[str, Value]] = []
     for rule in ("water-filling", "objective"):
         for share in (AMPLE, SCARCE):
-            floors = sum(each.at_least_cores for each in fleet.sharers(shared))
+            floors = sum(each.at_least for each in fleet.sharers(shared))
             limited = fleet.with_values({"sharing": rule, "limit_cores": max(round(share * alone_cores), floors)})
             fleet_run, seconds = _timed(partial(simulate_fleet, limited, shared))
             steps = fleet_run.steps
-            lacking = sum(step.got_cores < step.wanted_cores for step in steps) / len(steps)
+            lacking = sum(step.got < step.wanted for step in steps) / len(steps)
             rows.append(
                 {
                     "sharing": rule,
-                    "limit_cores": limited.limit_cores,
+                    "limit_cores": limited.budget,
                     "lacking": 100 * lacking,
                     "fleet_s": seconds,
                     "alone_s": alone_s,

@@ -32,10 +32,10 @@ def written(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (TWO, "fleet.yaml:1: limit_cores: this key is missing"),
+        (TWO, "fleet.yaml:1: limit_cores is missing; allowed: this, or limit_gpus"),
         (
             "limit_gpus: 4\nlimit_cores: 9\n" + TWO,
-            ":3: limit_gpus: a fleet shares cores alone; allowed: limit_cores, and limit_gpus of a pipeline",
+            ":3: limit_gpus: a fleet shares one budget; allowed: limit_cores or limit_gpus, not both",
         ),
         ("limit_cores: 9\nsharing: best\n" + TWO, ":4: sharing: should be 'quota', 'priority', 'water-filling'"),
         (
@@ -110,7 +110,7 @@ def test_a_run_prints_a_table_and_keeps_its_results(tmp_path: Path) -> None:
     steps = pd.read_parquet(out / "steps.parquet")
     assert sorted(steps["pipeline"].unique()) == ["a", "b"]
     assert len(steps) == 12
-    assert steps.groupby("time_s")["got_cores"].sum().max() <= 5
+    assert steps.groupby("time_s")["got"].sum().max() <= 5
     table = json.loads((out / "fleet.json").read_text())
     assert [row["name"] for row in table["pipelines"]] == ["a", "b"]
     assert (out / "a" / "requests.parquet").is_file()

@@ -34,8 +34,8 @@ class OnEngine:
     """A simulated pipeline as a live controller sees it."""
 
     def __init__(self, run: PolicyRun) -> None:
-        self._run, self._standing = run, _Standing(run)
-        self._claim_cores = self._decided_cores = self._standing.claim_cores
+        self._run, self._standing = run, _Standing(run, "cores")
+        self._claim_cores = self._decided_cores = self._standing.claim
 
     def observe(self) -> Observation:
         self._run._forecasts.make(self._run.time_s)
@@ -47,8 +47,8 @@ class OnEngine:
     def limit_to(self, exist_cores: int) -> None:
         self._claim_cores = max(self._claim_cores, min(exist_cores, self._decided_cores))
         if (engine := self._run.engine) is not None:
-            own_cores = engine.world.limit_cores
-            engine.limit_cores = exist_cores if own_cores is None else min(exist_cores, own_cores)
+            most_cores = min(exist_cores, engine.world.limits.get("cores", exist_cores))
+            engine.limits = {**engine.world.limits, "cores": most_cores}
 
     def claim_cores(self, decided: Configuration | None = None) -> int:
         """Budgets are not lowered here, so the claim does not rise by itself."""
@@ -58,7 +58,7 @@ class OnEngine:
             self._decided_cores = cores if engine is None else standing._may_exist(engine, decided)
             return self._decided_cores
         if engine is not None:
-            standing._held = [stage.held(engine.now_s) for stage in engine.stages]
+            standing._held = [stage.held("cores", engine.now_s) for stage in engine.stages]
             self._claim_cores = min(self._claim_cores, standing._may_exist(engine))
         return self._claim_cores
 
@@ -69,13 +69,13 @@ def test_live_controllers_decide_as_in_a_simulation(seed: int, rule: str) -> Non
     """The controllers and the arbiter of live mode on the simulator's engines, instead of its own."""
     fleet = random_fleet(np.random.default_rng(100 + seed)).with_values({"sharing": rule, "decision_delay_s": 0.0})
     shared = Shared()
-    arbiter = LiveArbiter(Arbiter(fleet.sharing, fleet.limit_cores, fleet.sharers(shared)), within_s=PATIENCE_S)
+    arbiter = LiveArbiter(Arbiter(fleet.sharing, fleet.budget, fleet.sharers(shared)), within_s=PATIENCE_S)
     runs, controllers, worlds = {}, {}, {}
     for name, prepared in prepare_fleet(fleet, shared).items():
         arrivals_s = shared.arrivals(prepared.scenario, prepared.trace)
         policy = guarded(prepared)
         run = runs[name] = PolicyRun(*parts_of(prepared, TimeLimit(policy), shared, arrivals_s))
-        curves = Curves(prepared.pipeline, prepared.policy, fleet.limit_cores) if rule in BY_OBJECTIVE else None
+        curves = Curves(prepared.pipeline, prepared.policy, fleet.budget) if rule in BY_OBJECTIVE else None
         controllers[name] = SharingController(
             prepared.pipeline, policy, 60.0, run._journal, name=name, interval_s=1.0, arbiter=arbiter, curves=curves
         )
@@ -157,12 +157,12 @@ def test_one_gives_way_and_its_cores_are_handed_on_when_its_replicas_are_gone(
     folder, said = finished
     steps = pd.read_parquet(folder / "steps.parquet")
     prod, other = (steps[steps["pipeline"] == name].set_index("step") for name in ("prod", "other"))
-    assert (prod.loc[0, "got_cores"], other.loc[0, "got_cores"]) == (1, 3)
-    assert (prod["got_cores"].iloc[-1], other["got_cores"].iloc[-1]) == (3, 1)
+    assert (prod.loc[0, "got"], other.loc[0, "got"]) == (1, 3)
+    assert (prod["got"].iloc[-1], other["got"].iloc[-1]) == (3, 1)
     assert set(prod["why"]) == {"", "2 of its part of 3 are not free yet"}
     assert set(other["why"]) == {"", "its part by priority is 1"}
     waited = prod[prod["why"] != ""]
-    assert set(waited["got_cores"]) == {1}
+    assert set(waited["got"]) == {1}
     removed = pd.read_parquet(folder / "other" / "replicas.parquet").iloc[1:3]
     created = pd.read_parquet(folder / "prod" / "replicas.parquet").iloc[1:3]
     assert (removed["gone_s"] >= removed["removed_s"] + 0.3).all()
@@ -248,7 +248,7 @@ def test_a_killed_run_is_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert result.exit_code == 0, result.output
     assert "4 cores, shared by priority" in result.stdout
     steps_table = pd.read_parquet("run/steps.parquet")
-    assert steps_table[["pipeline", "wanted_cores", "got_cores"]].head(2).to_numpy().tolist() == [
+    assert steps_table[["pipeline", "wanted", "got"]].head(2).to_numpy().tolist() == [
         ["prod", 1, 1],
         ["other", 3, 3],
     ]

@@ -35,7 +35,7 @@ def test_under_a_budget_that_nobody_needs_whole_every_pipeline_runs_as_alone(rul
     run = simulate_fleet(ample)
     for member in ample.pipelines:
         assert same_tables(run.runs[member.name], simulate(ample.scenario_of(member))), member.name
-    assert all(step.got_cores == step.wanted_cores for step in run.steps)
+    assert all(step.got == step.wanted for step in run.steps)
 
 
 @pytest.mark.parametrize("rule", SHARING)
@@ -45,7 +45,7 @@ def test_both_engines_give_the_same(rule: str) -> None:
     )
     runs = [simulate_fleet(short.with_values({"engine": engine})) for engine in ENGINES]
     assert runs[0].steps == runs[1].steps
-    assert any(step.got_cores < step.wanted_cores for step in runs[0].steps), "the cores do not suffice"
+    assert any(step.got < step.wanted for step in runs[0].steps), "the cores do not suffice"
     assert all(same_tables(runs[0].runs[name], runs[1].runs[name]) for name in ("prod", "research"))
 
 
@@ -103,11 +103,11 @@ def test_the_cores_that_exist_of_all_never_exceed_the_budget(seed: int) -> None:
     existing = 0
     for _, cores in sorted(changes):
         existing += cores
-        assert existing <= drawn.limit_cores
+        assert existing <= drawn.budget
 
 
 def test_a_broken_budget_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Arbiter, "grant", lambda self, _: Grant(self.limit_cores, self.limit_cores))
+    monkeypatch.setattr(Arbiter, "grant", lambda self, _: Grant(self.budget, self.budget))
     with pytest.raises(LawError, match="cores existed at once; its budget is 6"):
         simulate_fleet(fleet(6, {**PROD, "scale": 3.0}, {**RESEARCH, "scale": 3.0}))
 
@@ -118,8 +118,8 @@ def test_what_one_gives_back_is_handed_on_when_its_replicas_are_gone() -> None:
     run = simulate_fleet(fleet(5, first, {**PROD, "name": "b", "trace": "steady-high"}, sharing="priority"))
     late = [step for step in run.steps if step.pipeline == "b" and step.time_s >= 140.0]
     assert late
-    assert all(step.got_cores == step.wanted_cores for step in late)
-    assert any(step.got_cores < step.wanted_cores for step in run.steps if step.pipeline == "b")
+    assert all(step.got == step.wanted for step in late)
+    assert any(step.got < step.wanted for step in run.steps if step.pipeline == "b")
 
 
 def test_configurations_that_are_ready_and_exceed_the_budget_are_an_error() -> None:

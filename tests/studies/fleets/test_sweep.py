@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ipa.studies import ScenarioError
-from ipa.studies.fleets import fewest_cores_sentence, simulate_fleet, sweep_fleet
+from ipa.studies.fleets import least_budget_sentence, simulate_fleet, sweep_fleet
 from tests.command import ipa
 from tests.studies.fleets.fleets import PROD, RESEARCH, fleet
 from tests.studies.fleets.test_file import TWO, written
@@ -40,12 +40,15 @@ def test_the_fewest_cores_are_those_with_which_no_pipeline_is_late() -> None:
     rows += [(12, "quota", "a", 0.0), (12, "quota", "b", 0.004), (14, "quota", "a", 0.0), (14, "quota", "b", 0.0)]
     table = pd.DataFrame(rows, columns=["limit_cores", "sharing", "pipeline", "sla_violation_rate"])
     keys = ["limit_cores", "sharing"]
-    assert fewest_cores_sentence(table, keys, 0.01) == (
+    assert least_budget_sentence(fleet(12), table, keys, 0.01) == (
         "The fewest cores with at most 1 % late requests of any pipeline: 12 with sharing=quota."
     )
-    assert fewest_cores_sentence(table, keys, 0.03).endswith(": 10 with sharing=fair.")
-    assert fewest_cores_sentence(table[:2], keys, 0.01) == "No point keeps the late requests of every pipeline to 1 %."
-    assert fewest_cores_sentence(table, ["sharing"], 0.01) == ""
+    assert least_budget_sentence(fleet(12), table, keys, 0.03).endswith(": 10 with sharing=fair.")
+    assert (
+        least_budget_sentence(fleet(12), table[:2], keys, 0.01)
+        == "No point keeps the late requests of every pipeline to 1 %."
+    )
+    assert least_budget_sentence(fleet(12), table, ["sharing"], 0.01) == ""
 
 
 def test_the_command_writes_the_table_and_prints_its_means(tmp_path: Path) -> None:
