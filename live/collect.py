@@ -202,6 +202,7 @@ class Collector:
             replicas=tuple(replicas[name] for name in names),
             integral_s=np.zeros(len(names)),
             configured=tuple(tuple(configured[name]) for name in names),
+            reason=sent.reason,
             **per_stage,
             **self._texts(
                 [{key: column[stage] for key, column in of_text.items()} for stage in range(len(names))],
@@ -340,7 +341,8 @@ class ItemCollector(Collector):
             part = _of_stage(name, rows[own][order], sent, where[own][order], about)
             parts.append(replace(part, **self._texts_at(name, rows[own][order], part)))
         dropped_stage = np.where(np.isin(outcome, (DROPPED, FAILED)), ended_at, -1)
-        return records_of_items(parts, sent.request, sent.scheduled_s, (outcome, dropped_stage, end_s))
+        whole = records_of_items(parts, sent.request, sent.scheduled_s, (outcome, dropped_stage, end_s))
+        return replace(whole, reason=sent.reason)
 
     def _texts_at(self, stage: str, rows: npt.NDArray[np.float64], part: Records) -> dict[str, Any]:
         if stage not in self.language:

@@ -15,6 +15,7 @@ import numpy as np
 from ipa.errors import Error
 from ipa.sim import token_laws
 from ipa.sim.interface import Engine
+from ipa.sim.language_model import refused
 from ipa.sim.model import FloatArray, IntArray, RunInput, in_words
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records, ReplicaRecords
 from ipa.sim.rules import NEVER
@@ -203,7 +204,7 @@ def _fail_with_replicas(records: Records, stage: int, has_tokens: bool) -> bool:
     a language model, when its replica refused it."""
     failed = np.flatnonzero((records.outcome == FAILED) & (records.dropped_stage == stage))
     if has_tokens:
-        failed = failed[~token_laws.refused(records, stage, failed)]
+        failed = failed[~refused(records, stage, failed)]
     removed_s, replica = records.replicas[stage].removed_s, records.replica[stage][failed]
     served, end_s = replica >= 0, records.end_s[failed]
     with_own = end_s[served] == removed_s[replica[served]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from ipa.sim import rules
 from ipa.sim.interface import Batches, BoolArray, Drops, Engine, EngineStage, RoomLack, StepLog, TokenLog
@@ -34,7 +35,8 @@ class Records:
     integral of the busy cores; None without interference. `limits`: the most that may exist, by resource;
     `room_lack`: how often and how long each stage lacked room within them. `gpus`: by stage, those of a replica of each
     variant. `tokens` and `steps`: by stage, None for one that is not of language models; empty if none is. At one that
-    is, each request is a batch by itself.
+    is, each request is a batch by itself. `reason`: of a live run, why each request was not completed, as its client
+    was told, shape (N,).
 
     In a graph, `items` holds the records of each stage as those of a chain of one stage: its requests are the items, in
     order of coming, and `request` is the request of each item. The arrays of shape (S, N) are then empty, (S, 0).
@@ -64,6 +66,7 @@ class Records:
     tokens: tuple[TokenLog | None, ...] = ()
     steps: tuple[StepLog | None, ...] = ()
     items: tuple[Records, ...] = ()
+    reason: npt.NDArray[Any] | None = None
 
     def taken(self, resource: str) -> list[IntArray]:
         """What each replica takes of a resource, stage by stage."""

@@ -12,6 +12,7 @@ from ipa.policies import Configuration, Entry
 from ipa.profiles import Pipeline
 from ipa.sim.interface import TokenLog
 from ipa.sim.intervals import Intervals
+from ipa.sim.language_model import reasons
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, OUTCOMES, Records
 from ipa.sim.sample import KINDS, Counted
@@ -27,7 +28,7 @@ def requests_table(pipeline: Pipeline, records: Records, counted: Counted | None
 
     Only completed requests have the last two. `accuracy` is the product of the accuracies of the variants that served
     the request (its PAS as a fraction). `counted`: what accompanies the records of a sample; it adds the column
-    `sampled`.
+    `sampled`. Where a stage is one of language models, `reason` says why requests failed.
     """
     import pandas as pd
 
@@ -45,8 +46,17 @@ def requests_table(pipeline: Pipeline, records: Records, counted: Counted | None
             "latency_s": latency_s,
             "accuracy": np.where(completed, accuracy, np.nan),
             **sampled,
+            **_reasons(pipeline, records),
         }
     )
+
+
+def _reasons(pipeline: Pipeline, records: Records) -> dict[str, Any]:
+    """The column of reasons; none without language models."""
+    if all(stage.tokens is None for stage in pipeline.stages):
+        return {}
+    reason = reasons(records) if records.reason is None else records.reason
+    return {"reason": _categories([text or None for text in np.where(records.outcome == FAILED, reason, "")])}
 
 
 def stages_table(records: Records, filled_s: Sequence[FloatArray] | None = None) -> pd.DataFrame:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ipa.sim.interface import BoolArray
-from ipa.sim.model import FloatArray, IntArray
+from ipa.sim.model import FloatArray
 from ipa.sim.records import Records
 
 _TOLERANCE = 1e-9
@@ -47,18 +46,6 @@ def violations(records: Records, stage: int, left_s: FloatArray) -> Iterator[str
         busy_s[records.replica[stage][members[0]]] = _union_s(from_s, to_s)
     if np.any(np.abs(busy_s - steps.stepped_s) > _TOLERANCE * (1.0 + records.run_end_s)):
         yield f"L17: at stage {name} steps overlap, or a replica that had requests made none"
-
-
-def refused(records: Records, stage: int, requests: IntArray) -> BoolArray:
-    """Which of these requests failed as they came to a replica that has too few blocks for them."""
-    log, steps, replica = records.tokens[stage], records.steps[stage], records.replica[stage][requests]
-    assert log is not None
-    assert steps is not None
-    tokens = log.input[requests] + log.output[requests] - 1
-    is_too_long: BoolArray = tokens > steps.blocks[replica] * steps.block_tokens[replica]
-    was_at_once: BoolArray = records.end_s[requests] == records.start_s[stage][requests]
-    was_served: BoolArray = replica >= 0
-    return was_served & is_too_long & was_at_once
 
 
 def _too_many_at_once(configured: tuple[tuple[float, int], ...], from_s: FloatArray, to_s: FloatArray) -> bool:

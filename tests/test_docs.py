@@ -431,20 +431,20 @@ def sampled_graph() -> Run:
 @pytest.mark.parametrize("name", [*TABLES, *COUNTED])
 def test_every_column_is_declared(sampled_run: Run, name: str) -> None:
     of_graphs = ["answered"] if name == "intervals" else []
-    assert without_tokens(COLUMNS[name]) == [*sampled_run.tables[name].columns, *of_graphs]
+    assert without_language_models(COLUMNS[name]) == [*sampled_run.tables[name].columns, *of_graphs]
 
 
 def test_every_column_of_a_graph_is_declared(sampled_graph: Run) -> None:
     for name, table in sampled_graph.tables.items():
-        assert without_tokens(COLUMNS[name]) == list(table.columns), name
+        assert without_language_models(COLUMNS[name]) == list(table.columns), name
 
 
-def without_tokens(columns: Iterable[str]) -> list[str]:
+def without_language_models(columns: Iterable[str]) -> list[str]:
     """Those that are not of language models alone."""
-    return [name for name in columns if name not in ("input_tokens", "output_tokens", "first_token_s")]
+    return [name for name in columns if name not in ("input_tokens", "output_tokens", "first_token_s", "reason")]
 
 
-@pytest.mark.parametrize(("pipeline", "name"), [("chat", "stages"), ("helpdesk", "items")])
+@pytest.mark.parametrize(("pipeline", "name"), [("chat", "requests"), ("chat", "stages"), ("helpdesk", "items")])
 def test_every_column_of_language_models_is_declared(pipeline: str, name: str) -> None:
     table = simulate(Scenario(pipeline=pipeline, trace="constant:1:30", records="sample")).tables[name]
     assert list(COLUMNS[name]) == list(table.columns)

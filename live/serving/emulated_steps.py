@@ -17,7 +17,7 @@ from ipa.live.serving.protocol import EMULATED
 from ipa.live.serving.request import Generated
 from ipa.profiles import LanguageModel
 from ipa.sim import NEVER, rules
-from ipa.sim.language_model import Scheduler, Sequence
+from ipa.sim.language_model import Scheduler, Sequence, no_room
 
 
 class EmulatedSteps:
@@ -37,10 +37,7 @@ class EmulatedSteps:
         came_s, model = time.monotonic(), self._model
         input_tokens, output_tokens = prompt.input_tokens or len(prompt.text.split()), prompt.max_tokens
         if not rules.fits(input_tokens, output_tokens, model.kv_blocks, model.block_tokens):
-            raise ModelError(
-                f"{input_tokens} input and {output_tokens} output tokens have no room in its {model.kv_blocks} blocks "
-                f"of {model.block_tokens} tokens"
-            )
+            raise ModelError(no_room(input_tokens, output_tokens, model.kv_blocks, model.block_tokens))
         self._go_on(came_s)
         sequence = Sequence(0, input_tokens, output_tokens)
         self._scheduler.add(sequence)

@@ -35,6 +35,7 @@ COLUMNS = {
             "only with `records: sample`: whether the request belongs to the uniform sample; the others are "
             "the slowest",
         ),
+        "reason": Column("", "only with language models: why it failed"),
     },
     "stages": {
         "request": Column("", "as above"),
@@ -111,7 +112,7 @@ COLUMNS = {
         "completed": Column("", "of these requests, those that completed, late or not"),
         "late": Column("", "completed after more than the SLA"),
         "dropped": Column("", "dropped at some stage"),
-        "failed": Column("", "0 in simulation"),
+        "failed": Column("", "in simulation with `removal: lose`, or without room at a language model"),
         "unfinished": Column("", "not ended by 10 x SLA after the trace's end"),
         "became_late": Column(
             "",
@@ -184,7 +185,7 @@ SUMMARY = {
     "requests": Column("", "all that arrived: the sum of the next four"),
     "completed": Column("", "served by all stages, within the SLA or late"),
     "dropped": Column("", "dropped at some stage"),
-    "failed": Column("", "0 in simulation"),
+    "failed": Column("", "in simulation with `removal: lose`, or without room at a language model"),
     "unfinished": Column("", "not ended by 10 x SLA after the trace's end"),
     "sla_s": Column("s", "the end-to-end SLA"),
     "sla_violation_rate": Column("fraction", "of **all** requests: late, dropped, failed or unfinished"),

@@ -106,6 +106,39 @@ def test_a_limit_of_cores_holds_for_what_exists_and_the_run_says_when_room_was_l
     assert list(replicas["gone_s"][: len(successors)] <= successors.to_numpy()) == [True] * len(successors)
 
 
+LANGUAGE = """\
+schema_version: 1
+kind: pipeline
+name: talk
+description: A language model; every second prompt has more tokens than its blocks hold.
+provenance: {guess: {kind: assumed, why: an example}}
+stages:
+  - name: answer
+    task: answers
+    kind: llm
+    sla: {pinned_s: 5, why: an example}
+    tokens: {table: [[10, 5], [40, 5]], from: guess}
+    variants:
+      - name: tiny
+        accuracy: {value: 0.5, from: guess}
+        step: {base_s: 0.005, per_token_s: 1.0e-5, from: guess}
+        sequences: 8
+        kv_blocks: 2
+"""
+
+
+def test_why_a_request_failed_is_in_both_tables_of_requests() -> None:
+    Path("talk.yaml").write_text(LANGUAGE)
+    result = ipa("live", "run", "talk.yaml", *LOAD, "--policy", "static:2", "--out", "run", "-q")
+    assert "40 input and 5 output tokens have no room in its 2 blocks of 16 tokens" in result.stderr  # half are lost
+    requests, load = (pd.read_parquet(f"run/{name}.parquet") for name in ("requests", "load"))
+    failed = requests["outcome"] == "failed"
+    assert 0 < failed.sum() < len(requests)
+    assert list(requests["reason"][failed]) == list(load["reason"][failed])
+    assert requests["reason"][failed].str.contains("have no room in its 2 blocks").all()
+    assert requests["reason"][~failed].isna().all()
+
+
 def test_a_live_run_says_what_a_simulated_one_says(finished: tuple[Path, dict[str, Any]]) -> None:
     folder, said = finished
     live = said.pop("live")

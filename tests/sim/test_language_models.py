@@ -14,9 +14,8 @@ from ipa.errors import InputError
 from ipa.policies import StageConfiguration
 from ipa.profiles import LanguageModel, StageTokens, StepTime, TokenLaw
 from ipa.sim import laws
-from ipa.sim import token_laws as laws_of_tokens
 from ipa.sim.engines import choose_engine, create_engine
-from ipa.sim.language_model import TokenRows
+from ipa.sim.language_model import TokenRows, refused
 from ipa.sim.model import RunInput, ServiceTime, StageModel, World
 from ipa.sim.records import OUTCOMES, Records, collect_records
 from tests.sim import token_oracle, token_runs
@@ -56,8 +55,8 @@ def test_these_scenarios_have_what_they_are_for() -> None:
     outcomes = [request["outcome"] for result in results for request in result["requests"]]
     assert set(outcomes) == set(OUTCOMES)
     logs = [(record, stage) for record in map(token_runs.run, chains, range(60)) for stage in _of_tokens(record)]
-    refused = [laws_of_tokens.refused(record, stage, np.arange(len(record.request))) for record, stage in logs]
-    assert sum(map(np.any, refused)) > 10
+    without_room = [refused(record, stage, np.arange(len(record.request))) for record, stage in logs]
+    assert sum(map(np.any, without_room)) > 10
     assert max(int(record.steps[stage].most_sequences.max(initial=0)) for record, stage in logs) > 5  # type: ignore[union-attr]
     graphs = [token_runs.run(token_runs.graph_for("plain", *MODES[0], seed), seed) for seed in range(40)]
     more = [

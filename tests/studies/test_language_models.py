@@ -140,6 +140,44 @@ def test_records_of_a_sample_or_of_none_give_the_figures_of_all(chat: str, recor
     }
 
 
+NO_ROOM = "400 input and 60 output tokens have no room in its 20 blocks of 16 tokens"
+
+
+def too_long(pipeline: str) -> str:
+    """A quarter of the prompts have more tokens than the blocks hold."""
+    law = "tokens: {input: {mean: 300, p99: 900}, output: {mean: 60, p99: 200}, from: made}"
+    table = "tokens: {table: [[20, 60], [20, 60], [20, 60], [400, 60]], from: made}"
+    return (
+        pipeline.replace(law, table)
+        .replace("kv_blocks: 300", "kv_blocks: 20")
+        .replace("kv_blocks: 200", "kv_blocks: 20")
+    )
+
+
+@pytest.mark.parametrize("records", ["all", "sample"])
+def test_why_a_request_failed_is_in_the_table_of_requests(chat: str, tmp_path: Path, records: str) -> None:
+    """Prompts without room, and requests of replicas that are removed."""
+    path = tmp_path / "long.yaml"
+    path.write_text(too_long(CHAT), encoding="utf-8")
+    for pipeline, reason in ((str(path), NO_ROOM), (chat, "its replica was removed")):
+        requests = went(pipeline, removal="lose", records=records, trace="square:7", window="0:400").tables["requests"]
+        failed = requests["outcome"] == "failed"
+        assert failed.any()
+        assert set(requests["reason"][failed]) == {reason}
+        assert requests["reason"][~failed].isna().all()
+
+
+def test_in_a_graph_a_request_failed_for_the_reason_of_its_item(tmp_path: Path) -> None:
+    path = tmp_path / "chat.yaml"
+    graph = CHAT.replace("provenance:", "accuracy: {combine: product}\nprovenance:")
+    graph = graph.replace("    kind: llm\n", "    kind: llm\n    after: [{stage: look-up, items: 2, from: made}]\n")
+    path.write_text(too_long(graph), encoding="utf-8")
+    requests = went(str(path)).tables["requests"]
+    reasons = requests["reason"][requests["outcome"] == "failed"]
+    assert set(reasons) == {NO_ROOM}
+    assert len(reasons) > 20
+
+
 def test_tokens_are_those_of_the_columns_of_the_load(chat: str, tmp_path: Path) -> None:
     path = Path(chat)
     law = "tokens: {input: {mean: 300, p99: 900}, output: {mean: 60, p99: 200}, "
