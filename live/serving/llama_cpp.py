@@ -55,6 +55,8 @@ class LlamaCpp:
             self._server = xllamacpp.Server(parameters)
         except RuntimeError:
             raise ModelError(f"{path}: llama.cpp cannot load it; allowed: a language model as GGUF") from None
+        # A server that ends before its loop has begun waits for it for ever. One that has answered has begun.
+        self._server.handle_completions({"prompt": "the", "max_tokens": 1, "cache_prompt": False})
         self._threads = ThreadPoolExecutor(model.sequences, thread_name_prefix="generation")
         self._left_s: dict[asyncio.Future[Text], float] = {}
         """When texts that are still being generated were left."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +21,7 @@ from ipa.live.serving.llama_cpp import LlamaCpp
 from ipa.live.serving.models import ModelError
 from ipa.profiles import LanguageModel, StepTime
 from ipa.studies.examples.chat.networks import vocabulary, write_language_model
-from tests.live.serving.serving_plane import Process, ask, call, entry, get, plane, put, until_ready, wanted
+from tests.live.serving.serving_plane import START_S, Process, ask, call, entry, get, plane, put, until_ready, wanted
 
 PIPELINE = """
 schema_version: 1
@@ -130,6 +132,15 @@ def test_a_file_that_is_cut_or_no_gguf_is_refused_in_one_line(tmp_path: Path, fi
     (problem,) = [line for line in str(ended.value).splitlines() if "Error:" in line]
     assert problem.endswith("wrong.gguf: llama.cpp cannot load it; allowed: a language model as GGUF")
     assert "Traceback" not in str(ended.value)
+
+
+def test_a_server_that_only_checks_its_file_ends(tmp_path: Path, file: Path) -> None:
+    """Three, as llama.cpp's own loop begins before or after the end by chance."""
+    (tmp_path / "talk.yaml").write_text(PIPELINE)
+    served = ("--pipeline", str(tmp_path / "talk.yaml"), "--stage", "answer", "--variant", "random")
+    command = [sys.executable, "-m", "ipa.live.serving.server", *served, "--backend", "gguf", "--file", str(file)]
+    for _ in range(3):
+        subprocess.run([*command, "--check"], check=True, timeout=START_S)
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
