@@ -43,8 +43,8 @@ def test_a_folder_is_made_once_and_has_the_variants_of_the_pipeline(models: Path
     assert set(names) == {f"small-chat/{stage.name}/{variant.name}" for stage in stages for variant in stage.variants}
     assert str(chat(models).exception) == f"{models}: already exists; give a new folder"
     assert chat(tmp_path / "again").exit_code == 0
-    assert [model["checksum"] for model in answer("models", "list", tmp_path / "again", "--json")] == [
-        model["checksum"] for model in answer("models", "list", models, "--json")
+    assert [model["digest"] for model in answer("models", "list", tmp_path / "again", "--json")] == [
+        model["digest"] for model in answer("models", "list", models, "--json")
     ]
 
 
