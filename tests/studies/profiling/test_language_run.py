@@ -88,6 +88,34 @@ def test_the_step_of_a_server_is_found_again(plane_of_servers: Plane) -> None:
     assert "A step of answer/small takes" in again.stdout
 
 
+def test_a_file_of_llama_cpp_is_measured_with_its_start(tmp_path: Path) -> None:
+    """Random weights; each of the four sequences has room for 256 tokens."""
+    pytest.importorskip("xllamacpp", reason="needs the extra llm")
+    pytest.importorskip("gguf", reason="needs studies/examples/chat/requirements.txt")
+    from ipa.studies.examples.chat.networks import write_language_model
+
+    folder = tmp_path / "models" / "answer" / "small"
+    folder.mkdir(parents=True)
+    write_language_model(folder / "model.gguf", width=64, layers=1)
+    Path("talk.yaml").write_text(
+        PIPELINE.replace("sequences: 8", "sequences: 4").replace("kv_blocks: 1024", "kv_blocks: 64")
+    )
+    assert ipa("pipeline", "check", "talk.yaml", "--models", "models").exit_code == 0
+    where = ("talk.yaml", "--models", "models", "--in-place", "--longest", 0.1)
+    result = ipa("profile", "run", *where, "--json", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    (variant,) = json.loads(result.stdout)["variants"]
+    assert [(load["at_once"], load["requests"]) for load in variant["loads"]] == [(1, 40), (3, 40)]
+    (start,) = variant["starts"]
+    small = profiles.load(Path("talk.yaml")).stage("answer").variant("small")
+    assert small.start_up_s == pytest.approx(start["start_up_s"], rel=1e-3)
+    assert small.language_model is not None
+    assert small.language_model.step.per_token_s == pytest.approx(variant["fit"]["step"]["per_token_s"], rel=1e-4)
+    lines = Path("talk.measurements.jsonl").read_text().splitlines()
+    for load in (json.loads(line) for line in lines if '"text-load"' in line):
+        assert max(map(sum, zip(load["input_tokens"], load["output_tokens"], strict=True))) <= 256
+
+
 def test_a_server_that_dies_leaves_the_loads_before(plane_of_servers: Plane) -> None:
     """It is killed once the light load is kept, which is long before the busy one can be over."""
     url = started(plane_of_servers)
@@ -171,9 +199,10 @@ class AtOnce:
         return Generated(len(text.split()), parameters["max_tokens"], 0.0)
 
 
-def load(at_once: int, room: int, seed: int = 1) -> tuple[TextLoad, AtOnce]:
+def load(at_once: int, room: int, seed: int = 1, alone_s: float = 0.0) -> tuple[TextLoad, AtOnce]:
     server = AtOnce()
     session = TextSession(Target("answer", "small"), server, TOKENS, room, Effort(longest_s=0.001, seed=seed))  # type: ignore[arg-type]
+    session.alone_s = alone_s
     return asyncio.run(session.load(at_once)), server
 
 
@@ -187,6 +216,14 @@ def test_a_load_has_so_many_requests_at_once_drawn_by_seed() -> None:
     again, other = load(1, 10_000)[0], load(1, 10_000, seed=2)[0]
     assert light.input_tokens[:40] == again.input_tokens[:40] != other.input_tokens[:40]
     assert list(light.queued_s) == sorted(light.queued_s)
+
+
+def test_a_request_comes_some_time_after_the_answer_to_another() -> None:
+    """At least a quarter of the time that a request alone takes: a simulation that is slower has ended it too."""
+    light, _ = load(1, 10_000, alone_s=0.004)
+    pauses_s = [later - earlier for earlier, later in zip(light.last_token_s, light.queued_s[1:], strict=False)]
+    assert min(pauses_s) >= 0.001
+    assert len({round(pause_s, 4) for pause_s in pauses_s}) > 5
 
 
 def test_requests_that_have_no_room_are_not_sent() -> None:
