@@ -28,9 +28,9 @@ from ipa.live.kubernetes.stage_state import Look
 from ipa.live.live_backend import NO_CHANGE
 from ipa.live.logs import Lines
 from ipa.live.monitoring import Reading
-from ipa.policies import Applied, Configuration, ReplicaCounts
+from ipa.policies import Applied, Configuration, ReplicaCounts, StageConfiguration
 from tests.live.kubernetes.fake import Cluster, HeldLease, apply, running, stand, story, three_variants
-from tests.live.kubernetes.world import tiny
+from tests.live.kubernetes.world import language, tiny
 from tests.live.world import HISTORY, sort, until
 
 
@@ -50,6 +50,25 @@ def test_a_decision_is_in_force_in_the_queues_and_then_rolled_out(
         assert first.is_gone
 
     story(tmp_path, monkeypatch, told)
+
+
+def test_language_models_are_rolled_out_with_as_many_requests_at_once_as_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wanted(variant: str, replicas: int, batch: int, cores: int) -> Configuration:
+        return {"sort": StageConfiguration(variant, batch, replicas, 0.0, cores)}
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        larger = wanted("large", 2, 8, 24)
+        assert await apply(backend, larger) == Applied(True)
+        assert cluster.configured[-1]["sort"]["batch"] == 8
+        await until(lambda: backend.look.is_complete(larger), "it is rolled out")
+        await until(lambda: len(backend.stages["sort"].ready) == 2, "the watch has seen it")
+        seen = await asyncio.to_thread(backend.observe)
+        assert seen.stages["sort"].replicas == {"large": ReplicaCounts(ready=2)}
+        assert [each.cores for each in backend.stages["sort"].ready] == [24, 24]  # what they cost
+
+    story(tmp_path, monkeypatch, told, deployed=language(tmp_path), initial=wanted("small", 1, 4, 11))
 
 
 def test_a_variant_that_will_not_start_is_rolled_back_and_its_decisions_have_failed(

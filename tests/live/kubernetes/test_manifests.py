@@ -27,7 +27,7 @@ from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.plane import Plane
 from ipa.policies import StageConfiguration, lightest_configuration
 from ipa.sim import rules
-from tests.live.kubernetes.world import IMAGE, tiny
+from tests.live.kubernetes.world import IMAGE, language, tiny
 from tests.live.world import sort
 
 APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
@@ -486,6 +486,20 @@ def test_a_real_model_has_its_profile_s_cores_unless_said_otherwise(tmp_path: Pa
     assert (resources["requests"]["cpu"], resources["limits"]["cpu"]) == ("2", "2")
     less = pod_of(tiny(tmp_path, layout=replace(layout, replica_cpu="100m")))["containers"][0]["resources"]
     assert (less["requests"]["cpu"], "cpu" in less["limits"]) == ("100m", False)
+
+
+@pytest.mark.parametrize(("variant", "cores", "gpus"), [("small", 1, 1), ("large", 4, 2)])
+def test_a_language_model_has_its_cores_and_gpus_and_an_emulated_one_no_gpu(
+    tmp_path: Path, variant: str, cores: int, gpus: int
+) -> None:
+    """What its GPUs cost, 10 cores each, it does not ask for."""
+    wanted = StageConfiguration(variant, 4, 1, 0.0, cores + 10 * gpus)
+    real = server(stage(language(tmp_path, Layout(image=IMAGE, models="image:/srv/models")), wanted))["resources"]
+    assert real["limits"]["nvidia.com/gpu"] == str(gpus)
+    assert real["requests"]["cpu"] == real["limits"]["cpu"] == str(cores)
+    emulated = server(stage(language(tmp_path), wanted))["resources"]
+    assert "nvidia.com/gpu" not in {**emulated["limits"], **emulated["requests"]}
+    assert emulated["requests"]["cpu"] == "20m"
 
 
 @pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)

@@ -44,6 +44,44 @@ def tiny(folder: Path, namespace: str = "default", layout: Layout | None = None,
     return Deployed(plane, PIPELINE, namespace, layout=layout)
 
 
+LANGUAGE = """\
+schema_version: 1
+kind: pipeline
+name: tiny
+description: Language models on one GPU and on two.
+provenance: {guess: {kind: assumed, why: an example}}
+gpu_cores: {value: 10, from: guess}
+stages:
+  - name: sort
+    task: answers
+    kind: llm
+    sla: {pinned_s: 30, why: an example}
+    tokens: {input: {mean: 100, p99: 300}, output: {mean: 50, p99: 100}, from: guess}
+    variants:
+      - name: small
+        accuracy: {value: 0.5, from: guess}
+        step: {base_s: 0.01, per_token_s: 1.0e-5, from: guess}
+        sequences: 8
+        kv_blocks: 1000
+        gpus: 1
+      - name: large
+        accuracy: {value: 0.7, from: guess}
+        step: {base_s: 0.02, per_token_s: 1.0e-5, from: guess}
+        sequences: 8
+        kv_blocks: 1000
+        cores: 4
+        gpus: 2
+"""
+
+
+def language(folder: Path, layout: Layout | None = None) -> Deployed:
+    """A pipeline of one stage `sort` of language models, `small` of one core and one GPU, `large` of 4 and 2."""
+    path = folder / "language.yaml"
+    path.write_text(LANGUAGE, encoding="utf-8")
+    layout = layout or Layout(image=IMAGE)
+    return Deployed(Plane(profiles.load(str(path)), str(path)), LANGUAGE, "default", layout=layout)
+
+
 def two_stages(folder: Path, namespace: str = "default", second: str = "rank") -> Deployed:
     """The tiny pipeline with a `second` stage like its first, under the same name."""
     head, _, rest = PIPELINE.partition("  - name: sort\n")
