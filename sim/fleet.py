@@ -6,7 +6,7 @@ The engines know nothing of each other: a run stands at its next step until all 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -29,13 +29,17 @@ class FleetResults(NamedTuple):
 
 
 def simulate_fleet(
-    runs: Mapping[str, PolicyRun], curves: Mapping[str, Curves], arbiter: Arbiter, resource: str = CORES
+    runs: Mapping[str, PolicyRun],
+    curves: Mapping[str, Curves],
+    arbiter: Arbiter,
+    resource: str = CORES,
+    on_step: Callable[[], object] = lambda: None,
 ) -> FleetResults:
     """Run a fleet to its end; the arbiter shares the `resource`, cores or GPUs.
 
     `curves`: of each pipeline, for a rule that weighs objectives, else empty. Of steps at one time, all wishes are
-    known before the first is granted, in the order of the runs. Raises as `PolicyRun`, and LawError if more existed at
-    any moment than the budget allows.
+    known before the first is granted, in the order of the runs. `on_step` is called after them. Raises as `PolicyRun`,
+    and LawError if more existed at any moment than the budget allows.
     """
     standings = {name: _Standing(run, resource) for name, run in runs.items()}
     results: dict[str, Simulated] = {}
@@ -64,6 +68,7 @@ def simulate_fleet(
             why = arbiter.why(name, wanted, grant)
             arbiter.hold(name, standings[name].decided(entry.decision.configuration, most_existing))
             steps.append(Step(now_s, name, entry.observation.step, wanted, got, why))
+        on_step()
         for name in due:
             runs[name].advance()
             if runs[name].is_over:

@@ -23,10 +23,10 @@ from ipa.studies.many import workers
 def explore(what: str, port: int, no_browser: bool, as_json: bool) -> None:
     """Change a scenario on a local page, and see the results change with it.
 
-    PIPELINE is the name of a shipped pipeline, by default video; FILE is a pipeline or scenario file; FOLDER holds the
-    results of a run or a comparison, with whose scenario, policies and seeds the page starts; of a live run, beside
-    what it measured; or of a sweep or a study, any of whose points can be chosen. The page is on this machine alone,
-    under an address with a token. Ctrl-C ends it.
+    PIPELINE is the name of a shipped pipeline, by default video; FILE is a file of a pipeline, a scenario or a fleet;
+    FOLDER holds the results of a run or a comparison, with whose scenario, policies and seeds the page starts; of a
+    live run, beside what it measured; or of a sweep or a study, any of whose points can be chosen. The page is on this
+    machine alone, under an address with a token. Ctrl-C ends it.
     """
     question = studies.explore.about(what)
     try:

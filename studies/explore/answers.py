@@ -86,7 +86,7 @@ def answer(
     }
     if pinned:
         found["differences"] = [
-            _against(each, *_counterpart(each["policy"], others), figures) for each in found["policies"]
+            against(each, *_counterpart(each["policy"], others), figures) for each in found["policies"]
         ]
         live = beside((), others, pinned.name) if pinned.measured else []
         found["measured"] = [{**_of_group(group, figures), "title": group.label} for group in live]
@@ -115,18 +115,22 @@ def _rounded(text: str) -> str:
 
 
 def _of_group(group: PolicyRuns, figures: Sequence[Figure]) -> Plain:
-    """The figures of a policy as `ipa compare` prints them: means over seeds with their intervals."""
-    found: dict[str, Plain] = {}
-    summaries = list(group.summaries.values())
+    return estimates_of(group.policy, _rounded(group.title), list(group.summaries.values()), figures)
+
+
+def estimates_of(name: str, title: str, summaries: Sequence[Mapping[str, Any]], figures: Sequence[Figure]) -> Plain:
+    """The figures of a policy (or a pipeline of a fleet) as `ipa compare` prints them: means over seeds with their
+    intervals."""
+    estimates: dict[str, Plain] = {}
     for figure in figures:
-        name, key, factor, _ = figure
+        column, key, factor, _ = figure
         estimate = estimate_of(key, summaries, factor)
         if estimate is None:
-            found[name] = {"text": "-", "mean": None, "low": None, "high": None}
+            estimates[column] = {"text": "-", "mean": None, "low": None, "high": None}
             continue
         ends = (estimate.low, estimate.high) if estimate.has_interval else (None, None)
-        found[name] = {"text": text_of(figure, estimate), "mean": estimate.mean, "low": ends[0], "high": ends[1]}
-    return {"policy": group.policy, "title": _rounded(group.title), "estimates": found, "runs": summaries}
+        estimates[column] = {"text": text_of(figure, estimate), "mean": estimate.mean, "low": ends[0], "high": ends[1]}
+    return {"policy": name, "title": title, "estimates": estimates, "runs": list(summaries)}
 
 
 def _counterpart(policy: str, pinned: Sequence[PolicyRuns]) -> tuple[str, Mapping[int, Mapping[str, Any]]]:
@@ -137,7 +141,8 @@ def _counterpart(policy: str, pinned: Sequence[PolicyRuns]) -> tuple[str, Mappin
     return chosen.policy, chosen.summaries
 
 
-def _against(current: Plain, other: str, theirs: Mapping[int, Mapping[str, Any]], figures: Sequence[Figure]) -> Plain:
+def against(current: Plain, other: str, theirs: Mapping[int, Mapping[str, Any]], figures: Sequence[Figure]) -> Plain:
+    """The differences of a policy (or pipeline) from another's runs by seed, and what they come to in words."""
     ours = {run["seed"]: run for run in current["runs"]}
     seeds = [seed for seed in ours if seed in theirs]
     rows: list[Plain] = []

@@ -18,6 +18,7 @@ from typing import Any
 from ipa.errors import Error
 from ipa.studies.explore.coarse import coarse_part
 from ipa.studies.explore.figures import DrawnRun
+from ipa.studies.explore.fleets import FleetTask, view_of_fleet
 from ipa.studies.explore.inside import inside
 from ipa.studies.explore.plan import planned
 from ipa.studies.explore.take import FORMS, taken
@@ -37,6 +38,11 @@ class RunTask:
     view: str = "summary"
     load_rps: float = 0.0
     others: tuple[Scenario, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What it is called where there are several."""
+        return f"{self.scenario.policy.title}, seed {self.scenario.seed}"
 
 
 class TaskError(Error):
@@ -59,7 +65,9 @@ class Crew:
         finally:
             self._idle.put(child)
 
-    def run_all(self, chosen: Sequence[Sequence[RunTask]], is_stale: Callable[[], bool]) -> list[list[dict[str, Any]]]:
+    def run_all(
+        self, chosen: Sequence[Sequence[RunTask | FleetTask]], is_stale: Callable[[], bool]
+    ) -> list[list[dict[str, Any]]]:
         """Execute the tasks of each policy, by seed. The first failure cancels the others.
 
         Raises RunError if a run fails, SupersededError once `is_stale`.
@@ -70,7 +78,7 @@ class Crew:
         def given_up() -> bool:
             return bool(failed) or is_stale()
 
-        def one(wanted: RunTask) -> dict[str, Any]:
+        def one(wanted: RunTask | FleetTask) -> dict[str, Any]:
             child = self._idle.get()
             try:
                 if given_up():
@@ -80,8 +88,7 @@ class Crew:
                     raise TaskError(found)
                 return dict(found)
             except (TaskError, ProcessEndedError) as error:
-                of = wanted.scenario
-                whose = f"{of.policy.title}, seed {of.seed}: " if several else ""
+                whose = f"{wanted.title}: " if several else ""
                 failed.append(TaskError(f"{whose}{error}"))
             except SupersededError as error:
                 failed.append(error)
@@ -112,7 +119,7 @@ def warm_up() -> None:
 
 
 _shared = Shared()
-"""The loads of coarse answers, read once."""
+"""What coarse answers and fleets share: loads, read once, and policies."""
 
 
 def _coarse(scenario: Scenario, view: str) -> dict[str, Any]:
@@ -123,10 +130,12 @@ def _coarse(scenario: Scenario, view: str) -> dict[str, Any]:
     return {"run": DrawnRun.of(simulate(shorter, look, shared=_shared), True), "whole_s": whole_s}
 
 
-def view_of(wanted: RunTask) -> tuple[str, Any]:
+def view_of(wanted: RunTask | FleetTask) -> tuple[str, Any]:
     """What a task asks for: "found" and the view, or "error" and its text."""
-    scenario, view = wanted.scenario, wanted.view
     try:
+        if isinstance(wanted, FleetTask):
+            return "found", view_of_fleet(wanted, _shared, look)
+        scenario, view = wanted.scenario, wanted.view
         if view in FORMS:
             return "found", taken((scenario, *wanted.others), view, look)
         if view == "plan":

@@ -10,6 +10,7 @@ from typing import Any
 from ipa.studies import pages, results
 from ipa.studies.explore.coarse import beginning
 from ipa.studies.explore.figures import plain
+from ipa.studies.explore.fleets import fleet_of
 from ipa.studies.explore.questions import MOST_POLICIES, MOST_SEEDS, ExplorerQuestion, spec
 from ipa.studies.many import NamedRun, named_runs, systems
 from ipa.studies.runs import FIGURES, LIVE
@@ -37,8 +38,8 @@ def about(what: str) -> ExplorerQuestion:
     made = results.asked(what)
     if made is None:
         if is_fleet(what):
-            allowed = "`ipa simulate`, `compare --sharing` and `sweep` take fleets"
-            raise ScenarioError(f"{what}: a fleet has several pipelines, and the page shows one; {allowed}")
+            fleet_of(ExplorerQuestion(what))
+            return ExplorerQuestion(what)
         scenario = find(what)
         is_usual = scenario.policy == Scenario.model_fields["policy"].default
         return ExplorerQuestion(what, systems.BASELINES if is_usual else ())

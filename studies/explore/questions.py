@@ -186,7 +186,7 @@ def base_of(what: str) -> dict[str, Any]:
         "description": pipeline.description,
         "policy": spec({"name": scenario.policy.name, **scenario.policy.parameters}),
         "variants": {stage.name: [each.name for each in stage.variants] for stage in pipeline.stages},
-        "values": {key: _as_text(value) for key, value in _flat(scenario.as_dict())},
+        "values": {key: as_text(value) for key, value in _flat(scenario.as_dict())},
         "usual": {"sla_s": pipeline.sla_s, "start_up_s": max(start_ups_s), **own},
     }
 
@@ -212,12 +212,12 @@ def controls() -> Iterator[dict[str, Any]]:
         if reference:
             inner = schema["$defs"][reference]["properties"]
             for each, of_each in inner.items():
-                yield _control(f"{name}.{each}", of_each, name.capitalize())
+                yield control(f"{name}.{each}", of_each, name.capitalize())
         else:
-            yield _control(name, about, "Further keys")
+            yield control(name, about, "Further keys")
 
 
-def _control(key: str, about: Mapping[str, Any], part: str) -> dict[str, Any]:
+def control(key: str, about: Mapping[str, Any], part: str) -> dict[str, Any]:
     meant = next((each for each in about.get("anyOf", ()) if each.get("type") != "null"), about)
     kind = {"number": "number", "integer": "whole", "boolean": "choice"}.get(_type(meant), "text")
     kind = OF_VARIANTS.get(_type(meant.get("additionalProperties", {})), kind)
@@ -277,6 +277,6 @@ def _as_value(value: Any) -> str:
     return value if isinstance(value, str) and parse_value(value) == value else json.dumps(value)
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A value as text after `--set KEY=`; empty for None."""
     return "" if value in (None, {}, []) else value if isinstance(value, str) else json.dumps(value)

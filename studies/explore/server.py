@@ -33,12 +33,14 @@ from ipa.studies.displayed import check_plotly
 from ipa.studies.explore.answers import Pinned, answer, coarse, measured
 from ipa.studies.explore.crew import Crew, RunTask
 from ipa.studies.explore.figures import DrawnRun
+from ipa.studies.explore.fleets import FleetFigures, FleetTask, answer_of_fleet, base_of_fleet, fleet_of
 from ipa.studies.explore.points import points_of
 from ipa.studies.explore.questions import ExplorerQuestion, base_of, choices
 from ipa.studies.explore.take import FORMS
+from ipa.studies.fleets import Fleet
 from ipa.studies.many import SupersededError, workers
 from ipa.studies.runs import RunData
-from ipa.studies.scenario import Scenario, ScenarioError
+from ipa.studies.scenario import Scenario, ScenarioError, is_fleet
 
 ADDRESS = "127.0.0.1"
 LARGEST_BODY = 2**20
@@ -98,7 +100,7 @@ class Explorer(ThreadingHTTPServer):
         self.crew = Crew(jobs or workers.cores())
         self.hasty = Crew(1)  # for coarse answers, which do not wait for whole ones
         self._newest: OrderedDict[str, int] = OrderedDict()
-        self._kept: OrderedDict[tuple[str, int], Sequence[RunData]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], Sequence[RunData | FleetFigures]] = OrderedDict()
         self._lock = Lock()
 
     def address(self, question: ExplorerQuestion | None = None) -> str:
@@ -116,7 +118,12 @@ class Explorer(ThreadingHTTPServer):
     def answer(self, asked: Any) -> dict[str, Any]:
         """The answer to a request: a question with its tab and number, and optionally a pinned answer."""
         question, is_stale = self._asked(asked)
-        pinned, before = self._pinned(asked, is_stale)
+        pinned, before = self._pinned(asked, is_stale, of_fleet=is_fleet(question.what))
+        if is_fleet(question.what):
+            fleet = fleet_of(question)
+            results = self._fleet_runs(fleet, question.seeds, is_stale)
+            self._keep(asked["tab"], asked["number"], results)
+            return answer_of_fleet(question, fleet, results, pinned, before)
         chosen = question.scenarios()
         runs = self._runs(chosen, is_stale)
         self._keep(asked["tab"], asked["number"], runs)
@@ -126,8 +133,14 @@ class Explorer(ThreadingHTTPServer):
         """A coarse answer to a question that takes long, without a pin: its first seed, and only the beginning of a
         long load; empty if that would be the whole answer. A newer question of the tab cancels it."""
         question, is_stale = self._asked(asked)
-        first = [[runs[0]] for runs in question.scenarios()]
         view = "first" if question.seeds > 1 else "brief"
+        if is_fleet(question.what):
+            fleet = fleet_of(question)
+            part = self.hasty.run_all([[FleetTask(fleet, view)]], is_stale)[0][0]
+            if not part:
+                return {"coarse": None}
+            return coarse(answer_of_fleet(question, fleet, [part["run"]]), question.seeds, part["whole_s"])
+        first = [[runs[0]] for runs in question.scenarios()]
         made = self.hasty.run_all([[RunTask(one, view)] for (one,) in first], is_stale)
         if not made[0][0]:
             return {"coarse": None}
@@ -139,14 +152,25 @@ class Explorer(ThreadingHTTPServer):
         wanted = [[RunTask(each, "summary" if place else "drawn") for place, each in enumerate(of)] for of in chosen]
         return [each["run"] for of_policy in self.crew.run_all(wanted, is_stale) for each in of_policy]
 
-    def _pinned(self, asked: Any, is_stale: Callable[[], bool]) -> tuple[Pinned | None, Sequence[RunData]]:
+    def _fleet_runs(self, fleet: Fleet, seeds: int, is_stale: Callable[[], bool]) -> list[FleetFigures]:
+        """The runs of a fleet, by seed; the first is drawn."""
+        tasks = [FleetTask(fleet, "summary" if place else "drawn", place) for place in range(seeds)]
+        return [each["run"] for each in self.crew.run_all([tasks], is_stale)[0]]
+
+    def _pinned(
+        self, asked: Any, is_stale: Callable[[], bool], *, of_fleet: bool
+    ) -> tuple[Pinned | None, Sequence[Any]]:
         """The pin of a request and its runs, which are made again if they are no longer kept."""
         if asked.get("pinned") is None:
             return None, []
         try:
             pinned = Pinned.of(asked["pinned"])
+            if (pinned.question is not None and is_fleet(pinned.question.what)) != of_fleet:
+                raise ScenarioError("a fleet is compared with a fleet alone")
             runs = self._kept.get((asked["tab"], pinned.number))
-            if runs is None and pinned.question is not None:
+            if runs is None and pinned.question is not None and of_fleet:
+                runs = self._fleet_runs(fleet_of(pinned.question), pinned.question.seeds, is_stale)
+            elif runs is None and pinned.question is not None:
                 runs = self._runs(pinned.question.scenarios(), is_stale)
             elif runs is None:
                 runs = [measured(pinned.measured)]
@@ -157,7 +181,7 @@ class Explorer(ThreadingHTTPServer):
         self._keep(asked["tab"], pinned.number, runs)
         return pinned, runs
 
-    def _keep(self, tab: str, number: int, runs: Sequence[RunData]) -> None:
+    def _keep(self, tab: str, number: int, runs: Sequence[RunData | FleetFigures]) -> None:
         """Keep the runs of a tab's answer for when it is pinned."""
         with self._lock:
             self._kept[tab, number] = runs
@@ -166,17 +190,26 @@ class Explorer(ThreadingHTTPServer):
                 self._kept.popitem(last=False)
 
     def inside(self, asked: Any) -> dict[str, Any]:
-        """One of a question's runs over time: that of the `policy` and `seed` with these indices."""
+        """One of a question's runs over time: of the `policy` (of a fleet: pipeline) and `seed` with these indices."""
         question, is_stale = self._asked(asked)
+        if is_fleet(question.what):
+            fleet = fleet_of(question)
+            pipeline = fleet.pipelines[_place(asked, "policy", len(fleet.pipelines))].name
+            task = FleetTask(fleet, "inside", _place(asked, "seed", question.seeds), pipeline)
+            return self.crew.run_all([[task]], is_stale)[0][0]
         chosen = question.scenarios()
         one = chosen[_place(asked, "policy", len(chosen))][_place(asked, "seed", question.seeds)]
         # Only a full journal has the reasons of decisions.
         return self.crew.run_all([[RunTask(one.with_values({"journal": "full"}), "inside")]], is_stale)[0][0]
 
     def plan(self, asked: Any) -> dict[str, Any]:
-        """The plans for a `load` of the question's `policy` with this index."""
+        """The plans for a `load` of the question's `policy` (of a fleet: pipeline) with this index."""
         question, is_stale = self._asked(asked)
-        chosen = question.scenarios()
+        if is_fleet(question.what):
+            fleet = fleet_of(question)
+            chosen = [[fleet.scenario_of(member)] for member in fleet.pipelines]
+        else:
+            chosen = question.scenarios()
         if not isinstance(load_rps := asked.get("load"), int | float) or isinstance(load_rps, bool):
             raise ScenarioError("load: should be a number of requests per second")
         one = chosen[_place(asked, "policy", len(chosen))][0]
@@ -187,6 +220,9 @@ class Explorer(ThreadingHTTPServer):
         question, is_stale = self._asked(asked)
         if not isinstance(form := asked.get("form"), str) or form not in FORMS:
             raise ScenarioError(f"form: should be one of {', '.join(FORMS)}")
+        if is_fleet(question.what):
+            task = FleetTask(fleet_of(question), form, seeds=question.seeds)
+            return self.crew.run_all([[task]], is_stale)[0][0]
         first, *others = chain(*question.scenarios())
         return self.crew.run_all([[RunTask(first, form, others=tuple(others))]], is_stale)[0][0]
 
@@ -225,7 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = IDLE_S
     POSTS: ClassVar = {
-        "/base": lambda _, asked: base_of(_text(asked, "what")),
+        "/base": lambda _, asked: _base(_text(asked, "what")),
         "/points": lambda _, asked: points_of(_text(asked, "what")),
         "/coarse": Explorer.coarse,
         "/answer": Explorer.answer,
@@ -367,6 +403,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _base(what: str) -> dict[str, Any]:
+    return base_of_fleet(what) if is_fleet(what) else base_of(what)
 
 
 def _place(asked: Any, key: str, count: int) -> int:

@@ -6,7 +6,9 @@ from .answers import sentences as sentences
 from .answers import units_over_time as units_over_time
 from .comparison import FleetComparison as FleetComparison
 from .comparison import compare_sharing as compare_sharing
+from .comparison import figures_of_fleet as figures_of_fleet
 from .comparison import recommendation as recommendation
+from .comparison import with_seeds as with_seeds
 from .fleet import Fleet as Fleet
 from .fleet import Member as Member
 from .fleet import load_fleet as load_fleet

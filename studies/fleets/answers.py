@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import fsum
@@ -67,15 +67,18 @@ class Answers:
     short: float
 
 
-def answered(fleet: Fleet, shared: Shared | None = None) -> Answers:
+def answered(fleet: Fleet, shared: Shared | None = None, on_step: Callable[[], object] = lambda: None) -> Answers:
     """Run a fleet, each of its pipelines alone within the same budget, and the fleet with one core, or GPU, more.
 
     Raises as `simulate_fleet`.
     """
     shared = Shared() if shared is None else shared
-    run = simulate_fleet(fleet, shared)
-    alone = {member.name: simulate(fleet.scenario_of(member), shared=shared) for member in fleet.pipelines}
-    more = simulate_fleet(fleet.with_values({f"limit_{fleet.resource}": fleet.budget + 1}), shared)
+    run = simulate_fleet(fleet, shared, on_step)
+    alone = {
+        member.name: simulate(fleet.scenario_of(member), lambda _: on_step(), shared=shared)
+        for member in fleet.pipelines
+    }
+    more = simulate_fleet(fleet.with_values({f"limit_{fleet.resource}": fleet.budget + 1}), shared, on_step)
     return Answers(run, alone, rows_of(run, alone, more.runs), short_share(run))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ipa.studies.fleets.answers import mean_units, outcome_of, short_share
 from ipa.studies.fleets.fleet import Fleet
-from ipa.studies.fleets.run import simulate_fleet
+from ipa.studies.fleets.run import FleetRun, simulate_fleet
 from ipa.studies.intervals import Estimate, estimate, estimate_of
 from ipa.studies.many import workers
 
@@ -75,13 +75,23 @@ def _figures(fleet: Fleet, task: tuple[str, int]) -> tuple[Figures, float]:
 def figures_of_run(fleet: Fleet, place: int) -> tuple[Figures, float]:
     """Run a fleet with its pipelines' seeds, each `place` higher; its figures, and the share of the time in which the
     budget did not suffice."""
-    run = simulate_fleet(fleet.with_values({f"{m.name}.seed": m.scenario.seed + place for m in fleet.pipelines}))
+    run = simulate_fleet(with_seeds(fleet, place))
+    return figures_of_fleet(run), short_share(run)
+
+
+def with_seeds(fleet: Fleet, place: int) -> Fleet:
+    """The fleet with its pipelines' seeds, each `place` higher."""
+    return fleet.with_values({f"{m.name}.seed": m.scenario.seed + place for m in fleet.pipelines})
+
+
+def figures_of_fleet(run: FleetRun) -> Figures:
+    """The figures of each pipeline of a run."""
     figures = {}
     for name, each in run.runs.items():
         wanted, got = mean_units(run, name)
         own = {"wanted": wanted, "got": got, "objective": outcome_of(each).objective}
         figures[name] = {**each.summary, **own}
-    return figures, short_share(run)
+    return figures
 
 
 def recommendation(comparison: FleetComparison) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter
@@ -67,8 +67,12 @@ def curves_of(fleet: Fleet, prepared: Prepared) -> Curves:
     return Curves(prepared.pipeline, prepared.policy, fleet.budget, counts_gpus=fleet.resource == GPUS)
 
 
-def simulate_fleet(fleet: Fleet, shared: Shared | None = None) -> FleetRun:
+def simulate_fleet(
+    fleet: Fleet, shared: Shared | None = None, on_step: Callable[[], object] = lambda: None
+) -> FleetRun:
     """Run all pipelines of a fleet at once. The same fleet gives the same tables, byte for byte.
+
+    `on_step` is called after the steps of each moment.
 
     Raises as `prepare_fleet` before anything has run, and as `simulate`; also LawError if more ever existed than the
     budget allows.
@@ -85,7 +89,8 @@ def simulate_fleet(fleet: Fleet, shared: Shared | None = None) -> FleetRun:
             runs[name] = PolicyRun(*parts_of(prepared, policy, shared, arrivals_s))
             if fleet.sharing in BY_OBJECTIVE:
                 curves[name] = curves_of(fleet, prepared)
-        simulated = simulate_runs(runs, curves, Arbiter(fleet.sharing, fleet.budget, sharers), fleet.resource)
+        arbiter = Arbiter(fleet.sharing, fleet.budget, sharers)
+        simulated = simulate_runs(runs, curves, arbiter, fleet.resource, on_step)
     wall_s = perf_counter() - started_s
     finished = {}
     for name, prepared in all_prepared.items():

@@ -22,13 +22,13 @@ def page(answers: Answers) -> Page:
     subtitle = f"{fleet.budget} {fleet.unit} for {len(fleet.pipelines)} pipelines, shared by {fleet.sharing}"
     parts: list[Part] = [
         Section("Who pays for whom", [Items(list(sentences(answers)))]),
-        _over_time(answers),
+        over_time(answers),
         _table(answers),
     ]
     return Page(f"Fleet: {fleet.title}", [subtitle], parts)
 
 
-def _over_time(answers: Answers) -> Plot:
+def over_time(answers: Answers) -> Plot:
     """What each pipeline gets, stacked; what all want together, dashed; and the budget."""
     run, budget = answers.run, answers.run.fleet.budget
     unit = run.fleet.unit

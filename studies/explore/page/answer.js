@@ -30,9 +30,9 @@ export function showAnswer(answer) {
   at("title").textContent = of.title;
   document.title = `${of.title} · ipa explore`;
   const seeds = of.seeds.length > 1 ? `seeds ${of.seeds[0]} to ${of.seeds.at(-1)}` : `seed ${of.seeds[0]}`;
-  at("subtitle").textContent = `${of.duration_s.toLocaleString("en")} s, ${of.requests.toLocaleString("en")} requests, SLA ${of.sla_s} s, ${seeds}`;
+  at("subtitle").textContent = `${of.duration_s.toLocaleString("en")} s, ${of.requests.toLocaleString("en")} requests${of.sla_s === null ? "" : `, SLA ${of.sla_s} s`}, ${seeds}`;
   const rows = [...policies, ...(answer.measured ?? [])];
-  at("figures").replaceChildren(table(["policy", ...figures], rows.map((each, place) => [
+  at("figures").replaceChildren(table([of.rows ?? "policy", ...figures], rows.map((each, place) => [
     made("th", {scope: "row"}, ...(place < policies.length ? [patch(place)] : []), each.title),
     ...figures.map(name => made("td", {textContent: each.estimates[name].text, title: each.estimates[name].mean ?? "none"})),
   ])));
@@ -46,8 +46,9 @@ export function showAnswer(answer) {
     + `(${of.load.source}${digest}), ${seeds}.`;
 }
 
-function showWays({command, file, python}) {
-  const found = {"The command": command, "The same as a report on one page": `${command} --report report.html`, "The scenario, as a file": file, "Python": python};
+function showWays({command, file, python, has_report = true}) {
+  const report = has_report ? {"The same as a report on one page": `${command} --report report.html`} : {};
+  const found = {"The command": command, ...report, "The question, as a file": file, "Python": python};
   at("ways").replaceChildren(...Object.entries(found).map(([title, text]) => {
     const copy = made("button", {type: "button", textContent: "Copy"});
     copy.setAttribute("aria-label", `Copy: ${title}`);

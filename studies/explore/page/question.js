@@ -61,22 +61,30 @@ export class Question {
       asked.append(made("datalist", {id}, ...words.map(value => made("option", {value}))));
     this.from = new Control({name: "Pipeline or file", list: "pipelines"}, async settled => { await this.rebase(); changed(settled); });
     this.seeds = new Control({name: "Seeds", help: `runs of each policy, at most ${choices.most.seeds}`}, changed);
+    this.all = controls;
     this.policies = made("div");
     const add = made("button", {type: "button", textContent: "Add a policy", id: "add-policy"});
     add.addEventListener("click", () => this.add());
-    asked.append(this.from.element, made("fieldset", {}, made("legend", {textContent: "Policies"}), this.policies, add), this.seeds.element);
+    this.choosing = made("fieldset", {}, made("legend", {textContent: "Policies"}), this.policies, add);
+    asked.append(this.from.element, this.choosing, this.seeds.element);
+    this.build(choices.controls);
+  }
+
+  // Make the controls that are described, in place of others; a fleet describes its own.
+  build(described) {
+    this.described = described;
     this.controls = new Map();
-    const sections = new Map();
-    for (const about of choices.controls) {
+    const sections = new Map(), isOfFleet = described !== this.choices.controls;
+    for (const about of described) {
       const Kind = ["factors", "names"].includes(about.kind) ? ByVariant : Control;
-      const control = new Kind({...about, name: about.key, list: about.key === "trace" ? "loads" : ""}, changed);
+      const control = new Kind({...about, name: about.key, list: about.list ?? (about.key === "trace" ? "loads" : "")}, this.changed);
       this.controls.set(about.key, {control, about});
       if (!sections.has(about.section)) sections.set(about.section, made("details", {}, made("summary", {textContent: about.section})));
       sections.get(about.section).append(control.element);
     }
     const first = ["Load", "World", "Variants"], rest = [...sections.keys()].filter(each => !first.includes(each));
-    controls.append(...[...first, ...rest].filter(each => sections.has(each)).map(each => sections.get(each)));
-    for (const each of ["Load", "World"]) if (innerWidth > 900 && sections.has(each)) sections.get(each).open = true;
+    this.all.replaceChildren(...[...first, ...rest].filter(each => sections.has(each)).map(each => sections.get(each)));
+    for (const [title, section] of sections) section.open = innerWidth > 900 && (isOfFleet || ["Load", "World"].includes(title));
   }
 
   // Show a state; what it leaves out is the default.
@@ -99,7 +107,7 @@ export class Question {
   state() {
     const values = {...this.other};
     for (const [key, {control}] of this.controls) if (control.value !== "") values[key] = control.value;
-    const given = this.rows.map(row => row.spec.value).filter(Boolean);
+    const given = this.isOfFleet ? [] : this.rows.map(row => row.spec.value).filter(Boolean);
     // If there are several policies, an empty first one is replaced by the scenario's own.
     const policies = given.length && !this.rows[0].spec.value ? [this.known?.policy ?? "", ...given] : given;
     return {from: this.from.value || "video", policies, seeds: this.seeds.value || "1", values};
@@ -108,6 +116,9 @@ export class Question {
   // Ask the server for the pipeline's defaults.
   async rebase() {
     this.known = await this.base(this.from.value || "video");
+    const described = this.known?.controls ?? this.choices.controls;
+    if (JSON.stringify(described) !== JSON.stringify(this.described)) this.build(described);
+    this.choosing.hidden = this.isOfFleet;  // each pipeline of a fleet has its own policy
     this.from.text = (this.known?.description ?? "").replace(/\.$/, "");
     this.from.usual("");
     this.seeds.usual("1", {low: 1, high: 20, step: 1});
@@ -119,6 +130,8 @@ export class Question {
     }
     for (const row of this.rows) this.parameters(row);
   }
+
+  get isOfFleet() { return !!this.known?.controls; }
 
   add(given) {
     const colour = `var(--c${this.rows.length % 16})`;

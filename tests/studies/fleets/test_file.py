@@ -13,7 +13,7 @@ import pytest
 from ipa.studies import ScenarioError
 from ipa.studies.fleets import load_fleet, sentences, simulate_fleet
 from ipa.studies.fleets.answers import Answers, Outcome, Row, worst_window
-from tests.command import ipa, refusal
+from tests.command import ipa
 from tests.studies.fleets.fleets import fleet
 
 HEAD = "schema_version: 1\nkind: fleet\n"
@@ -139,9 +139,3 @@ def test_the_worst_ten_minutes_are_those_in_which_most_is_lacking() -> None:
     got = np.array([9.0, 9.0, 5.0, 3.0, 4.0, 5.0])
     assert worst_window(times_s, wanted, got) == slice(3, 5)
     assert worst_window(times_s, wanted, wanted) == slice(0, 2), "nothing is lacking: where most is wanted"
-
-
-@pytest.mark.usefixtures("elsewhere")
-def test_the_explorer_says_that_it_takes_no_fleet() -> None:
-    said = refusal("explore", written(Path(), "limit_cores: 9\n" + TWO))
-    assert said.startswith("fleet.yaml: a fleet has several pipelines, and the page shows one")
