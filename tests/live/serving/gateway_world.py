@@ -277,13 +277,17 @@ class GatewayWorld:
                 RoutedReplica(
                     each.number,
                     each.variant,
-                    max(self._table(stage, each.variant, each.cores)),
+                    self._most(stage, each.variant, each.cores),
                     cores=each.cores,
                 )
                 for each in self.fleets[stage].replicas
                 if each.ready_s is not None and each.removed_s is None
             ]
         )
+
+    def _most(self, stage: int, variant: str, cores: int) -> int:
+        """The most requests that a replica takes."""
+        return max(self._table(stage, variant, cores))
 
     def _table(self, stage: int, variant: str, cores: int) -> dict[int, float]:
         table: dict[int, float] = self._stages[stage]["variants"][variant]["latency_s"][cores]

@@ -1,18 +1,20 @@
 """Both engines beside the literal simulators of the rules, on random scenarios that no test has seen.
 
-The literal simulators, of chains (`oracle.py`) and of graphs (`graph_oracle.py`), are written from the text of
-docs/model.md and share no code with the engines; the draws, too, are made from the text (`text_draws.py`).
+The literal simulators, of chains (`oracle.py`), of graphs (`graph_oracle.py`) and of language models in either
+(`token_oracle.py`), are written from the text of docs/model.md and share no code with the engines; the draws, too, are
+made from the text (`text_draws.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ipa.sim.tables import served_accuracy
-from tests.sim import engine_runs, graph_oracle, graph_runs, oracle
+from tests.sim import engine_runs, graph_oracle, graph_runs, oracle, token_oracle, token_runs
 from tests.sim.random_scenarios import scenario, ways, with_limit
 
 FIRST = 1_000_000
@@ -67,8 +69,31 @@ def graph_differs(dispatch: str, drop: str) -> Callable[[int, str], bool]:
     return differs
 
 
+def language_differs(
+    draw: Callable[[str, str, str, int], dict[str, Any]], dispatch: str, drop: str
+) -> Callable[[int, str], bool]:
+    """In any number of any request, item, token or replica of a chain or graph with language models.
+
+    One scenario in three has batches that slow each other, another one a limit of cores.
+    """
+
+    def differs(seed: int, engine: str) -> bool:
+        drawn = draw(("plain", "beside", "limited")[seed % 3], dispatch, drop, seed)
+        records, expected = token_runs.run(drawn, seed, engine), token_oracle.simulate(drawn)
+        return token_runs.difference(records, expected) is not None or records.run_end_s != expected["end_s"]
+
+    return differs
+
+
+LANGUAGE = {"chains": token_runs.drawn_for, "graphs": token_runs.graph_for}
+
+
 def kinds() -> Iterator[Kind]:
     """All kinds of scenarios."""
+    for shape, draw in LANGUAGE.items():
+        for dispatch, drop in MODES:
+            name = f"{shape} with language models: {dispatch} dispatch, drops by {drop}"
+            yield Kind(name, 30, language_differs(draw, dispatch, drop))
     for dispatch, drop in MODES:
         yield Kind(f"graphs: {dispatch} dispatch, drops by {drop}", 40, graph_differs(dispatch, drop))
     for dispatch, drop in MODES:
