@@ -226,6 +226,7 @@ SHORTER = {
 
 NOT_RUN = (
     ("live (up|status|down) |--backend kubernetes", "a cluster", "live/kubernetes/test_docs_on_cluster.py"),
+    (r"examples\.chat |small\.yaml", "language models", "studies/examples/test_chat.py"),
     ("s3://", "an S3 store", "live/kubernetes/test_shelf.py"),
     (
         r"examples\.ocr |models |models/|heavy.yaml",

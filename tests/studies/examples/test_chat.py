@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,26 @@ def test_a_live_run_is_served_by_both_models(models: Path, tmp_path: Path) -> No
     simulated = pd.read_parquet(tmp_path / "drawn" / "stages.parquet").query("stage == 'answer'")
     assert served["input_tokens"].tolist() == [tokens + 1 for tokens in simulated["input_tokens"]]
     assert served["output_tokens"].tolist() == simulated["output_tokens"].tolist()
+
+
+def test_the_walk_in_short(models: Path, tmp_path: Path) -> None:
+    """Two variants are profiled for moments, then simulated and compared with a live run of six seconds."""
+    small = tmp_path / "small.yaml"
+    variants = ("--variant", "narrow", "--variant", "small")
+    profile = ("profile", "run", PIPELINE, "--models", models, *variants, "--batches", 1, "--longest", 0.5)
+    profiled = ipa(*profile, "--to", small, "-q")
+    assert profiled.exit_code == 0, profiled.stderr
+    model, unmeasured = (profiles.load(path).stage("answer").variant("small") for path in (small, PIPELINE))
+    assert model.language_model != unmeasured.language_model
+    simulated = answer("simulate", small, *POLICY, "--trace", "constant:2:6", "--json", "-q")
+    assert simulated["completed"] == simulated["requests"] == 12
+
+    load = ("--trace", "constant:2:40", "--window", "0:6", "--calibration-window", "20:26", "--set", "interval_s=2")
+    validation = (small, "--models", models, *POLICY, *load, "--repeats", 1, "--out", tmp_path / "checked")
+    result = ipa("validate", *validation, "--json", "-q")  # which may warn of a busy machine
+    assert result.exit_code == 0, result.stderr
+    checked = json.loads(result.stdout)
+    assert checked["repeats"][0]["summary"]["completed"] == checked["simulated"]["completed"] == 12
+    rows = {row["metric"]: row for row in checked["all"]["rows"]}
+    assert {"latency_mean_s", "answer.ttft_mean_s"} <= rows.keys()
+    assert rows["latency_mean_s"]["live"] > rows["answer.ttft_mean_s"]["live"] > 0.0
