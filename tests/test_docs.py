@@ -234,7 +234,7 @@ NOT_RUN = (
         "studies/examples/test_ocr_program.py",
     ),
     ("live load", "a server", "live/test_load_generator.py"),
-    ("profile run double", "a server", "studies/profiling/test_run.py"),
+    ("profile run double|--server http", "a server", "studies/profiling/test_run.py"),
     ("trace from-prometheus", "a Prometheus server", "studies/commands/test_from_prometheus.py"),
     ("dask", "a scheduler and workers", "studies/many/test_dask.py"),
     ("--static|tests.studies.browser", "Chromium", "studies/commands/test_static.py"),
