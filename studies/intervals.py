@@ -94,6 +94,7 @@ KINDS: Mapping[str, FigureKind] = {
     },
     **{name: FigureKind(of="requests", is_count=True) for name in ("dropped", "failed", "unfinished", "lost")},
     **{name: FigureKind(most=100.0) for name in ("pas_mean", "planned_pas_mean")},
+    "objective": PLAIN,
 }
 
 

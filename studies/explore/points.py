@@ -12,6 +12,7 @@ from ipa.studies.explore.coarse import beginning
 from ipa.studies.explore.figures import plain
 from ipa.studies.explore.fleets import fleet_of
 from ipa.studies.explore.questions import MOST_POLICIES, MOST_SEEDS, ExplorerQuestion, spec
+from ipa.studies.fleets import is_kept_fleet
 from ipa.studies.many import NamedRun, named_runs, systems
 from ipa.studies.runs import FIGURES, LIVE
 from ipa.studies.scenario import Scenario, ScenarioError, Shared, find, is_fleet
@@ -40,6 +41,10 @@ def about(what: str) -> ExplorerQuestion:
         if is_fleet(what):
             fleet_of(ExplorerQuestion(what))
             return ExplorerQuestion(what)
+        if is_kept_fleet(Path(what)):
+            raise ScenarioError(
+                f"{what}: holds runs of a fleet; allowed: the fleet's file, or the folder of a pipeline in it"
+            )
         scenario = find(what)
         is_usual = scenario.policy == Scenario.model_fields["policy"].default
         return ExplorerQuestion(what, systems.BASELINES if is_usual else ())

@@ -35,6 +35,13 @@ def test_an_interval_is_students_t() -> None:
     assert (found.mean, found.low, found.high) == pytest.approx((2.0, 2.0 - 2.4841, 2.0 + 2.4841), abs=1e-4)
 
 
+def test_an_objective_below_0_has_both_ends_around_its_mean() -> None:
+    low = estimate_of("objective", [{"objective": value} for value in (-2.0, -1.0, -3.0)])
+    assert low is not None
+    assert low.low < low.mean == -2.0 < low.high < 1.0
+    assert low.text(1) == "-2.0 ± 2.5"
+
+
 def test_what_cannot_be_negative_has_no_interval_below_zero() -> None:
     """0, 0, 3: mean 1, s = sqrt(3); 4.3027 * sqrt(3) / sqrt(3) on either side reach from below 0 to 5.30."""
     found = estimate_of("changes", [{"changes": value} for value in (0, 0, 3)])

@@ -132,6 +132,9 @@ def test_the_first_question_is_the_fleet_itself(fleet: str, tmp_path: Path) -> N
     assert about(fleet) == ExplorerQuestion(fleet)
     with pytest.raises(ScenarioError, match="limit_cores is missing"):
         about(str(written(tmp_path, TWO)))
+    (tmp_path / "fleet.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ScenarioError, match="holds runs of a fleet; allowed: the fleet's file, or the folder of a pip"):
+        about(str(tmp_path))
 
 
 @pytest.fixture
