@@ -338,8 +338,7 @@ def _carry_out(s: int, number: int, now_s: float, memory: Memory, language: Lang
     size: Any = np.int64(0)
     cached: Any = np.int64(0)
     left: Any = np.int64(_MOST_PLAIN)  # tokens that the request still has that ends first
-    if steps.scheduled < steps.running:
-        left -= left
+    may_be_plain = steps.scheduled == steps.running  # all that run got all the tokens that they were due
     for place in range(steps.scheduled):
         item = running[place]
         sequence = sequences[item]
@@ -347,7 +346,7 @@ def _carry_out(s: int, number: int, now_s: float, memory: Memory, language: Lang
         running[place - size] = item
         if sequence.due > sequence.tokens:
             sequence.due -= sequence.tokens
-            left -= left
+            may_be_plain = False
             continue
         sequence.due = 1
         sequence.generated += 1
@@ -366,7 +365,7 @@ def _carry_out(s: int, number: int, now_s: float, memory: Memory, language: Lang
             running[place - size] = running[place]
         steps.running -= size
     model = language.models[memory.replicas[s, number].option]
-    if left > 1 and steps.running > 0 and steps.running <= model.budget:
+    if may_be_plain and left > 1 and steps.running > 0 and steps.running <= model.budget:
         # A request needs at most one block more for each block's worth of tokens.
         most = (model.blocks - steps.used_blocks) // steps.running * model.block_tokens
         steps.plain = most if most < left - 1 else left - 1
