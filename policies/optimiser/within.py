@@ -9,7 +9,7 @@ from ipa.policies.optimiser.ladder import MOST_THROUGHPUT, Answer, climb, wanted
 from ipa.policies.optimiser.problem import Problem, Solver
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solvers import solver_for
-from ipa.policies.optimiser.throughput import most_sustained_rps
+from ipa.policies.optimiser.throughput import SustainedRates
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,13 @@ def best_within(problem: Problem) -> Iterator[Within]:
     solver = solver_for("exact", problem.programme)
     candidates, *_ = wanted_variants(problem)
     load_rps, best = problem.load_rps, _best(problem, solver)
-    plan, limit_cores = best, problem.limit_cores
+    plan, limit_cores, rates = best, problem.limit_cores, SustainedRates(problem, problem.most_cores)
     while limit_cores is not None and plan.units <= limit_cores:
         yield plan
         limit_cores = plan.units - 1
-        problem = replace(problem, limit_cores=limit_cores)
-        rate_rps = most_sustained_rps(problem, candidates, problem.most_cores)
+        rate_rps = rates.most_rps(candidates, min(limit_cores, problem.most_cores or limit_cores))
         if rate_rps >= load_rps:
-            plan = best = _best(problem, solver)
+            plan = best = _best(replace(problem, limit_cores=limit_cores), solver)
         elif rate_rps > 0:
             plan = Within(limit_cores, best.total, best.met * rate_rps / load_rps)
         else:
