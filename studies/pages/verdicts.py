@@ -47,8 +47,8 @@ def in_words(standing: Standing, seed: int | None = None) -> str:
     if standing.state == "overloaded":
         share = _percent(standing.overloaded_share)
         return (
-            f"During {share} of the time{of_time} more requests arrived than were completed, while others were in the "
-            "system for longer than the SLA."
+            f"During {share} of the time{of_time} more requests arrived than were completed, while at least a tenth as "
+            "many were in the system for longer than the SLA."
         )
     if standing.backlogged_share == 0.0:
         return "No request was in the system for longer than the SLA."
@@ -93,6 +93,10 @@ State = Literal["stable", "backlogged", "overloaded"]
 OVERLOADED = BACKLOGGED = 0.05
 """The share of the time from which a run counts as such."""
 
+LATE_SHARE = 0.1
+"""How many late requests, of as many as arrive, show that a load exceeds what can be served. Where answers take long, a
+few are late by their own length, and whether more arrive than are completed is chance."""
+
 STATES: tuple[State, ...] = ("stable", "backlogged", "overloaded")
 """From good to bad."""
 
@@ -101,8 +105,8 @@ DEFINED: Mapping[State, str] = {
     "the time, and none at the end.",
     "backlogged": "Backlogged: requests were in the system for longer than the SLA during at least "
     f"{100 * BACKLOGGED:g} % of the time, or at the end.",
-    "overloaded": f"Overloaded: during at least {100 * OVERLOADED:g} % of the time, requests were in the system for "
-    "longer than the SLA, and more arrived than were completed.",
+    "overloaded": f"Overloaded: during at least {100 * OVERLOADED:g} % of the time, more requests arrived than were "
+    "completed, and at least a tenth as many were in the system for longer than the SLA.",
 }
 """The meaning of each state; see `Standing.state`."""
 
@@ -131,7 +135,7 @@ def standing(arrived: Counts, completed: Counts, late: Counts, late_at_end: int)
     `late`: how many were in the system and late at some time of the bin; `late_at_end`: how many at the end of the run.
     """
     backlogged = late > 0
-    overloaded = backlogged & (arrived > completed)
+    overloaded = (arrived > completed) & (late >= LATE_SHARE * arrived)
     share = 1.0 / max(len(arrived), 1)
     return Standing(float(backlogged.sum()) * share, float(overloaded.sum()) * share, late_at_end)
 

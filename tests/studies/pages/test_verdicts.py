@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ipa.studies import Scenario, simulate
 from ipa.studies.many.comparison import by_policy
 from ipa.studies.pages.verdicts import BACKLOGGED, OVERLOADED, Standing, in_words, sentence, standing_of
 from tests.studies.made import SLA_S, made, requests_of
@@ -41,6 +42,23 @@ def test_a_queue_that_drains_is_a_backlog_but_one_that_grows_is_an_overload() ->
     assert found == about(0.2, 0.05)
     assert found.state == "overloaded"
     assert stood([1.0], [30.0]).overloaded_share == pytest.approx(0.05), "it arrived and was not completed"
+
+
+def test_a_few_late_requests_among_many_are_no_overload() -> None:
+    """Of 40 that arrive in the first bin, the last are completed in the next; three or four are late."""
+    arrival_s = [0.25 * k for k in range(40)]
+    in_time = [2.0] * 36
+    assert stood(arrival_s, [8.0, 8.0, 8.0, 2.0, *in_time]).overloaded_share == 0.0
+    assert stood(arrival_s, [8.0, 8.0, 8.0, 8.0, *in_time]).overloaded_share == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("cores", "state"), [(60, "backlogged"), (12, "overloaded")])
+def test_long_answers_that_are_late_by_their_own_length_are_no_overload(cores: int, state: str) -> None:
+    """`chat` at 5 requests per second: a few in a thousand exceed its SLA of a minute; a small GPU is too little."""
+    run = simulate(Scenario(pipeline="chat", trace="constant:5:1200", limit_cores=cores))
+    edges_s = np.arange(0.0, 1201.0, 10.0)
+    assert standing_of(run.tables["requests"], float(run.summary["sla_s"]), edges_s).state == state
+    assert (run.summary["sla_violation_rate"] < 0.005) == (state == "backlogged")
 
 
 def test_requests_that_are_dropped_late_count_and_those_dropped_at_once_do_not() -> None:
