@@ -1,7 +1,8 @@
 """A language model in a GGUF file, served by llama.cpp in this process.
 
-Each sequence of a replica is a slot of llama.cpp, with an equal share of the blocks as its context. So a request never
-takes the room of another, and nothing is computed anew. What a client sent before is not reused.
+Each sequence of a replica is a slot of llama.cpp, with an equal share of the blocks as its context, rounded up to whole
+256 tokens. So a request never takes the room of another, and nothing is computed anew. What a client sent before is not
+reused.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from ipa.live.serving.request import Generated
 from ipa.profiles import LanguageModel
 
 ALL_LAYERS = 999
+CONTEXT_STEP = 256
+"""The context of a slot is a multiple of so many tokens; llama.cpp rounds others up."""
 STOPS_WITHIN_S = 30.0
 """How long a step may take: a text for which nobody waits any longer ends with the step, or llama.cpp hangs."""
 
@@ -37,7 +41,8 @@ class LlamaCpp:
             import xllamacpp
         except ImportError:
             raise ModelError(f"{path}: needs the extra llm: pip install '.[llm]' in the checkout") from None
-        self._context = model.kv_blocks * model.block_tokens // model.sequences
+        share = model.kv_blocks * model.block_tokens // model.sequences
+        self._context = ceil(share / CONTEXT_STEP) * CONTEXT_STEP
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(path)
         parameters.n_parallel = model.sequences

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,14 @@ def test_a_file_that_is_cut_or_no_gguf_is_refused_in_one_line(tmp_path: Path, fi
     (problem,) = [line for line in str(ended.value).splitlines() if "Error:" in line]
     assert problem.endswith("wrong.gguf: llama.cpp cannot load it; allowed: a language model as GGUF")
     assert "Traceback" not in str(ended.value)
+
+
+def test_a_share_of_the_blocks_is_rounded_up_to_whole_256_tokens(file: Path) -> None:
+    """40 blocks of 16 tokens for 4 sequences are 160 each; what is refused beyond 256 is told so."""
+    model = LlamaCpp(file, replace(MODEL, kv_blocks=40))
+    assert asyncio.run(model.generate(Prompt(words(200), 56, True))).generated.output_tokens == 56
+    with pytest.raises(ModelError, match="200 input and 57 output tokens have no room; allowed: 256 together"):
+        asyncio.run(model.generate(Prompt(words(200), 57, True)))
 
 
 def test_a_server_that_only_checks_its_file_ends(tmp_path: Path, file: Path) -> None:
