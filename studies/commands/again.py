@@ -35,5 +35,5 @@ def again(ctx: click.Context, results: Path, options: Sequence[str]) -> None:
     name = MADE_BY[question.kind]
     command = root.get_command(ctx.parent, name)
     assert command is not None
-    with command.make_context(name, [str(results), *options], parent=ctx.parent) as made:
-        command.invoke(made)
+    with command.make_context(name, [str(results), *options], parent=ctx.parent) as context:
+        command.invoke(context)

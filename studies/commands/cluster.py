@@ -33,57 +33,57 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 """The names that Kubernetes allows for most objects."""
 
 
-def _memory(_: click.Context, __: click.Parameter, given: str) -> str:
+def _memory(_: click.Context, __: click.Parameter, text: str) -> str:
     try:
-        kubernetes.memory_bytes(given)
+        kubernetes.memory_bytes(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    return given
+    return text
 
 
-def _cpu(_: click.Context, __: click.Parameter, given: str) -> str:
+def _cpu(_: click.Context, __: click.Parameter, text: str) -> str:
     try:
-        kubernetes.cpu_cores(given)
+        kubernetes.cpu_cores(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    return given
+    return text
 
 
-def _cpu_or_profile(context: click.Context, parameter: click.Parameter, given: str) -> str:
-    return given if given in ("", "profile") else _cpu(context, parameter, given)
+def _cpu_or_profile(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    return text if text in ("", "profile") else _cpu(context, parameter, text)
 
 
-def _image(_: click.Context, __: click.Parameter, given: str) -> str:
-    if not given or any(letter.isspace() for letter in given):
-        raise click.BadParameter(f"{given!r}; allowed: the name of an image, such as registry/name:tag")
-    return given
+def _image(_: click.Context, __: click.Parameter, image: str) -> str:
+    if not image or any(letter.isspace() for letter in image):
+        raise click.BadParameter(f"{image!r}; allowed: the name of an image, such as registry/name:tag")
+    return image
 
 
 def name_of(kind: str) -> Callable[[click.Context, click.Parameter, str], str]:
     """A callback that checks the name of an object of this kind; an empty name means none."""
 
-    def checked(_: click.Context, __: click.Parameter, given: str) -> str:
-        if given and not (len(given) <= 253 and _SUBDOMAIN.fullmatch(given)):
-            raise click.BadParameter(f"{given!r}; allowed: the name of a {kind}: a-z, 0-9, and - and . in between")
-        return given
+    def checked(_: click.Context, __: click.Parameter, name: str) -> str:
+        if name and not (len(name) <= 253 and _SUBDOMAIN.fullmatch(name)):
+            raise click.BadParameter(f"{name!r}; allowed: the name of a {kind}: a-z, 0-9, and - and . in between")
+        return name
 
     return checked
 
 
-def _networks(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+def _networks(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
     try:
-        return tuple(str(ip_network(each)) for each in given)
+        return tuple(str(ip_network(text)) for text in texts)
     except ValueError as error:
         raise click.BadParameter(f"{error}; allowed: networks such as 10.0.0.0/16") from None
 
 
-def _peers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    for each in given:
-        if "/" in each:
-            _networks(_, __, (each,))
-        elif kubernetes.names.name(each) != each:
-            raise click.BadParameter(f"{each!r}; allowed: a namespace, or a network such as 10.0.0.0/16")
-    return given
+def _peers(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        if "/" in text:
+            _networks(_, __, (text,))
+        elif kubernetes.names.name(text) != text:
+            raise click.BadParameter(f"{text!r}; allowed: a namespace, or a network such as 10.0.0.0/16")
+    return texts
 
 
 backend_option = click.option(
@@ -246,9 +246,9 @@ def taken_layout(options: dict[str, Any]) -> Layout:
     names = [field.name for field in fields(kubernetes.Layout)]
     layout = kubernetes.Layout(**{name: options.pop(name) for name in names if name in options})
     kubernetes.model_sources.check(layout)
-    for option, given in (("--control-from", layout.control_from), ("--api-server", layout.api_networks)):
-        if given and not layout.network_policy:
-            raise click.UsageError(f"{option} {given[0]}: needs --network-policy")
+    for option, peers in (("--control-from", layout.control_from), ("--api-server", layout.api_networks)):
+        if peers and not layout.network_policy:
+            raise click.UsageError(f"{option} {peers[0]}: needs --network-policy")
     return layout
 
 
@@ -266,11 +266,11 @@ def prepared(scenario: Scenario, cluster: LiveCluster, layout: Layout | None = N
 
     Raises LiveError if the layout cannot have these pods.
     """
-    found = studies.prepare(scenario)
+    planned = studies.prepare(scenario)
     if layout is not None:
         layout = replace(layout, pods=scenario.kubernetes.as_plain())
         kubernetes.pod_settings.check(layout.pods, layout.has_profile_cpu)
-    there = live_runs.deployed(found, cluster, layout)
+    deployment = live_runs.deployed(planned, cluster, layout)
     if layout is not None:
-        there.check_removal()
-    return found, there
+        deployment.check_removal()
+    return planned, deployment

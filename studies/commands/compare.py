@@ -48,19 +48,20 @@ def is_for_all(assignment: str) -> bool:
     return key.startswith(OF_POLICY) and key not in ("policy.name", "policy.label")
 
 
-def _predictors(given: str | None) -> Sequence[Given]:
+def _predictors(text: str | None) -> Sequence[Given]:
     """Predictors as names, or as YAML mappings with `name` and parameters. Raises BadParameter for anything else."""
-    if given is None:
+    if text is None:
         return ()
     try:
-        found = studies.parse_value(f"[{given}]")
+        predictors = studies.parse_value(f"[{text}]")
     except ScenarioError:
-        found = []
-    if not found or not all(isinstance(each, str) or (isinstance(each, dict) and "name" in each) for each in found):
+        predictors = []
+    are_sound = (isinstance(entry, str) or (isinstance(entry, dict) and "name" in entry) for entry in predictors)
+    if not predictors or not all(are_sound):
         raise click.BadParameter(
-            f"{given!r}; allowed: names with commas between them, such as max,reactive", param_hint="'--predictors'"
+            f"{text!r}; allowed: names with commas between them, such as max,reactive", param_hint="'--predictors'"
         )
-    return tuple(found)
+    return tuple(predictors)
 
 
 class Rules(click.ParamType[Any]):
@@ -87,14 +88,14 @@ def compare_fleet(
 ) -> None:
     """Compare rules on a fleet. Raises UsageError for an option that a comparison of rules does not have."""
     results, goal = taken(Results, options), options.pop("policy_goal")
-    asked = taken(studies.many.options.ComparisonOptions, options)
-    others = {"--policy": asked.policies, "--predictors": asked.predictors, "--out": results.out}
+    comparing = taken(studies.many.options.ComparisonOptions, options)
+    others = {"--policy": comparing.policies, "--predictors": comparing.predictors, "--out": results.out}
     others |= {"--report": results.report, "--require": options.pop("required"), "--goal": goal}
     others["--late-at-most"] = options.pop("late_at_most")
     for name, value in others.items():
         if value:
             raise click.UsageError(f"{name} does not go with a fleet, of which rules are compared (--sharing)")
-    chosen, seeds = rules or get_args(choices.Sharing), asked.seeds or 1
+    chosen, seeds = rules or get_args(choices.Sharing), comparing.seeds or 1
     fleets.compare(what, assignments, options, rules=chosen, seeds=seeds, jobs=jobs, as_json=results.as_json)
 
 
@@ -137,22 +138,22 @@ def compare(
     if rules is not None:
         raise click.UsageError(f"--sharing takes a fleet, and {what} is none")
     results, goal = taken(Results, options), options.pop("policy_goal")
-    asked = taken(studies.many.options.ComparisonOptions, options)
-    predictors = _predictors(asked.predictors)
-    for_all = [each for each in assignments if is_for_all(each)]
+    comparing = taken(studies.many.options.ComparisonOptions, options)
+    predictors = _predictors(comparing.predictors)
+    for_all = [assignment for assignment in assignments if is_for_all(assignment)]
     question = studies.results.asked(what)
-    seeds = asked.seeds or 1
+    seeds = comparing.seeds or 1
     if question is not None and question.kind == "runs":
         options["policy"] = question.scenario.policy.model_dump()
-        seeds = asked.seeds or question.seeds or 1
-    base = described_scenario(what, [each for each in assignments if each not in for_all], **options)
+        seeds = comparing.seeds or question.seeds or 1
+    base = described_scenario(what, [assignment for assignment in assignments if assignment not in for_all], **options)
     parameters = {key.removeprefix(OF_POLICY): value for key, value in assigned(for_all).items()}
     if goal is not None:
         parameters["goal"] = goal
-    chosen = asked.policies or _as_before(question, parameters) or studies.BASELINES
+    chosen = comparing.policies or _as_before(question, parameters) or studies.BASELINES
     systems = studies.many.systems.choose(base, chosen, predictors=predictors, parameters=parameters, log=printing.note)
     printing.say_rules(base.pipeline)
-    printing.say_settings(each for each in chosen if isinstance(each, str))
+    printing.say_settings(assignment for assignment in chosen if isinstance(assignment, str))
     printing.say_doubts(systems)
     if results.report is not None:
         reports.check_report(results.report, results.out, base.records)
@@ -173,9 +174,9 @@ def compare(
 
 def _as_before(question: Question | None, parameters: Mapping[str, Any]) -> Sequence[Given]:
     """The policies of a repeated comparison, without the parameters that `parameters` now set for all."""
-    given = {key.partition(".")[0] for key in parameters}
+    names = {key.partition(".")[0] for key in parameters}
     policies = () if question is None else question.policies
-    return [{key: value for key, value in policy.items() if key not in given} for policy in policies]
+    return [{key: value for key, value in policy.items() if key not in names} for policy in policies]
 
 
 def _show(comparison: Comparison, results: Results) -> None:

@@ -71,16 +71,16 @@ def _beginning(typed: str, words: Iterable[str]) -> Items:
 
 def _parameters(context: click.Context) -> list[str]:
     """The parameters of the built-in policies on the command line; if it names none, those of ipa."""
-    given = context.params.get("policy") or context.params.get("policies") or "ipa"
-    specs = [given] if isinstance(given, str) else list(given)
-    known = [name for spec in specs if (name := spec.split(":")[0].split()[0]) in ipa.policies.POLICIES]
-    return [parameter.name for name in known for parameter in ipa.policies.manual_of(name).parameters]
+    policies = context.params.get("policy") or context.params.get("policies") or "ipa"
+    specs = [policies] if isinstance(policies, str) else list(policies)
+    names = [name for spec in specs if (name := spec.split(":")[0].split()[0]) in ipa.policies.POLICIES]
+    return [parameter.name for name in names for parameter in ipa.policies.manual_of(name).parameters]
 
 
 def _keys_of(model: type[BaseModel]) -> dict[str, tuple[str, ...]]:
     """The keys of a part of scenario files, each with its allowed words if it is a choice."""
-    found = {}
-    for name, about in model.model_fields.items():
-        kinds = (about.annotation, *get_args(about.annotation))  # `Literal[...]`, alone or beside None
-        found[name] = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
-    return found
+    words = {}
+    for name, field in model.model_fields.items():
+        kinds = (field.annotation, *get_args(field.annotation))  # `Literal[...]`, alone or beside None
+        words[name] = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+    return words

@@ -24,11 +24,11 @@ from ipa.studies.commands.options import output_options
 @output_options
 def doctor(as_json: bool) -> None:
     """Check this machine: engines, solvers and licences, optional extras, programs and files."""
-    found = findings()
+    all_findings = findings()
     if as_json:
-        printing.print_json(found)
+        printing.print_json(all_findings)
         return
-    for line in lines(found):
+    for line in lines(all_findings):
         click.echo(line)
 
 
@@ -82,10 +82,10 @@ def findings(environ: Mapping[str, str] = os.environ, today: date | None = None)
     }
 
 
-def lines(found: Mapping[str, Any]) -> Iterator[str]:
+def lines(findings: Mapping[str, Any]) -> Iterator[str]:
     """The findings as text, one line each."""
-    python = found["python"]
-    yield f"{PROJECT} {found['project']['version']}"
+    python = findings["python"]
+    yield f"{PROJECT} {findings['project']['version']}"
     yield f"Python {python['version']} ({python['implementation']}), {python['cpus']} cores, {python['platform']}"
     for kind, title in (
         ("engines", "engine"),
@@ -94,7 +94,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         ("programs", "program"),
         ("files", "file"),
     ):
-        for name, finding in found[kind].items():
+        for name, finding in findings[kind].items():
             state = {True: "ready", False: "missing", None: "unknown"}[finding["ready"]]
             details = ", ".join(filter(None, (finding["version"], finding["note"])))
             yield f"{title:<7} {name:<10} {state:<8} {details}".rstrip()
@@ -143,25 +143,25 @@ def _file(named: str) -> Finding:
     if not named:
         return _finding(False, None, "not set")
     # KUBECONFIG may name several files; missing ones are skipped.
-    there = any(Path(path).expanduser().is_file() for path in named.split(os.pathsep))
-    return _finding(there, None, named if there else f"{named}: no such file")
+    is_there = any(Path(path).expanduser().is_file() for path in named.split(os.pathsep))
+    return _finding(is_there, None, named if is_there else f"{named}: no such file")
 
 
 def _gurobi(environ: Mapping[str, str], today: date) -> Finding:
     """The solver and its licence, without asking a licence server."""
-    found = _package("gurobipy", "gurobi")
-    if not found["ready"]:
-        return found
+    finding = _package("gurobipy", "gurobi")
+    if not finding["ready"]:
+        return finding
     named = environ.get("GRB_LICENSE_FILE", "")
     files = [named] if named else [os.path.expanduser(path) for path in LICENCE_FILES]
     path = next((Path(file) for file in files if Path(file).is_file()), None)
     if any(f"GRB_{key}" in environ for key in _SERVED):
-        return {**found, "ready": None, "note": "the licence comes from a server, which was not asked"}
+        return {**finding, "ready": None, "note": "the licence comes from a server, which was not asked"}
     if path is not None:
-        return {**found, **_licence_file(path, today)}
+        return {**finding, **_licence_file(path, today)}
     if named:
-        return {**found, "ready": False, "note": f"GRB_LICENSE_FILE: no such file: {named}"}
-    return {**found, **_licence_of_pip()}
+        return {**finding, "ready": False, "note": f"GRB_LICENSE_FILE: no such file: {named}"}
+    return {**finding, **_licence_of_pip()}
 
 
 def _licence_file(path: Path, today: date) -> Finding:

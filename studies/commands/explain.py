@@ -69,14 +69,14 @@ def explain(
     with progress.ended_cleanly(None), redirect_stdout(sys.stderr):  # a user's policy may print
         if not where:
             _check_short(results, runs, at_once)
-        found = studies.many.losses.explain_losses(runs, jobs=at_once, on=on, progress=progress.of_runs)
+        losses = studies.many.losses.explain_losses(runs, jobs=at_once, on=on, progress=progress.of_runs)
     if report is not None:
         with unwritten.told_last():
-            reports.write_page(studies.pages.losses.page(found), report)
+            reports.write_page(studies.pages.losses.page(losses), report)
     if as_json:
-        printing.print_json(studies.many.losses.sentences.as_dict(found))
+        printing.print_json(studies.many.losses.sentences.as_dict(losses))
         return
-    print_losses(found)
+    print_losses(losses)
     printing.print_places(None, report)
 
 
@@ -98,49 +98,50 @@ def _example(run: NamedRun) -> str:
     return f"'{name}=={run.names[name]}'"
 
 
-def print_losses(found: Losses) -> None:
+def print_losses(losses: Losses) -> None:
     """Print an overview with a row for each policy, if there are several; then for each, unless there are many, its
     causes as a table and in sentences."""
     wording = studies.many.losses.sentences
-    in_full = studies.pages.losses.in_full(found)
-    if len(found.policies) > 1:
-        printing.print_table(_overview(found), piped_width=OVERVIEW_WIDTH)
-        if any(of.kept for of in found.policies):
+    in_full = studies.pages.losses.in_full(losses)
+    if len(losses.policies) > 1:
+        printing.print_table(_overview(losses), piped_width=OVERVIEW_WIDTH)
+        if any(policy.kept for policy in losses.policies):
             printing.print_line(wording.NOT_ALONE)
-        if bought := [of.policy for of in found.policies if wording.is_bought(of)]:
+        if bought := [policy.policy for policy in losses.policies if wording.is_bought(policy)]:
             printing.print_line(f"{', '.join(bought)}: {wording.BOUGHT[0].lower()}{wording.BOUGHT[1:]}")
         if not in_full:
             printing.print_line("To see one in full, name it with --where.")
-    if said := wording.intervals(found.policies):
-        printing.print_line(said)
-    for of in in_full:
-        if len(found.policies) > 1:
+    if intervals := wording.intervals(losses.policies):
+        printing.print_line(intervals)
+    for policy in in_full:
+        if len(losses.policies) > 1:
             printing.print_line("")
-        printing.print_table(_table(of))
-        for sentence in (wording.headline(of), *wording.of_causes(of), wording.order(of), wording.recorded(of)):
+        printing.print_table(_table(policy))
+        details = (*wording.of_causes(policy), wording.order(policy), wording.recorded(policy))
+        for sentence in (wording.headline(policy), *details):
             if sentence:
                 printing.print_line(sentence)
 
 
-def _overview(found: Losses) -> Table:
+def _overview(losses: Losses) -> Table:
     wording = studies.many.losses.sentences
-    is_single = all(len(of.losses) == 1 for of in found.policies)
-    title = f"What was lost against the oracle, {found.where}{'' if is_single else ', 95 % intervals over seeds'}"
+    is_single = all(len(policy.losses) == 1 for policy in losses.policies)
+    title = f"What was lost against the oracle, {losses.where}{'' if is_single else ', 95 % intervals over seeds'}"
     table = printing.new_table(title, "policy", *wording.OVERVIEW_COLUMNS, folds_names=True)
-    for of in found.policies:
-        table.add_row(of.policy, *wording.overview_row(of))
+    for policy in losses.policies:
+        table.add_row(policy.policy, *wording.overview_row(policy))
     return table
 
 
-def _table(of: OfPolicy) -> Table:
-    wording, scenario = studies.many.losses.sentences, of.scenario
-    span = f"seed {of.seeds[0]}" if len(of.seeds) == 1 else f"{len(of.seeds)} seeds, 95 % intervals"
+def _table(policy: OfPolicy) -> Table:
+    wording, scenario = studies.many.losses.sentences, policy.scenario
+    span = f"seed {policy.seeds[0]}" if len(policy.seeds) == 1 else f"{len(policy.seeds)} seeds, 95 % intervals"
     table = printing.new_table(
-        f"{of.policy} less the oracle, {scenario.pipeline} on {scenario.trace}, {span}",
+        f"{policy.policy} less the oracle, {scenario.pipeline} on {scenario.trace}, {span}",
         *("cause", "objective", "cores", "PAS", "violations, points", "in order", "in any order"),
     )
     for cause in studies.many.losses.CAUSES:
-        if cause not in of.kept:
-            table.add_row(wording.TITLES[cause].lower(), *wording.table_row(of, cause))
-    table.add_row("together", *wording.difference_row(of), style="bold")
+        if cause not in policy.kept:
+            table.add_row(wording.TITLES[cause].lower(), *wording.table_row(policy, cause))
+    table.add_row("together", *wording.difference_row(policy), style="bold")
     return table

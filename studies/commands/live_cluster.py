@@ -56,23 +56,23 @@ def up(
     """
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
     scenario = build_live_scenario(what, assignments, policy=policy, **options)
-    prepared, there = cluster.prepared(scenario, where, layout)
+    prepared, deployed = cluster.prepared(scenario, where, layout)
     api = live_runs.connect(where, on_warning=cluster.warn)
     first = live_runs.first_configuration(prepared)
-    steps = kubernetes.deploy.plan(api, there, first)
+    steps = kubernetes.deploy.plan(api, deployed, first)
     tell = printing.note if yes else printing.log  # a confirmation must show the plan, even if quiet
-    tell(f"{there.instance} in namespace {there.namespace}:")
+    tell(f"{deployed.instance} in namespace {deployed.namespace}:")
     for step in steps:
         fields = f" ({', '.join(step.fields[:3])}{', ...' if len(step.fields) > 3 else ''})" if step.fields else ""
         tell(f"  {step.action:<6} {step.kind} {step.name}{fields}")
     if not yes and not click.confirm("Continue?", err=True):
         raise click.Abort
-    kubernetes.deploy.up(api, there, first, _Progress())
+    kubernetes.deploy.up(api, deployed, first, _Progress())
     if as_json:
         changes = [{"action": step.action, "kind": step.kind, "name": step.name} for step in steps]
-        printing.print_json({"name": there.instance, "namespace": there.namespace, "changes": changes})
+        printing.print_json({"name": deployed.instance, "namespace": deployed.namespace, "changes": changes})
     else:
-        click.echo(f"{there.instance} is ready.")
+        click.echo(f"{deployed.instance} is ready.")
 
 
 class _Progress:
@@ -99,36 +99,36 @@ class _Progress:
 def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
     """Show the state of a deployed pipeline: stages, replicas and what delays them."""
     where = cluster.taken_cluster(options)
-    there = cluster.named(what, where)
-    found = kubernetes.overview.status(live_runs.connect(where, read_only=True, on_warning=cluster.warn), there)
+    deployed = cluster.named(what, where)
+    report = kubernetes.overview.status(live_runs.connect(where, read_only=True, on_warning=cluster.warn), deployed)
     if as_json:
-        printing.print_json(found)
+        printing.print_json(report)
     else:
-        print_status(found)
+        print_status(report)
 
 
-def print_status(found: dict[str, Any]) -> None:
+def print_status(report: dict[str, Any]) -> None:
     """Print a line about the deployment, its problems, and a row for each stage."""
-    gateway = "ready" if found["gateway_ready"] else "not ready"
-    name, namespace, controller = found["name"], found["namespace"], found["controller"]
+    gateway = "ready" if report["gateway_ready"] else "not ready"
+    name, namespace, controller = report["name"], report["namespace"], report["controller"]
     click.echo(f"{name} in namespace {namespace}: gateway {gateway}, controller {controller}")
-    if found["gateway_problem"]:
-        click.echo(f"gateway: {found['gateway_problem']}")
-    for kind, why in found["troubles"].items():
+    if report["gateway_problem"]:
+        click.echo(f"gateway: {report['gateway_problem']}")
+    for kind, why in report["troubles"].items():
         click.echo(f"{kind}: {why}")
     table = printing.new_listing("stage", "variant", "batch", "wanted", "ready", "pods", "problem")
-    for stage, each in found["stages"].items():
-        wanted = each["wanted"] or {}
-        parts = [wanted, *wanted.get("beside", ())] if wanted else [{"replicas": each["replicas"]}]
-        states = [pod["state"] for pod in each["pods"]]
+    for stage, stage_report in report["stages"].items():
+        decided = stage_report["wanted"] or {}
+        parts = [decided, *decided.get("beside", ())] if decided else [{"replicas": stage_report["replicas"]}]
+        states = [pod["state"] for pod in stage_report["pods"]]
         counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-        left_out = f"left out: {', '.join(each['failed_variants'])}" if each["failed_variants"] else ""
+        left_out = f"left out: {', '.join(stage_report['failed_variants'])}" if stage_report["failed_variants"] else ""
         table.add_row(
             stage,
             *(" + ".join(str(part.get(key, "?")) for part in parts) for key in ("variant", "batch", "replicas")),
-            str(each["ready"]),
+            str(stage_report["ready"]),
             counted,
-            "; ".join(part for part in (each["problem"], left_out) if part),
+            "; ".join(part for part in (stage_report["problem"], left_out) if part),
         )
     printing.print_table(table, piped_width=160)
 
@@ -148,13 +148,13 @@ def down(what: str, backend: str, yes: bool, as_json: bool, **options: Any) -> N
     The gateway goes first: it takes no new request, and answers those inside while the models still serve.
     """
     where = cluster.taken_cluster(options)
-    there = cluster.named(what, where)
+    deployed = cluster.named(what, where)
     api = live_runs.connect(where, on_warning=cluster.warn)
-    if not yes and not click.confirm(f"Delete {there.instance} in namespace {there.namespace}?", err=True):
+    if not yes and not click.confirm(f"Delete {deployed.instance} in namespace {deployed.namespace}?", err=True):
         raise click.Abort
-    count = kubernetes.deploy.down(api, there, lambda text: printing.note(f"  {text}"))
+    count = kubernetes.deploy.down(api, deployed, lambda text: printing.note(f"  {text}"))
     if as_json:
-        printing.print_json({"name": there.instance, "namespace": there.namespace, "deleted": count})
+        printing.print_json({"name": deployed.instance, "namespace": deployed.namespace, "deleted": count})
     else:
         click.echo(f"{count} objects deleted.")
 
@@ -229,8 +229,8 @@ def manifests(what: str, control_secret: bool, out: Path | None, as_json: bool, 
     if out is not None:
         results.claim(out)
     scenario = build_live_scenario(what, **options)
-    prepared, there = cluster.prepared(scenario, where, layout)
-    objects = _objects(scenario, there, live_runs.first_configuration(prepared), parts)
+    prepared, deployed = cluster.prepared(scenario, where, layout)
+    objects = _objects(scenario, deployed, live_runs.first_configuration(prepared), parts)
     if out is None:
         _print(objects, as_json)
     else:
@@ -246,16 +246,16 @@ def _write(folder: Path, files: Mapping[str, str], as_json: bool) -> None:
         printing.print_json({"folder": str(folder), "files": list(files)})
 
 
-def _objects(scenario: Scenario, there: Deployed, first: Configuration, parts: Parts) -> list[dict[str, Any]]:
+def _objects(scenario: Scenario, deployed: Deployed, first: Configuration, parts: Parts) -> list[dict[str, Any]]:
     of_controller = kubernetes.controller_manifests
-    objects = [kubernetes.manifests.root(there), *kubernetes.manifests.everything(there, first, apis=APIS)]
+    objects = [kubernetes.manifests.root(deployed), *kubernetes.manifests.everything(deployed, first, apis=APIS)]
     if parts.gitops:
-        objects = [each for each in objects if not kubernetes.manifests.is_of_stage(each)]
+        objects = [entry for entry in objects if not kubernetes.manifests.is_of_stage(entry)]
     if parts.controller or parts.advise:
         files = of_controller.scenario_files(scenario.as_dict())
-        objects += of_controller.controller(there, files, parts.advise, parts.state_claim)
+        objects += of_controller.controller(deployed, files, parts.advise, parts.state_claim)
     if parts.monitor:
-        objects += of_controller.monitors(there, parts.controller or parts.advise)
+        objects += of_controller.monitors(deployed, parts.controller or parts.advise)
     return objects
 
 

@@ -60,8 +60,8 @@ def _run(fleet: Fleet, how: Live, results: Results) -> None:
     for load in dict.fromkeys(studies.load_of(member.scenario) for member in fleet.pipelines):
         printing.say_load(load.trace())
     with live_view.showing_several(names) as show, redirect_stdout(sys.stderr):  # a user's policy may print
-        kept = None if out is None else live_runs.kept_folder(out)
-        finished = fleets.run_live_fleet(fleet, how, show, kept)
+        kept_folder = None if out is None else live_runs.kept_folder(out)
+        finished = fleets.run_live_fleet(fleet, how, show, kept_folder)
     answers = fleets.answers_of(finished)
     if out is not None:
         with unwritten.told_last():

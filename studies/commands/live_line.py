@@ -28,7 +28,8 @@ def line(view: View) -> str:
 def step_line(entry: Entry) -> str:
     """A control step in one line."""
     decided = "  ".join(
-        f"{name} {each.variant} b{each.batch} x{each.replicas}" for name, each in entry.decision.configuration.items()
+        f"{name} {chosen.variant} b{chosen.batch} x{chosen.replicas}"
+        for name, chosen in entry.decision.configuration.items()
     )
     outcome = entry.outcome
     why = "" if outcome is None or not outcome.reason else f"  ({outcome.reason})"

@@ -27,16 +27,16 @@ def check_no_results(results: Results, why: str) -> None:
 
 def write_live(write: Callable[[Path], object], out: Path) -> None:
     """Write results, elsewhere if need be, and remove what was kept during the run. Raises ScenarioError."""
-    kept = live_runs.kept_folder(out)
+    folder = live_runs.kept_folder(out)
     try:
         unwritten.write_or_elsewhere(write, out)
     except unwritten.ElsewhereError:
-        shutil.rmtree(kept, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
     except ScenarioError as problem:
-        if not kept.exists():
+        if not folder.exists():
             raise
         raise ScenarioError(
-            f"{problem}; make room, then `ipa live recover {out}` writes what was kept in {kept} while there was some"
+            f"{problem}; make room, then `ipa live recover {out}` writes what was kept in {folder} while there was some"
         ) from None
-    shutil.rmtree(kept, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -54,15 +54,15 @@ class Screen:
         for name in ("batch", "ready", "start", "drain", "queue", "busy", "p50 s", "p99 s"):
             table.add_column(name, justify="right", no_wrap=True, min_width=5)
         for name, stage in view.stages.items():
-            serving, wanted = ready(stage), stage.configuration.replicas
+            serving, decided = ready(stage), stage.configuration.replicas
             states = list(stage.replicas.values())
             table.add_row(
                 name,
                 stage.configuration.variant,
                 str(stage.configuration.batch),
-                Text(f"{serving}/{wanted}", style="green" if serving >= wanted else "yellow"),
-                _some(sum(each.starting for each in states)),
-                _some(sum(each.draining for each in states)),
+                Text(f"{serving}/{decided}", style="green" if serving >= decided else "yellow"),
+                _some(sum(counts.starting for counts in states)),
+                _some(sum(counts.draining for counts in states)),
                 _some(stage.queue_length),
                 _some(stage.in_service),
                 *quantiles(stage.latency),

@@ -39,7 +39,7 @@ def fetch(url: str, folder: Path, endpoint: str, as_json: bool) -> None:
 
     fetched = model_store.fetch_all(url, folder, endpoint, os.environ, say)
     if as_json:
-        printing.print_json([asdict(each) for each in fetched])
+        printing.print_json([asdict(model) for model in fetched])
     else:
         print_models(fetched)
 
@@ -59,24 +59,24 @@ def list_(where: str, endpoint: str, as_json: bool) -> None:
     were written, to a store or by `ipa models fetch`, are named instead, and the command ends with exit code 1.
     """
     is_url = "://" in where
-    found = model_store.in_store(where, endpoint, os.environ) if is_url else model_store.in_folder(Path(where))
+    listed = model_store.in_store(where, endpoint, os.environ) if is_url else model_store.in_folder(Path(where))
     if as_json:
-        printing.print_json([asdict(each) for each in found])
+        printing.print_json([asdict(model) for model in listed])
     else:
-        print_models(found)
-    if wrong := [each.name for each in found if each.wrong]:
+        print_models(listed)
+    if wrong := [model.name for model in listed if model.wrong]:
         raise click.ClickException(f"{where}: not what the checksums say: {', '.join(wrong)}")
 
 
-def print_models(found: list[model_store.Shelved]) -> None:
+def print_models(listed: list[model_store.Shelved]) -> None:
     """Print a table of models."""
     table = printing.new_table("", "model", "files", "MB", "checksum")
-    for each in found:
+    for model in listed:
         table.add_row(
-            each.name,
-            str(each.files),
-            f"{each.size_bytes / 1e6:.2f}",
-            each.digest or (f"wrong: {', '.join(each.wrong)}" if each.wrong else "missing"),
+            model.name,
+            str(model.files),
+            f"{model.size_bytes / 1e6:.2f}",
+            model.digest or (f"wrong: {', '.join(model.wrong)}" if model.wrong else "missing"),
         )
     printing.print_table(table)
 
@@ -103,6 +103,6 @@ def push(folder: Path, url: str, endpoint: str, as_json: bool) -> None:
 
     pushed = model_store.push(folder, url, endpoint, os.environ, say)
     if as_json:
-        printing.print_json([asdict(each) for each in pushed])
+        printing.print_json([asdict(model) for model in pushed])
     else:
         print_models(pushed)

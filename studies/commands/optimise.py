@@ -84,34 +84,34 @@ def _check_together(load_rps: float | None, frontier: bool, loads: str | None, r
 # ---- plans ----
 
 
-def _show_plans(found: Frontier | Over, report: Path | None, as_json: bool) -> None:
+def _show_plans(plans: Frontier | Over, report: Path | None, as_json: bool) -> None:
     if report is not None:
-        reports.write_page(studies.pages.plans.page(found), report)
+        reports.write_page(studies.pages.plans.page(plans), report)
     if as_json:
-        printing.print_json(found.as_dict())
+        printing.print_json(plans.as_dict())
         return
-    if isinstance(found, studies.plans.Frontier):
-        print_frontier(found)
+    if isinstance(plans, studies.plans.Frontier):
+        print_frontier(plans)
     else:
-        print_over(found)
+        print_over(plans)
     printing.print_places(None, report)
 
 
-def print_frontier(found: Frontier) -> None:
+def print_frontier(frontier: Frontier) -> None:
     """Print a row for each Pareto-optimal plan, with the chosen one marked; if there is none, the reason."""
-    load = f"{found.chosen.load_rps:g} requests/s"
-    if not found.plans:
+    load = f"{frontier.chosen.load_rps:g} requests/s"
+    if not frontier.plans:
         printing.print_line(f"No plan keeps the SLA and the limits at {load}")
-        for note in found.chosen.notes:
+        for note in frontier.chosen.notes:
             printing.print_line(f"Note: {note}")
         return
     table = printing.new_table(
-        f"{found.pipeline.name}: all Pareto-optimal plans for {load}",
+        f"{frontier.pipeline.name}: all Pareto-optimal plans for {load}",
         *("plan", "cores", "accuracy", "PAS", "objective", "latency s", ""),
         folds_names=True,
     )
-    for plan in found.plans:
-        is_chosen = found.is_chosen(plan)
+    for plan in frontier.plans:
+        is_chosen = frontier.is_chosen(plan)
         table.add_row(
             _plan(plan.configuration),
             str(plan.cores),
@@ -125,15 +125,15 @@ def print_frontier(found: Frontier) -> None:
     printing.print_table(table)
 
 
-def print_over(found: Over) -> None:
+def print_over(over: Over) -> None:
     """Print a row for each span of loads with the same plan."""
     table = printing.new_table(
-        f"{found.pipeline.name}: the plan against the load",
+        f"{over.pipeline.name}: the plan against the load",
         *("load rps", "plan", "cores", "PAS", "binding", ""),
         names=2,
         folds_names=True,
     )
-    for span in found.spans:
+    for span in over.spans:
         first = span[0]
         table.add_row(
             studies.pages.plans.span_text(span),
@@ -145,14 +145,14 @@ def print_over(found: Over) -> None:
             style=None if first.feasible else "dim",
         )
     printing.print_table(table)
-    for span in found.spans:
+    for span in over.spans:
         if not span[0].feasible:
             printing.print_line(f"At {span[0].load_rps:g} rps: {'; '.join(span[0].notes)}")
             break
 
 
 def _plan(configuration: Mapping[str, StageConfiguration]) -> str:
-    return "; ".join(f"{each.replicas} x {each.variant} b{each.batch}" for each in configuration.values())
+    return "; ".join(f"{stage.replicas} x {stage.variant} b{stage.batch}" for stage in configuration.values())
 
 
 # ---- one decision ----
@@ -218,14 +218,14 @@ def _of_goal(explanation: Explanation) -> Iterator[str]:
     if explanation.runner_up is not None:
         plan = printing.describe_configuration(explanation.runner_up.configuration)
         yield f"Runner-up: {plan}, {_plan_figures(explanation.runner_up.objective)}"
-    for change, other in explanation.trade_offs.items():
-        more_pas = other.pas - 100 * explanation.objective["pas"]
-        more_cores = other.cores - explanation.objective["cost_cores"]
+    for change, alternative in explanation.trade_offs.items():
+        more_pas = alternative.pas - 100 * explanation.objective["pas"]
+        more_cores = alternative.cores - explanation.objective["cost_cores"]
         text = "no other plan"
-        if other.rung != explanation.rung:
-            text = f"{other.rung}, with {printing.describe_configuration(other.configuration)}"
-        elif other.configuration != explanation.configuration:
-            plan = printing.describe_configuration(other.configuration)
+        if alternative.rung != explanation.rung:
+            text = f"{alternative.rung}, with {printing.describe_configuration(alternative.configuration)}"
+        elif alternative.configuration != explanation.configuration:
+            plan = printing.describe_configuration(alternative.configuration)
             text = f"PAS {more_pas:+.2f}, {more_cores:+g} cores, with {plan}"
         yield f"{change[0].upper()}{change[1:]}: {text}"
 

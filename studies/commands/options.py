@@ -46,10 +46,10 @@ class Whole(click.IntRange):
         number = quantity_of(value, _name(param)) if isinstance(value, str) else value
         whole: Any = number if isinstance(number, int) else ""
         try:
-            found: int = super().convert(whole, param, ctx)
+            bounded: int = super().convert(whole, param, ctx)
         except click.BadParameter:
             self.fail(f"{str(value)!r}; allowed: {_within('a whole number', self)}", param, ctx)
-        return found
+        return bounded
 
 
 def _name(param: click.Parameter | None) -> str:
@@ -77,10 +77,10 @@ class Duration(click.ParamType[int]):
         return seconds
 
 
-def _within(what: str, of: Number | Whole) -> str:
+def _within(what: str, bounds: Number | Whole) -> str:
     """The bounds in words: `a whole number from 1`, `a finite number above 0 and below 1`."""
-    low = None if of.min is None else f"{'above' if of.min_open else 'from'} {of.min:g}"
-    high = None if of.max is None else f"{'and below' if of.max_open else 'to'} {of.max:g}"
+    low = None if bounds.min is None else f"{'above' if bounds.min_open else 'from'} {bounds.min:g}"
+    high = None if bounds.max is None else f"{'and below' if bounds.max_open else 'to'} {bounds.max:g}"
     return " ".join(filter(None, (what, low, high)))
 
 
@@ -144,43 +144,43 @@ def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
     return decorate
 
 
-def declared(of: type, *names: str) -> Callable[[F], F]:
+def declared(kind: type, *names: str) -> Callable[[F], F]:
     """The options that these fields of a dataclass declare (`option`), in this order and with these names."""
-    known = {each.name: (each, about, flag) for each, about, flag in options_of(of)}
-    return together(*(_declared(*known[name]) for name in names))
+    declarations = {field.name: (field, option, flag) for field, option, flag in options_of(kind)}
+    return together(*(_declared(*declarations[name]) for name in names))
 
 
-def _declared(of: Field[Any], about: Option, flag: str) -> Callable[[Any], Any]:
+def _declared(field: Field[Any], option: Option, flag: str) -> Callable[[Any], Any]:
     bounds: dict[str, Any] = {
-        "min": about.least if about.above is None else about.above,
-        "max": about.most if about.below is None else about.below,
+        "min": option.least if option.above is None else option.above,
+        "max": option.most if option.below is None else option.below,
     }
-    arguments: dict[str, Any] = {"help": about.help, "metavar": about.metavar}
-    kind = re.sub(r"(?:Sequence|tuple)\[(\w+).*\]", r"\1", str(of.type)).removesuffix(" | None")
-    if about.words is not None:
-        arguments["type"] = Words(about.words)
+    arguments: dict[str, Any] = {"help": option.help, "metavar": option.metavar}
+    kind = re.sub(r"(?:Sequence|tuple)\[(\w+).*\]", r"\1", str(field.type)).removesuffix(" | None")
+    if option.words is not None:
+        arguments["type"] = Words(option.words)
     elif kind == "bool":
         arguments["is_flag"] = True
     elif kind == "Path":
-        arguments["type"] = click.Path(exists=True, dir_okay=False, path_type=Path) if about.exists else NEW_FILE
+        arguments["type"] = click.Path(exists=True, dir_okay=False, path_type=Path) if option.exists else NEW_FILE
     elif kind == "int":
         arguments["type"] = Whole(**bounds)
     elif kind == "float":
-        arguments["type"] = Number(**bounds, min_open=about.above is not None, max_open=about.below is not None)
-    if of.default is MISSING:
+        arguments["type"] = Number(**bounds, min_open=option.above is not None, max_open=option.below is not None)
+    if field.default is MISSING:
         arguments["required"] = True
     else:
-        arguments["default"] = of.default or None if isinstance(of.default, tuple) else of.default
-        arguments["multiple"] = isinstance(of.default, tuple)
-    if about.completes:
-        arguments["shell_complete"] = getattr(complete, about.completes)
-    return click.option(flag, of.name, **arguments)
+        arguments["default"] = field.default or None if isinstance(field.default, tuple) else field.default
+        arguments["multiple"] = isinstance(field.default, tuple)
+    if option.completes:
+        arguments["shell_complete"] = getattr(complete, option.completes)
+    return click.option(flag, field.name, **arguments)
 
 
-def taken(of: type[T], options: dict[str, Any], **more: Any) -> T:
+def taken(kind: type[T], options: dict[str, Any], **further: Any) -> T:
     """A dataclass built from the options that are its fields; they are removed from `options`."""
-    names = [each.name for each in fields(of) if each.name in options]  # type: ignore[arg-type]
-    return of(**{name: options.pop(name) for name in names}, **more)
+    names = [field.name for field in fields(kind) if field.name in options]  # type: ignore[arg-type]
+    return kind(**{name: options.pop(name) for name in names}, **further)
 
 
 # ---- the scenario ----
@@ -212,12 +212,12 @@ class GoalText(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         text = str(value).strip()
         try:
-            found = studies.parse_value(text if text.startswith("{") else f"{{{text}}}")
+            goal = studies.parse_value(text if text.startswith("{") else f"{{{text}}}")
         except ScenarioError:
-            found = None
-        if not isinstance(found, Mapping) or None in found.values():
+            goal = None
+        if not isinstance(goal, Mapping) or None in goal.values():
             self.fail(f"{text!r}; allowed: a goal, such as 'max: accuracy, cores_at_most: 20'", param, ctx)
-        return found
+        return goal
 
 
 goal_option = click.option(
@@ -351,10 +351,10 @@ def build_scenario(what: str, assignments: Sequence[str], **options: object) -> 
 
 def build_live_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:
     """As `build_scenario`; if neither an option nor a file names a policy, it is that of live mode, with a note."""
-    given = values_of(assignments, options)
+    values = values_of(assignments, options)
     printing.say_copies(what)
-    scenario = studies.find(what, given, {"policy": choices.LIVE_POLICY})
-    if scenario.policy != studies.find(what, given).policy:
+    scenario = studies.find(what, values, {"policy": choices.LIVE_POLICY})
+    if scenario.policy != studies.find(what, values).policy:
         printing.note(f"Policy: {choices.LIVE_POLICY}, the default of live mode; --policy names another")
     printing.say_rules(scenario.pipeline)
     printing.say_doubts([scenario])
@@ -369,10 +369,10 @@ def described_scenario(what: str, assignments: Sequence[str] = (), **options: ob
 
 def values_of(assignments: Sequence[str], options: Mapping[str, object]) -> dict[str, Any]:
     """Key -> value from options and --set. Raises as `assigned`."""
-    given = {name: value for name, value in options.items() if value is not None}
-    if (goal := given.pop("policy_goal", None)) is not None:
-        given["policy.goal"] = goal
-    return given | assigned(assignments)
+    values = {name: value for name, value in options.items() if value is not None}
+    if (goal := values.pop("policy_goal", None)) is not None:
+        values["policy.goal"] = goal
+    return values | assigned(assignments)
 
 
 def assigned(assignments: Sequence[str]) -> dict[str, Any]:
@@ -525,6 +525,6 @@ cluster_options = declared(LiveCluster, "context", "namespace", "name")
 def check_of_cluster(backend: str, options: Mapping[str, object], *further: str) -> None:
     """Raise UsageError for a cluster option, or one of the `further`, without the backend kubernetes."""
     names = ("context", "namespace", "name", "url", "control_token_file", *further)
-    given = [name for name in names if options.get(name) is not None]
-    if backend != "kubernetes" and given:
-        raise click.UsageError(f"--{given[0].replace('_', '-')} needs --backend kubernetes")
+    named = [name for name in names if options.get(name) is not None]
+    if backend != "kubernetes" and named:
+        raise click.UsageError(f"--{named[0].replace('_', '-')} needs --backend kubernetes")

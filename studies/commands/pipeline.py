@@ -131,9 +131,9 @@ def check(file: str, models: Path | None, report: Path | None, as_json: bool) ->
 
 
 def _of_models(file: str, pipeline: Pipeline, models: Path) -> list[str]:
-    pairs = [(stage.name, each.name) for stage in pipeline.stages for each in stage.variants]
+    pairs = [(stage.name, target.name) for stage in pipeline.stages for target in stage.variants]
     targets = studies.profiling.targets_of(pipeline, models, pairs)
-    batches = [(each, pipeline.stage(each.stage).variant(each.variant).batches()) for each in targets]
+    batches = [(target, pipeline.stage(target.stage).variant(target.variant).batches()) for target in targets]
     return list(studies.profiling.check(batches, pipeline, 1, Effort(), file))
 
 
@@ -170,9 +170,9 @@ def _print_graph(pipeline: Pipeline) -> None:
     if not edges:
         return
     table = printing.new_table("Graph", "stage", "after", "items per item", "join", "items per request", names=4)
-    for each in edges:
-        per_request = f"{each.low:.3g}" if each.low == each.high else f"{each.low:.3g} (low), {each.high:.3g} (high)"
-        table.add_row(each.stage, each.after or "(entry)", each.items, each.join, per_request)
+    for edge in edges:
+        per_request = f"{edge.low:.3g}" if edge.low == edge.high else f"{edge.low:.3g} (low), {edge.high:.3g} (high)"
+        table.add_row(edge.stage, edge.after or "(entry)", edge.items, edge.join, per_request)
     printing.print_table(table)
     ways = printing.new_table("Ways", "way", "takes at least s", names=1)
     ways.columns[0].no_wrap = False
@@ -204,6 +204,6 @@ def _print_rules(pipeline: Pipeline) -> None:
     if rules:
         table = printing.new_table("By rule", "key", "value", "why", names=3)
         table.columns[1].no_wrap = table.columns[2].no_wrap = False
-        for each in rules:
-            table.add_row(each.key, each.value, each.why)
+        for rule in rules:
+            table.add_row(rule.key, rule.value, rule.why)
         printing.print_table(table)

@@ -33,13 +33,13 @@ def policy() -> None:
 @output_options
 def list_(as_json: bool) -> None:
     """List the policies that are built in or installed."""
-    found = [ipa.policies.manual_of(name) for name in ipa.policies.policy_names()]
+    manuals = [ipa.policies.manual_of(name) for name in ipa.policies.policy_names()]
     if as_json:
-        printing.print_json([{"name": each.name, "summary": each.summary} for each in found])
+        printing.print_json([{"name": manual.name, "summary": manual.summary} for manual in manuals])
         return
     table = printing.new_listing("policy", "what it does")
-    for each in found:
-        table.add_row(each.name, each.summary)
+    for manual in manuals:
+        table.add_row(manual.name, manual.summary)
     printing.print_table(table)
 
 
@@ -54,24 +54,25 @@ def show(name: str, as_json: bool) -> None:
 
     The meanings of a class in a file, such as my.py:MyPolicy, come from its docstring: "`level`: how much of it.".
     """
-    found = ipa.policies.manual_of(name)
+    manual = ipa.policies.manual_of(name)
     if as_json:
-        printing.print_json(asdict(found))
+        printing.print_json(asdict(manual))
     else:
-        print_manual(found)
+        print_manual(manual)
 
 
-def print_manual(found: Manual) -> None:
+def print_manual(manual: Manual) -> None:
     """Print a policy's summary, its argument, and a row for each parameter."""
-    printing.print_line(f"{found.name}: {found.summary or 'its class has no docstring'}")
-    if found.argument:
-        printing.print_line(f"With an argument: {found.argument}")
-    if not found.parameters:
+    printing.print_line(f"{manual.name}: {manual.summary or 'its class has no docstring'}")
+    if manual.argument:
+        printing.print_line(f"With an argument: {manual.argument}")
+    if not manual.parameters:
         printing.print_line("It has no parameters.")
         return
     table = printing.new_table("", "parameter", "type", "default", "meaning", names=4, folds_names=True)
-    for each in found.parameters:
-        table.add_row(each.name, each.type, "required" if each.default is None else each.default, each.meaning)
+    for parameter in manual.parameters:
+        default = "required" if parameter.default is None else parameter.default
+        table.add_row(parameter.name, parameter.type, default, parameter.meaning)
     printing.print_table(table)
 
 
@@ -101,20 +102,20 @@ def from_yaml(file: Path, as_json: bool) -> None:
 @click.option("--pipeline", required=True, metavar="PIPELINE|FILE", help="The pipeline whose stages are scaled.")
 @click.option(
     "--as",
-    "wanted",
+    "form",
     type=click.Choice(list(FORMATS)),
     help="What to write. Default: what says all that the policy does.",
 )
 @click.option("--trace", help="Simulate the policy on this load, and write the outcome above the settings.")
 @output_options
-def to_yaml(spec: str, pipeline: str, wanted: str | None, trace: str | None, as_json: bool) -> None:
+def to_yaml(spec: str, pipeline: str, form: str | None, trace: str | None, as_json: bool) -> None:
     """Write a policy as the settings of an autoscaler, a manifest for each stage.
 
     POLICY: hpa, kpa or ray with parameters, such as 'hpa target=0.6 max_replicas=20', or a file with settings. What has
     to be guessed, such as the names of metrics, is marked.
     """
     scenario = studies.find(pipeline, {"policy": spec, **({} if trace is None else {"trace": trace})})
-    text = studies.many.settings_of(scenario, wanted, is_measured=trace is not None)
+    text = studies.many.settings_of(scenario, form, is_measured=trace is not None)
     if as_json:
         printing.print_json(studies.many.as_document(text))
     else:

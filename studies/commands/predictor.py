@@ -86,11 +86,11 @@ class Asked:
 
     def cases(self, trace: Trace) -> ForecastCases:
         """The moments of the forecasts. Raises ScenarioError."""
-        given = ",".join(self.windows)
+        windows = ",".join(self.windows)
         try:
-            spans: Any = studies.parse_windows(given) if given else None
+            spans: Any = studies.parse_windows(windows) if windows else None
         except ValueError as error:
-            raise ScenarioError(f"--windows {given}: {error}") from None
+            raise ScenarioError(f"--windows {windows}: {error}") from None
         return studies.many.predictor.cases_of(trace, spans, **self.moments)
 
 
@@ -127,18 +127,18 @@ def evaluate(to: Path | None, as_json: bool, **options: Any) -> None:
     if to is not None:
         studies.many.predictor.check_file(to)
     measured = taken(MeasuredOptions, options)
-    asked = Asked(**options)
-    chosen, trace = asked.predictors(), asked.trace()
-    cases = asked.cases(trace)
+    load = Asked(**options)
+    chosen, trace = load.predictors(), load.trace()
+    cases = load.cases(trace)
     with progress.shared("forecasts") as advance:
         scores = studies.many.predictor.scores_of(chosen, cases, measured, advance)
     if to is not None:
         studies.many.predictor.write_table(scores, measured, to)
     if as_json:
-        about = {"trace": asked.name, "source": trace.source, "sha256": trace.sha256, "windows": list(asked.windows)}
-        printing.print_json(about | asked.moments | _document(cases, measured, scores))
+        described = {"trace": load.name, "source": trace.source, "sha256": trace.sha256, "windows": list(load.windows)}
+        printing.print_json(described | load.moments | _document(cases, measured, scores))
     else:
-        _print(", ".join([asked.name, *asked.windows]), cases, measured, scores)
+        _print(", ".join([load.name, *load.windows]), cases, measured, scores)
         printing.print_places(to, None)
 
 
@@ -162,14 +162,14 @@ def _print(load: str, cases: ForecastCases, measured: MeasuredOptions, scores: S
 @output_options
 def list_(as_json: bool) -> None:
     """List the predictors that are built in or installed, with their parameters."""
-    found = studies.many.predictor.manuals()
+    manuals = studies.many.predictor.manuals()
     if as_json:
-        printing.print_json([asdict(each) for each in found])
+        printing.print_json([asdict(manual) for manual in manuals])
         return
     table = printing.new_table("", "predictor", "what it forecasts", "parameters", names=3, folds_names=True)
-    for each in found:
-        parameters = (f"{name}={default}" if default else name for name, default in each.parameters.items())
-        table.add_row(each.name, each.summary, ", ".join(parameters))
+    for manual in manuals:
+        parameters = (f"{name}={default}" if default else name for name, default in manual.parameters.items())
+        table.add_row(manual.name, manual.summary, ", ".join(parameters))
     printing.print_table(table)
 
 
@@ -191,10 +191,10 @@ def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
     forecast that was made then, with its interval.
     """
     studies.displayed.check_plotly("--to")
-    asked = Asked(**options)
-    chosen, trace = asked.predictors(), asked.trace()
+    load = Asked(**options)
+    chosen, trace = load.predictors(), load.trace()
     ends = MeasuredOptions(interval=within).ends
-    reports.write_page(studies.pages.predictor.page(trace, asked.cases(trace), chosen, ends), to)
+    reports.write_page(studies.pages.predictor.page(trace, load.cases(trace), chosen, ends), to)
     printing.print_made(to, as_json)
 
 
@@ -227,9 +227,9 @@ def train(
     recipe = taken(Recipe, options, learnt_s=studies.many.predictor.TRAINED_S if window is None else None)
     studies.many.predictor.check_target(recipe.kind, out)
     load = studies.Load.given(trace, window, scale, scaling, recipe.seed).trace()
-    given = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--scaling": scaling}
+    load_options = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--scaling": scaling}
     of_recipe = {"--seed": recipe.seed, "--every": recipe.every_s, "--epochs": recipe.epochs}
-    command = _as_typed({**given, "--model": recipe.kind, "--out": out.name, **of_recipe})
+    command = _as_typed({**load_options, "--model": recipe.kind, "--out": out.name, **of_recipe})
     recipe = replace(recipe, command=command + "".join(f" --thin {factor}" for factor in recipe.thinned_by))
     steps = studies.many.predictor.steps(recipe.kind, recipe.epochs)
     with progress.counted(f"training {recipe.kind}", steps) as on_step:
@@ -242,14 +242,14 @@ def train(
         printing.print_json({"file": str(out), "card": str(card), **scores})
         return
     printing.print_line(f"Model: {out}")
-    for part, found in scores.items():
-        printing.print_line(f"{part}: {', '.join(f'{name} {_shown(value)}' for name, value in found.items())}")
+    for part, losses in scores.items():
+        printing.print_line(f"{part}: {', '.join(f'{name} {_shown(value)}' for name, value in losses.items())}")
     printing.print_line(f"Card: {card}")
 
 
 def _as_typed(options: dict[str, Any]) -> str:
-    said = (f"{name} {value}" for name, value in options.items() if value is not None)
-    return f"ipa predictor train {' '.join(said)}"
+    words = (f"{name} {value}" for name, value in options.items() if value is not None)
+    return f"ipa predictor train {' '.join(words)}"
 
 
 def _shown(value: Any) -> str:

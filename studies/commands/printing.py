@@ -70,9 +70,9 @@ def note(text: str) -> None:
         log(text)
 
 
-def silence(context: click.Context, _: click.Parameter, given: bool) -> None:
+def silence(context: click.Context, _: click.Parameter, quiet: bool) -> None:
     """The callback of --quiet."""
-    context.meta[QUIET] = given
+    context.meta[QUIET] = quiet
 
 
 def is_quiet() -> bool:
@@ -112,15 +112,15 @@ def print_files(paths: Sequence[Path], as_json: bool) -> None:
 
 def print_places(results: Path | None, report: Path | None) -> None:
     """Print where the results and the report are, as far as they could be written."""
-    for what, path in (("Results", results), ("Report", report)):
+    for title, path in (("Results", results), ("Report", report)):
         if path is not None and path.exists():
-            print_line(f"{what}: {path}")
+            print_line(f"{title}: {path}")
 
 
-def print_recommendation(found: Recommendation | None) -> None:
+def print_recommendation(advice: Recommendation | None) -> None:
     """Print the recommended setting and the reasons, a line for each sentence; nothing if there is none."""
-    if found is not None:
-        for sentence in found.sentences:
+    if advice is not None:
+        for sentence in advice.sentences:
             print_line(sentence)
 
 
@@ -260,17 +260,17 @@ def _figure(value: float | None, digits: int) -> str:
 def describe_configuration(configuration: Mapping[str, StageConfiguration]) -> str:
     """A configuration in one line."""
     return "; ".join(
-        f"{stage}: {wanted.replicas} x {wanted.variant} ({wanted.cores} cores), batch {wanted.batch}"
-        for stage, wanted in configuration.items()
+        f"{stage}: {chosen.replicas} x {chosen.variant} ({chosen.cores} cores), batch {chosen.batch}"
+        for stage, chosen in configuration.items()
     )
 
 
 # ---- warnings ----
 
 
-def say_copies(what: str | Path) -> None:
+def say_copies(results: str | Path) -> None:
     """Say which files have changed since the runs of a results folder, so that its copies are used."""
-    folder = Path(what).parent if Path(what).name == studies.results.MANIFEST else Path(what)
+    folder = Path(results).parent if Path(results).name == studies.results.MANIFEST else Path(results)
     if (folder / studies.results.MANIFEST).is_file() and (names := studies.results.copies_used(folder)):
         note(f"Changed since the run: {', '.join(names)}; the copy in {folder} is used")
 
@@ -288,7 +288,7 @@ def say_rules(pipeline: str) -> None:
 
 def say_settings(policies: Iterable[str]) -> None:
     """Say which fields have no counterpart in the files with autoscalers' settings among policies' names."""
-    for file in (ipa.policies.split_spec(each)[0] for each in policies):
+    for file in (ipa.policies.split_spec(policy)[0] for policy in policies):
         if ipa.policies.is_settings_file(file):
             for text in ipa.policies.read_settings(file).notes:
                 note(f"{file}: {text}")
@@ -297,8 +297,9 @@ def say_settings(policies: Iterable[str]) -> None:
 def say_doubts(scenarios: Iterable[Scenario]) -> None:
     """Warn on stderr of SLAs, goals and margins that are likely in another unit than meant, of the first scenarios."""
     with suppress(ValueError):  # of wrong input, which is answered when it is used
-        different = {(each.pipeline, each.sla_s, str(each.policy)): each for each in islice(scenarios, MOST_DOUBTED)}
-        doubts = dict.fromkeys(doubt for each in different.values() for doubt in studies.profile.doubts(each))
+        first = islice(scenarios, MOST_DOUBTED)
+        different = {(scenario.pipeline, scenario.sla_s, str(scenario.policy)): scenario for scenario in first}
+        doubts = dict.fromkeys(doubt for scenario in different.values() for doubt in studies.profile.doubts(scenario))
         for doubt in islice(doubts, MOST_DOUBTS):
             log(f"Warning: {doubt}")
 
@@ -308,12 +309,12 @@ def warn(summaries: Sequence[Mapping[str, Any]]) -> None:
     policies = dict.fromkeys(summary["policy"] for summary in summaries)
     for policy in policies:
         of_policy = [summary for summary in summaries if summary["policy"] == policy]
-        for key, least_share, what in _MISLEADING:
+        for key, least_share, problem in _MISLEADING:
             shares = [summary[key] / summary["requests"] for summary in of_policy if summary["requests"]]
             worst = max(shares, default=0.0)
             if worst > least_share:
                 of_seeds = f" in the worst of {len(shares)} seeds" if len(shares) > 1 else ""
-                log(f"Warning: {policy}: {100 * worst:.3g} % of the requests{of_seeds} {what}")
+                log(f"Warning: {policy}: {100 * worst:.3g} % of the requests{of_seeds} {problem}")
 
 
 _MISLEADING = (

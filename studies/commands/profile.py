@@ -36,25 +36,25 @@ def profile() -> None:
 @output_options
 def list_(as_json: bool) -> None:
     """List the shipped pipelines with their stages, variants and SLAs."""
-    found = [ipa.profiles.load(name) for name in ipa.profiles.names()]
+    pipelines = [ipa.profiles.load(name) for name in ipa.profiles.names()]
     if as_json:
         printing.print_json(
             [
                 {
-                    "name": each.name,
-                    "description": each.description,
-                    "sla_s": each.sla_s,
-                    "stages": {stage.name: [variant.name for variant in stage.variants] for stage in each.stages},
+                    "name": pipeline.name,
+                    "description": pipeline.description,
+                    "sla_s": pipeline.sla_s,
+                    "stages": {stage.name: [variant.name for variant in stage.variants] for stage in pipeline.stages},
                 }
-                for each in found
+                for pipeline in pipelines
             ]
         )
         return
     table = printing.new_table("", "pipeline", "SLA s", "stages, each with its number of variants")
     table.columns[-1].justify = "left"
-    for each in found:
-        stages = ", ".join(f"{stage.name} ({len(stage.variants)})" for stage in each.stages)
-        table.add_row(each.name, f"{each.sla_s:.2f}", stages)
+    for pipeline in pipelines:
+        stages = ", ".join(f"{stage.name} ({len(stage.variants)})" for stage in pipeline.stages)
+        table.add_row(pipeline.name, f"{pipeline.sla_s:.2f}", stages)
     printing.print_table(table)
 
 
@@ -68,14 +68,14 @@ def list_(as_json: bool) -> None:
 @output_options
 def show(pipeline: str, stage: str | None, to: Path | None, as_json: bool) -> None:
     """Show accuracy, base cores, latency and throughput of every variant, and which of them are measured."""
-    found = ipa.profiles.load(pipeline)
-    stages = found.stages if stage is None else (found.stage(stage),)
+    loaded = ipa.profiles.load(pipeline)
+    stages = loaded.stages if stage is None else (loaded.stage(stage),)
     if to is not None:
-        reports.write_page(studies.pages.profile.page(found, stages), to)
+        reports.write_page(studies.pages.profile.page(loaded, stages), to)
     if as_json:
-        printing.print_json(studies.profile.as_dict(found, stages))
+        printing.print_json(studies.profile.as_dict(loaded, stages))
     else:
-        print_profiles(found, stages, to)
+        print_profiles(loaded, stages, to)
 
 
 def print_profiles(pipeline: Pipeline, stages: Sequence[Stage], page: Path | None) -> None:
@@ -109,14 +109,16 @@ def compare(before: str, after: str, threshold_percent: float, shows_all: bool, 
     worse.
     """
     old, new = ipa.profiles.load(before), ipa.profiles.load(after)
-    found = profiling.changes(old, new, threshold_percent / 100)
-    if not found:
+    changes = profiling.changes(old, new, threshold_percent / 100)
+    if not changes:
         raise ScenarioError(
             f"{before} and {after} have no figures in common: none of the same stage, variant, cores and batch size"
         )
-    counts = Counter(change.verdict for change in found)
+    counts = Counter(change.verdict for change in changes)
     warnings = [
-        f"{name}: {said}" for name, each in ((before, old), (after, new)) for said in profiling.disturbances(each)
+        f"{name}: {disturbance}"
+        for name, pipeline in ((before, old), (after, new))
+        for disturbance in profiling.disturbances(pipeline)
     ]
     if as_json:
         printing.print_json(
@@ -125,15 +127,15 @@ def compare(before: str, after: str, threshold_percent: float, shows_all: bool, 
                 "after": after,
                 "counts": dict(counts),
                 "warnings": warnings,
-                "changes": [{**asdict(change), "ratio": change.ratio} for change in found],
+                "changes": [{**asdict(change), "ratio": change.ratio} for change in changes],
             }
         )
     else:
-        shown = [change for change in found if shows_all or change.verdict not in ("same", "copied")]
+        shown = [change for change in changes if shows_all or change.verdict not in ("same", "copied")]
         if shown:
             _print(shown, f"{before} against {after}")
-        said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in profiling.VERDICTS)
-        printing.print_line(f"{len(found)} numbers: {said}")
+        verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in profiling.VERDICTS)
+        printing.print_line(f"{len(changes)} numbers: {verdicts}")
     for warning in warnings:
         printing.log(f"Warning: {warning} while it was measured")
     if counts["worse"]:
@@ -144,11 +146,11 @@ def _print(changes: list[profiling.FigureChange], title: str) -> None:
     table = printing.new_table(
         title, "stage", "variant", "cores", "batch", "what", "before", "after", "change %", "±", "verdict", names=2
     )
-    for each in changes:
+    for change in changes:
         table.add_row(
-            *(each.stage, each.variant, str(each.cores or ""), str(each.batch or ""), each.what),
-            *(f"{each.before:.4g}", f"{each.after:.4g}", f"{100 * (each.ratio - 1):+.1f}"),
-            *("?" if each.within is None else f"{100 * each.within:.1f}", each.verdict),
+            *(change.stage, change.variant, str(change.cores or ""), str(change.batch or ""), change.what),
+            *(f"{change.before:.4g}", f"{change.after:.4g}", f"{100 * (change.ratio - 1):+.1f}"),
+            *("?" if change.within is None else f"{100 * change.within:.1f}", change.verdict),
         )
     printing.print_table(table)
 

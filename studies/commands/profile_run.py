@@ -33,18 +33,18 @@ BUSY = 0.05
 STOLEN = 0.02
 
 
-def wholes(_: click.Context, option: click.Parameter, given: str | None) -> tuple[int, ...]:
+def wholes(_: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...]:
     """Comma-separated whole numbers from 1; empty if not given."""
-    if given is None:
+    if text is None:
         return ()
-    if not re.fullmatch(r"[1-9][0-9]{0,3}(,[1-9][0-9]{0,3})*", given):
-        raise click.BadParameter(f"{given!r}; allowed: whole numbers from 1 to 9999, such as 1,2,4", param=option)
-    return tuple(map(int, given.split(",")))
+    if not re.fullmatch(r"[1-9][0-9]{0,3}(,[1-9][0-9]{0,3})*", text):
+        raise click.BadParameter(f"{text!r}; allowed: whole numbers from 1 to 9999, such as 1,2,4", param=option)
+    return tuple(map(int, text.split(",")))
 
 
-def names(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str, ...]:
+def names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
     """Comma-separated names; empty if not given."""
-    return tuple(filter(None, map(str.strip, (given or "").split(","))))
+    return tuple(filter(None, map(str.strip, (text or "").split(","))))
 
 
 @click.command()
@@ -130,11 +130,12 @@ def run(
     today = date.today().isoformat()
     results.check_writable(plan.to.parent, f"--to {plan.to}")
     head = {"asked": plan.asked(), "began": today, **results.versions()}
-    kept = profiling.Measurements(plan.record, head, fresh=fresh)
-    if kept.found:
-        printing.note(f"{plan.record}: goes on after {kept.found} measurements; --fresh begins again")
-    if any((plan.cores[0], 1) not in kept.points(each.stage, each.variant) for each in plan.batch_targets):
-        batches = [(each, plan.batches) for each in plan.batch_targets]
+    measurements = profiling.Measurements(plan.record, head, fresh=fresh)
+    if measurements.found:
+        printing.note(f"{plan.record}: goes on after {measurements.found} measurements; --fresh begins again")
+    points = [measurements.points(target.stage, target.variant) for target in plan.batch_targets]
+    if any((plan.cores[0], 1) not in measured for measured in points):
+        batches = [(target, plan.batches) for target in plan.batch_targets]
         for doubt in profiling.check(batches, plan.pipeline, plan.cores[0], plan.effort, plan.source):
             printing.log(f"Warning: {doubt}")
     if plan.language_targets:
@@ -146,7 +147,7 @@ def run(
                 printing.note(text)
             advance()
 
-        profile = profiling.measure(plan, kept, tell)
+        profile = profiling.measure(plan, measurements, tell)
     text = profiling.write(profile, today)
     if as_json:
         printing.print_json(profiling.as_dict(profile))
@@ -155,15 +156,15 @@ def run(
     _warn(profile, "from: not-measured}" in text)
 
 
-def _shapes(given: Sequence[str]) -> Mapping[str, list[tuple[int, ...]]]:
+def _shapes(texts: Sequence[str]) -> Mapping[str, list[tuple[int, ...]]]:
     """The values of --shape: input -> its shapes."""
-    found: dict[str, list[tuple[int, ...]]] = {}
-    for each in given:
-        name, equals, sizes = each.rpartition("=")
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    for text in texts:
+        name, equals, sizes = text.rpartition("=")
         if not equals or not name or not re.fullmatch(r"[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*", sizes):
-            raise ScenarioError(f"--shape {each}: should be INPUT=N,..., such as image=3,640,640")
-        found.setdefault(name, []).append(tuple(map(int, sizes.split(","))))
-    return found
+            raise ScenarioError(f"--shape {text}: should be INPUT=N,..., such as image=3,640,640")
+        shapes.setdefault(name, []).append(tuple(map(int, sizes.split(","))))
+    return shapes
 
 
 def _print(profile: Profile) -> None:
@@ -175,8 +176,8 @@ def _print(profile: Profile) -> None:
     _print_beside(profile)
     _print_edges(profile)
     plan = profile.plan
-    for each in profile.skipped:
-        printing.print_line(profiling.spared(each))
+    for skipped in profile.skipped:
+        printing.print_line(profiling.spared(skipped))
     printing.print_line(f"Pipeline: {plan.to}")
     printing.print_line(f"Measurements: {plan.record}")
 
@@ -261,21 +262,21 @@ def _print_content(profile: Profile) -> None:
 
 def _print_starts(profile: Profile) -> None:
     plain = profiling.as_dict(profile)
-    if not any(each["starts"] for each in plain["variants"]):
+    if not any(variant["starts"] for variant in plain["variants"]):
         return
     table = printing.new_table(
         "Servers", "stage", "variant", "starts in s", "memory MiB", "nothing ms", "at batch", "client ms", names=2
     )
-    for each in plain["variants"]:
-        starts = ", ".join(f"{start['start_up_s']:.2f}" for start in each["starts"])
-        memory = max((start["memory_mb"] or 0.0 for start in each["starts"]), default=0.0)
-        nothing = ", ".join(f"{1000 * over['mean_s']:.3g}" for over in each["overheads"])
-        batches = ", ".join(str(over["batch"]) for over in each["overheads"])
-        client = f"{1000 * max(point['client_s'] for point in each['points']):.3g}" if each["points"] else ""
-        names = each["stage"], each["variant"]
+    for variant in plain["variants"]:
+        starts = ", ".join(f"{start['start_up_s']:.2f}" for start in variant["starts"])
+        memory = max((start["memory_mb"] or 0.0 for start in variant["starts"]), default=0.0)
+        nothing = ", ".join(f"{1000 * over['mean_s']:.3g}" for over in variant["overheads"])
+        batches = ", ".join(str(over["batch"]) for over in variant["overheads"])
+        client = f"{1000 * max(point['client_s'] for point in variant['points']):.3g}" if variant["points"] else ""
+        names = variant["stage"], variant["variant"]
         table.add_row(*names, starts, f"{memory:.0f}" if memory else "?", nothing, batches, client)
     printing.print_table(table)
-    if any(each["overheads"] for each in plain["variants"]):
+    if any(variant["overheads"] for variant in plain["variants"]):
         printing.print_line(
             "nothing: what a batch of the same requests takes with a model that does nothing (HTTP, the server, the "
             "profiler); client: the profiler's own processor time for a batch, at most."
@@ -283,17 +284,17 @@ def _print_starts(profile: Profile) -> None:
 
 
 def _print_beside(profile: Profile) -> None:
-    rows = [each for found in profiling.as_dict(profile)["variants"] for each in found["beside"]]
+    rows = [row for variant in profiling.as_dict(profile)["variants"] for row in variant["beside"]]
     if not rows:
         return
     table = printing.new_table(
         "Beside others", "stage", "variant", "cores", "busy cores", "alone ms", "beside ms", "factor", "±", names=2
     )
-    for each in rows:
+    for row in rows:
         table.add_row(
-            *(each["stage"], each["variant"], str(each["cores"]), str(each["busy_cores"])),
-            *(f"{1000 * each['alone_s']:.4g}", f"{1000 * each['beside_s']:.4g}"),
-            *(f"{each['beside_s'] / each['alone_s']:.3f}", _percent(each["within"])),
+            *(row["stage"], row["variant"], str(row["cores"]), str(row["busy_cores"])),
+            *(f"{1000 * row['alone_s']:.4g}", f"{1000 * row['beside_s']:.4g}"),
+            *(f"{row['beside_s'] / row['alone_s']:.3f}", _percent(row["within"])),
         )
     printing.print_table(table)
 
@@ -305,12 +306,12 @@ def _print_edges(profile: Profile) -> None:
     table = printing.new_table(
         "What goes on", "stage", "variant", "to", "output", "samples", "items", "spread", "persists s", names=4
     )
-    for each in rows:
-        persist_s = "?" if each["persist_s"] is None else f"{each['persist_s']:.3g}"
-        for variant, items in each["items"].items():
-            figures = (f"{items:.4g}", f"{each['spread'][variant]:.3g}", persist_s)
-            samples = str(each["samples"][variant])
-            table.add_row(each["stage"], variant, each["to"], each["output"], samples, *figures)
+    for row in rows:
+        persist_s = "?" if row["persist_s"] is None else f"{row['persist_s']:.3g}"
+        for variant, items in row["items"].items():
+            figures = (f"{items:.4g}", f"{row['spread'][variant]:.3g}", persist_s)
+            samples = str(row["samples"][variant])
+            table.add_row(row["stage"], variant, row["to"], row["output"], samples, *figures)
     printing.print_table(table)
 
 
@@ -333,7 +334,7 @@ def _warn(profile: Profile, has_no_accuracies: bool) -> None:
         )
     points = profiling.points_of(profile)
     effort = profile.plan.effort
-    wide = [each for each in points if not _is_sure(each, effort.within)]
+    wide = [point for point in points if not _is_sure(point, effort.within)]
     if wide:
         printing.log(
             f"Warning: {len(wide)} of {len(points)} points were not within {100 * effort.within:g} % after "
@@ -346,4 +347,4 @@ def _warn(profile: Profile, has_no_accuracies: bool) -> None:
 
 
 def _is_sure(point: Point, within: float) -> bool:
-    return all(each is not None and each <= within for each in (point.mean_within, point.p99_within))
+    return all(half is not None and half <= within for half in (point.mean_within, point.p99_within))

@@ -179,8 +179,9 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[float, str], ob
 
 
 def _rate(per_s: float, unit: str) -> str:
-    times, of = next(((s, of) for s, of in ((1, "s"), (60, "min")) if per_s * s >= 1), (3600, "h"))
-    return f"{per_s * times:.2g}{unit} per {of}" if per_s * times < 100 else f"{per_s * times:.0f}{unit} per {of}"
+    seconds, name = next((width for width in ((1, "s"), (60, "min")) if per_s * width[0] >= 1), (3600, "h"))
+    rate = per_s * seconds
+    return f"{rate:.2g}{unit} per {name}" if rate < 100 else f"{rate:.0f}{unit} per {name}"
 
 
 def span(time_s: float) -> str:

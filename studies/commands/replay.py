@@ -70,13 +70,13 @@ def print_replay(replayed: Replayed) -> None:
     total = len(replayed.recorded)
     printing.console().print(f"{replayed.policy} would have decided the same in {replayed.equal} of {total} steps")
     table = printing.new_table("", "step", "time s", "recorded", replayed.policy)
-    for one, other in zip(replayed.recorded, replayed.replayed, strict=True):
-        if one.decision.configuration != other.decision.configuration:
+    for recorded, decided in zip(replayed.recorded, replayed.replayed, strict=True):
+        if recorded.decision.configuration != decided.decision.configuration:
             table.add_row(
-                str(one.observation.step),
-                f"{one.observation.time_s:g}",
-                printing.describe_configuration(one.decision.configuration),
-                printing.describe_configuration(other.decision.configuration),
+                str(recorded.observation.step),
+                f"{recorded.observation.time_s:g}",
+                printing.describe_configuration(recorded.decision.configuration),
+                printing.describe_configuration(decided.decision.configuration),
             )
     if table.row_count:
         printing.print_table(table)

@@ -35,8 +35,8 @@ def check_report(path: Path, out: Path | None = None, records: str = "all", opti
         raise ScenarioError(f"{option} {path}: is a folder; give a file")
     if out is not None and path.resolve() == out.resolve():
         raise ScenarioError(f"{option} {path}: is the folder of the results; give another file")
-    made = () if out is None else (out.absolute(), *out.absolute().parents)
-    if path.absolute().parent in made:
+    new_folders = () if out is None else (out.absolute(), *out.absolute().parents)
+    if path.absolute().parent in new_folders:
         studies.results.check_writable(path.parent, f"{option} {path}")
     else:
         studies.results.check_place(path, f"{option} {path}")
@@ -45,8 +45,8 @@ def check_report(path: Path, out: Path | None = None, records: str = "all", opti
 
 def records_of(runs: Sequence[RunData]) -> str:
     """Which records runs hold: `none` if one of them holds none; older results, which lack the key, hold all."""
-    kept = [str(run.summary.get("records", "all")) for run in runs]
-    return "none" if "none" in kept else kept[0]
+    kinds = [str(run.summary.get("records", "all")) for run in runs]
+    return "none" if "none" in kinds else kinds[0]
 
 
 def answers_of(results: Path, late_at_most: float | None = None, required: Sequence[Requirement] = ()) -> Answers:
@@ -76,9 +76,9 @@ def write_images(plots: Sequence[Plot], form: str, folder: Path) -> list[Path]:
 _BESIDE = "ipa.plotly_beside"
 
 
-def keep_plotly_beside(context: click.Context, _: click.Parameter, given: bool) -> None:
+def keep_plotly_beside(context: click.Context, _: click.Parameter, beside: bool) -> None:
     """The callback of --plotly-beside."""
-    context.meta[_BESIDE] = given
+    context.meta[_BESIDE] = beside
 
 
 def write_page(page: Page, path: Path) -> None:

@@ -77,10 +77,10 @@ class Root(LazyGroup):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
-            kept = KEPT.get(str(ctx.invoked_subcommand), "nothing was written")
+            consequence = KEPT.get(str(ctx.invoked_subcommand), "nothing was written")
             if _is_for_cluster(ctx.meta[_WORDS]):
-                kept = KEPT_ON_CLUSTER
-            raise click.ClickException(f"interrupted; {kept}") from None
+                consequence = KEPT_ON_CLUSTER
+            raise click.ClickException(f"interrupted; {consequence}") from None
         except InputError as error:
             raise click.UsageError(str(error)) from None
         except BrokenPipeError:
@@ -103,7 +103,7 @@ class Root(LazyGroup):
 def _is_for_cluster(words: tuple[str, ...]) -> bool:
     """Whether these words of a command make something on a cluster."""
     is_live = words[:1] == ("live",)
-    return is_live and (words[1:2] in (("up",), ("down",)) or any(each.endswith("kubernetes") for each in words))
+    return is_live and (words[1:2] in (("up",), ("down",)) or any(word.endswith("kubernetes") for word in words))
 
 
 class _Output:

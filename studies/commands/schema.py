@@ -33,7 +33,7 @@ def schema(kind: str | None, as_json: bool) -> None:
 def table_columns() -> dict[str, dict[str, dict[str, str]]]:
     """Table, or `summary`, `manifest` and its `live` -> column or key -> its `unit` and `meaning`."""
     tables = {**columns.COLUMNS, "summary": columns.SUMMARY, "manifest": columns.MANIFEST, "live": columns.LIVE}
-    return {table: {name: column._asdict() for name, column in of.items()} for table, of in tables.items()}
+    return {table: {key: entry._asdict() for key, entry in entries.items()} for table, entries in tables.items()}
 
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -45,21 +45,21 @@ def json_schema(kind: str | None = None) -> dict[str, Any]:
     """The schema of files of a kind, one of `choices.FileKind`; None: of all kinds, distinguished by their `kind`."""
     if kind is not None:
         return {"$schema": DIALECT, **_schemas()[kind]()}
-    found: dict[str, Any] = {name: make() for name, make in _schemas().items()}
+    schemas: dict[str, Any] = {name: make() for name, make in _schemas().items()}
     parts: dict[str, Any] = {}
-    for name, schema in found.items():
+    for name, schema in schemas.items():
         inner = schema.pop("$defs", {})
         parts[name] = _renamed(schema, name)
-        parts |= {f"{name}.{each}": _renamed(part, name) for each, part in inner.items()}
+        parts |= {f"{name}.{definition}": _renamed(part, name) for definition, part in inner.items()}
     return {
         "$schema": DIALECT,
         "title": "A file of ipa",
         "type": "object",
-        "properties": {"kind": {"enum": list(found)}},
+        "properties": {"kind": {"enum": list(schemas)}},
         "required": list(HEADER),
         "allOf": [
             {"if": {"properties": {"kind": {"const": name}}, "required": ["kind"]}, "then": {"$ref": f"#/$defs/{name}"}}
-            for name in found
+            for name in schemas
         ],
         "$defs": parts,
     }
@@ -72,7 +72,7 @@ def _renamed(part: Any, kind: str) -> Any:
             key: f"#/$defs/{kind}.{value.removeprefix('#/$defs/')}" if key == "$ref" else _renamed(value, kind)
             for key, value in part.items()
         }
-    return [_renamed(each, kind) for each in part] if isinstance(part, list) else part
+    return [_renamed(item, kind) for item in part] if isinstance(part, list) else part
 
 
 def _schemas() -> dict[str, Callable[[], dict[str, Any]]]:
@@ -90,7 +90,7 @@ def _schemas() -> dict[str, Callable[[], dict[str, Any]]]:
 
 def _of(model: type[BaseModel]) -> Callable[[], dict[str, Any]]:
     def schema() -> dict[str, Any]:
-        found = model.model_json_schema()
-        return {**found, "required": list(dict.fromkeys((*HEADER, *found.get("required", ()))))}
+        described = model.model_json_schema()
+        return {**described, "required": list(dict.fromkeys((*HEADER, *described.get("required", ()))))}
 
     return schema

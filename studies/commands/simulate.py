@@ -54,8 +54,8 @@ def simulate(
     as such, and each of its pipelines alone; options hold for all its pipelines.
     """
     if studies.scenario.is_fleet(what):
-        given = {"policy": policy, **options}
-        fleets.simulate(what, assignments, given, out=out, report=report, required=required, as_json=as_json)
+        changes = {"policy": policy, **options}
+        fleets.simulate(what, assignments, changes, out=out, report=report, required=required, as_json=as_json)
         return
     scenario = build_scenario(what, assignments, policy=policy, **options)
     if out is not None:

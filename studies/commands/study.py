@@ -56,29 +56,29 @@ def study(
     run is saved as soon as it finishes. Repeat the command after an interrupt, with more seeds or pipelines, or with a
     changed file: only the missing runs are made.
     """
-    asked = taken(StudyOptions, options)
+    study_options = taken(StudyOptions, options)
     running = progress.running(out, jobs, on)
     studies.displayed.check_plotly("a study's report")
-    wanted = studies.many.study.prepare(what, asked.pipelines, asked.seeds)
-    for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
+    plan = studies.many.study.prepare(what, study_options.pipelines, study_options.seeds)
+    for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in plan.trials):
         printing.say_rules(pipeline)
-    printing.say_doubts(trial.scenario for trial in wanted.trials)
-    for load in dict.fromkeys(replace(studies.load_of(trial.scenario), seed=1) for trial in wanted.trials):
+    printing.say_doubts(trial.scenario for trial in plan.trials)
+    for load in dict.fromkeys(replace(studies.load_of(trial.scenario), seed=1) for trial in plan.trials):
         printing.say_load(load.trace())
-    progress.compile_engine(*(trial.scenario.engine for trial in wanted.trials))
+    progress.compile_engine(*(trial.scenario.engine for trial in plan.trials))
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
-        found = studies.many.study.conduct(wanted, running, late_at_most)
+        outcome = studies.many.study.conduct(plan, running, late_at_most)
     if as_json:
-        printing.print_json(studies.many.study.as_dict(found, out))
+        printing.print_json(studies.many.study.as_dict(outcome, out))
     else:
-        for part in studies.many.study.brief(found, out):
+        for part in studies.many.study.brief(outcome, out):
             if isinstance(part, str):
                 printing.print_line(part)
             else:
                 print_sheet(part)
-    if found.failures:
+    if outcome.failures:
         raise click.ClickException(
-            f"{len(found.failures)} of {len(wanted.trials)} runs failed; the others are kept in {out}: repeat the "
+            f"{len(outcome.failures)} of {len(plan.trials)} runs failed; the others are kept in {out}: repeat the "
             "command to try the failed ones again"
         )
 

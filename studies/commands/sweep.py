@@ -86,19 +86,26 @@ def sweep(
 
     Of a fleet, --vary takes its keys, such as limit_cores=10:16:1, sharing or PIPELINE.KEY; the folder must be new.
     """
-    results, asked = taken(Results, options), taken(SweepOptions, options)
+    results, sweeping = taken(Results, options), taken(SweepOptions, options)
     out, report = results.out, results.report
     if out is None and not dry_run:
         raise click.UsageError("--out: is missing; give a folder for the table, or look first with --dry-run")
     if studies.scenario.is_fleet(what):
-        others = {"--dry-run": dry_run, "--report": report, "--require": required, "--until": asked.until}
+        others = {"--dry-run": dry_run, "--report": report, "--require": required, "--until": sweeping.until}
         for name, value in {**others, "--on": on != "local"}.items():
             if value:
                 raise click.UsageError(f"{name} does not go with a fleet")
         assert out is not None
         as_json = results.as_json
         fleets.sweep(
-            what, assignments, options, asked=asked, out=out, jobs=jobs, late_at_most=late_at_most, as_json=as_json
+            what,
+            assignments,
+            options,
+            asked=sweeping,
+            out=out,
+            jobs=jobs,
+            late_at_most=late_at_most,
+            as_json=as_json,
         )
         return
     if report is not None:
@@ -106,10 +113,10 @@ def sweep(
     studies.many.runner.check(on)
     printing.say_copies(what)
     question = studies.results.asked(what)
-    if question is not None and not asked.vary:
-        given = {key: value for key in ("seeds", "points") if (value := getattr(asked, key))}
-        asked = replace(asked, **{**question.options, **given})
-    plan = studies.many.sweeps.prepare(what, replace(asked, values=values_of(assignments, options)))
+    if question is not None and not sweeping.vary:
+        changes = {key: value for key in ("seeds", "points") if (value := getattr(sweeping, key))}
+        sweeping = replace(sweeping, **{**question.options, **changes})
+    plan = studies.many.sweeps.prepare(what, replace(sweeping, values=values_of(assignments, options)))
     printing.say_rules(plan.base.pipeline)
     printing.say_doubts(point.scenario for point in plan.points())
     printing.say_load(studies.load_of(plan.base).trace())
@@ -144,8 +151,8 @@ def sweep(
 def print_trial(tried: SweepTrial, on: str) -> None:
     """Print the number of runs, the estimated time, and the scenario of the first run."""
     most = "at most " if tried.is_open else ""
-    there = f", {tried.runs - tried.missing} of them are there" if tried.missing < tried.runs else ""
-    printing.print_line(f"{most}{tried.runs} runs: {_of(tried.points, 'point')} x {_of(tried.seeds, 'seed')}{there}")
+    present = f", {tried.runs - tried.missing} of them are there" if tried.missing < tried.runs else ""
+    printing.print_line(f"{most}{tried.runs} runs: {_of(tried.points, 'point')} x {_of(tried.seeds, 'seed')}{present}")
     took = f"{1000 * tried.run_s:.0f} ms a run, by a trial of {_of(tried.tried, 'run')}"
     here = f"{_of(tried.jobs, 'process', 'es')} of this machine"
     elsewhere = "" if on == "local" else f"; {on} was not asked"
@@ -192,12 +199,12 @@ def print_swept(swept: Swept, keys: Sequence[str], advice: Recommendation | None
 
 def _estimated(outcome: str, runs: pd.DataFrame) -> str:
     """The mean of an outcome over some runs, with its interval, to four digits."""
-    known: list[Any] = runs.dropna(subset=[outcome]).to_dict("records")
-    found = studies.intervals.estimate_of(outcome, known)
-    if found is None or not found.has_interval or outcome == "infeasible_decisions":
-        return _text(None if found is None else found.mean)
-    size = abs(found.mean) or found.high
-    return found.text(min(max(3 - floor(log10(size)), 0), 6) if size else 0)
+    finished: list[Any] = runs.dropna(subset=[outcome]).to_dict("records")
+    estimate = studies.intervals.estimate_of(outcome, finished)
+    if estimate is None or not estimate.has_interval or outcome == "infeasible_decisions":
+        return _text(None if estimate is None else estimate.mean)
+    size = abs(estimate.mean) or estimate.high
+    return estimate.text(min(max(3 - floor(log10(size)), 0), 6) if size else 0)
 
 
 def _text(value: Any) -> str:

@@ -78,14 +78,16 @@ def _shown(value: object) -> str:
 def _row(name: str) -> dict[str, Any]:
     real = name.startswith("twitter:")
     figures: dict[str, Any] = {} if real else ipa.traces.info(ipa.traces.find(name, seed=1))
-    known = ipa.traces.default_path(os.environ) is not None
+    is_there = ipa.traces.default_path(os.environ) is not None
     return {
         "name": name,
         "duration_s": figures.get("duration_s"),
         "requests": figures.get("requests"),
         "mean_rps": None if real else round(figures["mean_rps"], 1),
         "range_rps": None if real else f"{figures['min_rps']} to {figures['max_rps']}",
-        "what": ("a window of the real trace" + ("" if known else f", once {ipa.traces.TRACE_VARIABLE} names its file"))
+        "what": (
+            "a window of the real trace" + ("" if is_there else f", once {ipa.traces.TRACE_VARIABLE} names its file")
+        )
         if real
         else "synthetic, drawn from the seed",
     }
@@ -163,7 +165,7 @@ def _shape(trace: Trace) -> dict[str, Any]:
 
 def _means(trace: Trace) -> dict[str, str]:
     """The means over time, at most `MOST_MEANS`."""
-    width_s, words = next((each for each in WIDTHS if trace.duration_s <= MOST_MEANS * each[0]), WIDTHS[-1])
+    width_s, words = next((width for width in WIDTHS if trace.duration_s <= MOST_MEANS * width[0]), WIDTHS[-1])
     means = ", ".join(f"{mean:.4g}" for mean in ipa.traces.means_rps(trace, width_s))
     return {f"mean_rps of every {words}": means}
 
@@ -254,12 +256,12 @@ def from_prometheus(
 
     URL is the server's, such as http://localhost:9090.
     """
-    asked = _asked(**asked_for, now_s=time.time())
+    queried = _asked(**asked_for, now_s=time.time())
     token = None if token_file is None else _token(token_file)
     server = studies.prometheus.PrometheusServer(url, token=token, timeout_s=timeout_s)
     ipa.traces.check_new(to)
-    with progress.counted("Answers of Prometheus", len(list(asked.parts()))) as each:
-        trace = server.load(asked, seed=seed, filling=fill or "refuse", each=each)
+    with progress.counted("Answers of Prometheus", len(list(queried.parts()))) as advance:
+        trace = server.load(queried, seed=seed, filling=fill or "refuse", each=advance)
     printing.say_load(trace)
     printing.print_made(ipa.traces.write(trace, to), as_json)
 

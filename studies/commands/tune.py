@@ -49,7 +49,7 @@ def tune(what: str, jobs: int | None, write: Path | None, **options: Any) -> Non
 
     Prints a scenario file of the best setting, ready to run, with its gain over the defaults in comments above it.
     """
-    results, asked, drawing = taken(Results, options), taken(TuningOptions, options), taken(Drawing, options)
+    results, tuning, drawing = taken(Results, options), taken(TuningOptions, options), taken(Drawing, options)
     scenario = build_scenario(what, **options)
     if write is not None:
         studies.results.check_place(write, f"--write {write}")
@@ -58,7 +58,7 @@ def tune(what: str, jobs: int | None, write: Path | None, **options: Any) -> Non
     progress.compile_engine(scenario.engine)
     with (
         progress.ended_cleanly(results.out),
-        progress.counted("settings", asked.trials) as advance,
+        progress.counted("settings", tuning.trials) as advance,
         redirect_stdout(sys.stderr),  # a user's policy may print
     ):
         tuned = studies.tune(
@@ -68,7 +68,7 @@ def tune(what: str, jobs: int | None, write: Path | None, **options: Any) -> Non
             folder=results.out,
             on_finished=advance,
             log=printing.note,
-            **vars(asked),
+            **vars(tuning),
         )
     if results.as_json:
         printing.print_json(tuned.as_dict())

@@ -131,11 +131,11 @@ def _tell(unkept: UnkeptError, as_json: bool) -> NoReturn:
     raise ScenarioError(f"{unkept}; there is room again: repeat the command to resume")
 
 
-def _windows(given: str | None) -> Windows | None:
+def _windows(text: str | None) -> Windows | None:
     try:
-        return None if given is None else studies.parse_windows(given)  # type: ignore[return-value]
+        return None if text is None else studies.parse_windows(text)  # type: ignore[return-value]
     except ValueError as error:
-        raise ScenarioError(f"--calibration-window {given}: {error}") from None
+        raise ScenarioError(f"--calibration-window {text}: {error}") from None
 
 
 def print_validation(validation: Validation, folder: Path | None, report: Path | None) -> None:
@@ -150,8 +150,8 @@ def print_validation(validation: Validation, folder: Path | None, report: Path |
         printing.print_table(table)
         if table is tables[0]:
             printing.print_line(words.TIPS)
-    for name, found in (*words.decisions(validation), *words.beyond(validation)):
-        printing.print_line(f"{name}: {found}")
+    for name, sentence in (*words.decisions(validation), *words.beyond(validation)):
+        printing.print_line(f"{name}: {sentence}")
     printing.print_line(f"Verdict: {validation.verdict}")
     printing.print_places(folder, report)
 
