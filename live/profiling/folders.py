@@ -42,7 +42,7 @@ def variants_among(files: Iterable[str]) -> list[str]:
     paths = map(PurePosixPath, files)
     holding = {path.parent for path in paths if path.name in MODEL_FILES and len(path.parts) <= LEVELS + 1}
     shown = set(filter(_is_shown, holding))
-    return sorted(str(each) for each in shown if not shown.intersection(each.parents))
+    return sorted(str(folder) for folder in shown if not shown.intersection(folder.parents))
 
 
 def _is_shown(folder: PurePosixPath) -> bool:
@@ -60,16 +60,16 @@ def model_folders(root: Path) -> list[ModelFolder]:
     below = (path for level in range(LEVELS) for path in sorted(root.glob("*/" * level + "*")))
     folders = [PurePosixPath(path.relative_to(root)) for path in (root, *below) if path.is_dir()]
     files = (folder / name for folder in folders for name in MODEL_FILES if (root / folder / name).is_file())
-    found = list(map(PurePosixPath, variants_among(map(str, files))))
-    if not found:
+    variants = list(map(PurePosixPath, variants_among(map(str, files))))
+    if not variants:
         raise LiveError(f"{root}: holds no models; should hold {LAYOUT}, or be a STAGE or VARIANT folder of these")
-    levels = {len(each.parts) for each in found}
-    known = {*found, *(parent for each in found for parent in each.parents)}
-    for each in folders:
-        is_within = not set(found).isdisjoint(each.parents)
-        if len(each.parts) in levels and each not in known and not is_within and _is_shown(each):
-            raise LiveError(f"{root / each}: should hold {ANY_MODEL}")
-    return [_model_folder(root, each) for each in found]
+    levels = {len(folder.parts) for folder in variants}
+    expected = {*variants, *(parent for folder in variants for parent in folder.parents)}
+    for folder in folders:
+        is_within = not set(variants).isdisjoint(folder.parents)
+        if len(folder.parts) in levels and folder not in expected and not is_within and _is_shown(folder):
+            raise LiveError(f"{root / folder}: should hold {ANY_MODEL}")
+    return [_model_folder(root, folder) for folder in variants]
 
 
 def variant_folder(root: Path, pipeline: str, stage: str, variant: str) -> ModelFolder:

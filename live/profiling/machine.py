@@ -92,7 +92,7 @@ class Clocks:
         """The present values; `pids` are ours besides this process. Zeros if the system does not tell."""
         try:
             with (_PROC / "stat").open() as lines:
-                ticks = [int(each) for each in lines.readline().split()[1:9]]
+                ticks = [int(count) for count in lines.readline().split()[1:9]]
         except (OSError, ValueError):
             return cls(0.0, 0.0, 0.0, 0.0)
         user, nice, system, idle, waiting, irq, soft, steal = ticks

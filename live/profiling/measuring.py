@@ -47,7 +47,7 @@ class Session:
         pool, effort = self.samples.pool(batch, self.effort.seed), self.effort
         draws = iter(pool)
         before, used_s = Clocks.read(self.pids), process_s(os.getpid())
-        found = await repeats.one_after_another(
+        latencies = await repeats.one_after_another(
             self.probe, draws, batch, self.cores, within=effort.within, longest_s=effort.longest_s
         )
         used_s = process_s(os.getpid()) - used_s
@@ -55,31 +55,31 @@ class Session:
             self.probe, draws, batch, self.cores, within=effort.within, longest_s=effort.longest_s / 4
         )
         elsewhere = before.until(Clocks.read(self.pids))
-        mean, p99 = repeats.mean_of(found.seconds), repeats.p99_of(found.seconds)
+        mean, p99 = repeats.mean_of(latencies.seconds), repeats.p99_of(latencies.seconds)
         return Point(
             stage=self.target.stage,
             variant=self.target.variant,
             cores=self.cores,
             batch=batch,
-            count=len(found.seconds),
+            count=len(latencies.seconds),
             mean_s=mean.value,
             mean_within=_known(mean),
             p99_s=p99.value,
             p99_within=_known(p99),
-            outliers=repeats.outliers_in(found.seconds),
+            outliers=repeats.outliers_in(latencies.seconds),
             throughput_rps=batch * busy.value,
             throughput_within=_known(busy),
-            client_s=used_s / (len(found.seconds) + found.warm_up),
+            client_s=used_s / (len(latencies.seconds) + latencies.warm_up),
             steal=elsewhere.steal,
             others=elsewhere.others,
-            content=_by_kind(found),
+            content=_by_kind(latencies),
         )
 
     async def overhead(self, batch: int, nothing_there: Probe) -> Overhead:
         """The mean time of a batch with a model that does nothing. Raises ProbeError."""
         draws = iter(self.samples.pool(batch, self.effort.seed))
-        taken = await repeats.mean_s(nothing_there, draws, batch, self.cores, OVERHEAD_S)
-        half = taken[len(taken) // 2 :] or taken
+        times_s = await repeats.mean_s(nothing_there, draws, batch, self.cores, OVERHEAD_S)
+        half = times_s[len(times_s) // 2 :] or times_s
         return Overhead(self.target.stage, self.target.variant, batch, fmean(half))
 
 
@@ -113,9 +113,9 @@ async def serving(
         finally:
             await probe.close()
         return
-    ours, rest = placed(cores, 0)
+    placed_cores, rest = placed(cores, 0)
     backend = ("folder", "--file", str(target.folder), *options)
-    async with ModelServer(backend, target.variant, cores, ours, log, TIMEOUT_S) as server:
+    async with ModelServer(backend, target.variant, cores, placed_cores, log, TIMEOUT_S) as server:
         with _pinned(rest):
             yield server.probe, server
 
@@ -147,15 +147,16 @@ async def beside(target: Target, cores: int, neighbours: int, effort: Effort, lo
         ]
         draws = [iter(session.samples.pool(1, effort.seed + n)) for n in range(neighbours + 1)]
         each_s = effort.longest_s / (2 * ROUNDS)
-        pids = [*session.pids, *(other.pid for other in others)]
-        for server, its in zip([session.probe, *(other.probe for other in others)], draws, strict=True):
+        pids = [*session.pids, *(neighbour.pid for neighbour in others)]
+        probes = [neighbour.probe for neighbour in others]
+        for server, its in zip([session.probe, *probes], draws, strict=True):
             await repeats.mean_s(server, its, 1, cores, each_s)
         before = Clocks.read(pids)
         alone: list[float] = []
         busy: list[float] = []
         for _ in range(ROUNDS):
             alone.append(fmean(await repeats.mean_s(session.probe, draws[0], 1, cores, each_s)))
-            busy.append(fmean(await _among(session.probe, [other.probe for other in others], draws, cores, each_s)))
+            busy.append(fmean(await _among(session.probe, probes, draws, cores, each_s)))
         elsewhere = before.until(Clocks.read(pids))
         ratio = repeats.mean_of([b / a for a, b in zip(alone, busy, strict=True)])
         return Beside(
@@ -169,17 +170,17 @@ async def _among(
 ) -> list[float]:
     """The times of single requests while other replicas serve one after another."""
     until_s = time.monotonic() + seconds
-    found: list[float] = []
+    times_s: list[float] = []
 
     async def neighbour(other: Probe, its: repeats.Draws) -> None:
         while time.monotonic() < until_s:
             await other.serve(next(its)[1], 1, cores)
 
     async def ours() -> None:
-        found.extend(await repeats.mean_s(probe, draws[0], 1, cores, seconds))
+        times_s.extend(await repeats.mean_s(probe, draws[0], 1, cores, seconds))
 
     await repeats.gathered([ours(), *(neighbour(*each) for each in zip(others, draws[1:], strict=True))])
-    return found
+    return times_s
 
 
 def placed(cores: int, number: int) -> tuple[list[int], list[int]]:
@@ -188,9 +189,9 @@ def placed(cores: int, number: int) -> tuple[list[int], list[int]]:
     Replicas take cores one after another, and start over when there are no more.
     """
     usable = usable_cores()
-    taken = set(islice(cycle(usable), number * cores, (number + 1) * cores))
-    left = [each for each in usable if each not in taken]
-    return sorted(taken), left or usable
+    own = set(islice(cycle(usable), number * cores, (number + 1) * cores))
+    others = [core for core in usable if core not in own]
+    return sorted(own), others or usable
 
 
 @contextmanager
@@ -213,14 +214,14 @@ async def _samples(target: Target, probe: Probe, effort: Effort) -> Samples:
     return made_up(inputs, target.shapes or {}, effort.seed)
 
 
-def _by_kind(found: repeats.Latencies) -> tuple[Content, ...]:
-    counts = Counter(found.kinds)
-    taken: dict[str, list[float]] = {kind: [] for kind in sorted(counts)}
-    for kind, seconds in zip(found.kinds, found.seconds, strict=True):
-        taken[kind].append(seconds)
-    total = len(found.seconds)
+def _by_kind(latencies: repeats.Latencies) -> tuple[Content, ...]:
+    counts = Counter(latencies.kinds)
+    times_s: dict[str, list[float]] = {kind: [] for kind in sorted(counts)}
+    for kind, seconds in zip(latencies.kinds, latencies.seconds, strict=True):
+        times_s[kind].append(seconds)
+    total = len(latencies.seconds)
     return tuple(
-        Content(kind, len(each) / total, fmean(each), repeats.p99_of(each).value) for kind, each in taken.items()
+        Content(kind, len(times) / total, fmean(times), repeats.p99_of(times).value) for kind, times in times_s.items()
     )
 
 
@@ -230,10 +231,10 @@ def _known(estimate: Estimate) -> float | None:
 
 def finished(work: Coroutine[Any, Any, T]) -> T:
     """What a coroutine returns, run to its end in an event loop like the gateway's."""
-    found: list[T] = []
+    results: list[T] = []
 
     async def run() -> None:
-        found.append(await work)
+        results.append(await work)
 
     in_event_loop(run())
-    return found[0]
+    return results[0]

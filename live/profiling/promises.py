@@ -75,12 +75,12 @@ async def asked(session: Session, batches: Sequence[int], output_rows: Mapping[s
                 f"{name}: serves a request, but not {batch} in a batch: {error}; export it with an open first axis, or "
                 "give --batches 1"
             ) from None
-        alone += [await session.probe.serve(each, 1, cores) for each in chosen[len(alone) :]]
+        alone += [await session.probe.serve(request, 1, cores) for request in chosen[len(alone) :]]
         for is_wrong, text in differences(together, alone):
-            said = f"{name}: in a batch of {batch}, {text}"
+            doubt = f"{name}: in a batch of {batch}, {text}"
             if is_wrong:
-                raise LiveError(f"{said}: requests that share a batch would get wrong answers; give --batches 1")
-            doubts[said] = None
+                raise LiveError(f"{doubt}: requests that share a batch would get wrong answers; give --batches 1")
+            doubts[doubt] = None
     return Answer(target, inputs, alone[0], tuple(doubts))
 
 
@@ -88,25 +88,25 @@ def differences(together: Sequence[Tensor], alone: Sequence[Sequence[Tensor]]) -
     """How the outputs of a batch differ from those of its requests alone, and whether a difference is certainly
     wrong."""
     names = [tensor.name for tensor in together]
-    if any([tensor.name for tensor in each] != names for each in alone):
+    if any([tensor.name for tensor in outputs] != names for outputs in alone):
         yield True, f"the outputs are {', '.join(names)}, alone {', '.join(tensor.name for tensor in alone[0])}"
         return
     for place, tensor in enumerate(together):
-        found, parts = to_array(tensor), [to_array(each[place]) for each in alone]
+        whole, parts = to_array(tensor), [to_array(outputs[place]) for outputs in alone]
         rows = sum(len(part) for part in parts)
-        if {part.shape[1:] for part in parts} != {found.shape[1:]} or rows != len(found):
+        if {part.shape[1:] for part in parts} != {whole.shape[1:]} or rows != len(whole):
             shapes = ", ".join(dict.fromkeys(str(list(part.shape)) for part in parts))
-            yield True, f"the output {tensor.name!r} is of shape {list(found.shape)}, alone {shapes}"
-        elif found.dtype.kind == "f":
-            wanted = np.concatenate(parts).astype(float)
-            apart = np.abs(np.nan_to_num(found.astype(float)) - np.nan_to_num(wanted))
-            apart[np.isnan(found) != np.isnan(wanted)] = np.inf
-            least = ROUNDING * float(np.abs(np.nan_to_num(wanted)).max(initial=1e-6))
+            yield True, f"the output {tensor.name!r} is of shape {list(whole.shape)}, alone {shapes}"
+        elif whole.dtype.kind == "f":
+            expected = np.concatenate(parts).astype(float)
+            apart = np.abs(np.nan_to_num(whole.astype(float)) - np.nan_to_num(expected))
+            apart[np.isnan(whole) != np.isnan(expected)] = np.inf
+            least = ROUNDING * float(np.abs(np.nan_to_num(expected)).max(initial=1e-6))
             if apart.size and apart.max() > least:
                 at = np.unravel_index(int(apart.argmax()), apart.shape)
-                text = f"the output {tensor.name!r} has {found[at]:.4g} where a request alone has {wanted[at]:.4g}"
+                text = f"the output {tensor.name!r} has {whole[at]:.4g} where a request alone has {expected[at]:.4g}"
                 yield bool(apart.max() > least * WRONG / ROUNDING), text
-        elif not np.array_equal(found, np.concatenate(parts)):
+        elif not np.array_equal(whole, np.concatenate(parts)):
             yield False, f"the output {tensor.name!r} is another than for requests alone"
 
 
@@ -116,16 +116,17 @@ def check_fit(first: Answer, second: Answer, inputs: Mapping[str, str] | None) -
     `inputs` as in `Stage`, None without a pipeline file. Raises LiveError if the second does not take the outputs of
     the first.
     """
-    given, doubt = list(first.outputs), ""
-    if inputs is None and len(given) == len(second.inputs) == 1 and given[0].name != second.inputs[0]["name"]:
-        name, source = second.inputs[0]["name"], given[0].name
+    outputs, doubt = list(first.outputs), ""
+    if inputs is None and len(outputs) == len(second.inputs) == 1 and outputs[0].name != second.inputs[0]["name"]:
+        name, source = second.inputs[0]["name"], outputs[0].name
         doubt = (
             f"{second.name} takes {name!r}, and {first.name} gives {source!r}: "
             f"its stage needs inputs: {{{name}: {source}}} in the pipeline file"
         )
         inputs = {name: source}
     try:
-        check_inputs(mapped(given, inputs or {}, second.target.stage), {each["name"]: each for each in second.inputs})
+        expected = {described["name"]: described for described in second.inputs}
+        check_inputs(mapped(outputs, inputs or {}, second.target.stage), expected)
     except TensorError as error:
         raise LiveError(f"{second.name} does not take what {first.name} gives: {error}") from None
     return doubt

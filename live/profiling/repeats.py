@@ -91,7 +91,7 @@ class StoppingRule:
         if len(values) < self.look_at:
             return False
         self.look_at = int(len(values) * LOOKED_AT) + 1
-        is_enough = all(each(values).within <= self.within for each in self.of)
+        is_enough = all(estimate(values).within <= self.within for estimate in self.of)
         before, self.was_enough = self.was_enough, is_enough
         return before and is_enough
 
@@ -128,16 +128,16 @@ async def one_after_another(
     They are enough by `StoppingRule` of mean and p99, or after `longest_s`. The warm-up is over once WARM_UP batches
     take no less than those before them (or after a quarter of `longest_s`). Raises ProbeError.
     """
-    found = Latencies()
-    found.warm_up = await _warm_up(probe, draws, size, cores, longest_s / 4)
+    latencies = Latencies()
+    latencies.warm_up = await _warm_up(probe, draws, size, cores, longest_s / 4)
     until_s, stopping = time.monotonic() + longest_s, StoppingRule(within)
-    while time.monotonic() < until_s or not found.seconds:
+    while time.monotonic() < until_s or not latencies.seconds:
         kind, inputs = next(draws)
-        found.seconds.append(await _timed(probe, inputs, size, cores))
-        found.kinds.append(kind)
-        if stopping.is_over(found.seconds):
+        latencies.seconds.append(await _timed(probe, inputs, size, cores))
+        latencies.kinds.append(kind)
+        if stopping.is_over(latencies.seconds):
             break
-    return found
+    return latencies
 
 
 async def always_with_work(
@@ -175,15 +175,15 @@ async def always_with_work(
 async def mean_s(probe: Probe, draws: Draws, size: int, cores: int, seconds: float) -> list[float]:
     """The times of batches, one after another, for `seconds`; at least one."""
     until_s = time.monotonic() + seconds
-    found: list[float] = []
-    while not found or time.monotonic() < until_s:
-        found.append(await _timed(probe, next(draws)[1], size, cores))
-    return found
+    times_s: list[float] = []
+    while not times_s or time.monotonic() < until_s:
+        times_s.append(await _timed(probe, next(draws)[1], size, cores))
+    return times_s
 
 
 async def gathered(work: Sequence[object]) -> None:
     """Run several coroutines at once; the first that fails ends all, and its error is raised."""
-    tasks = [asyncio.ensure_future(each) for each in work]  # type: ignore[call-overload]
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]  # type: ignore[call-overload]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -194,12 +194,12 @@ async def gathered(work: Sequence[object]) -> None:
 
 async def _warm_up(probe: Probe, draws: Draws, size: int, cores: int, longest_s: float) -> int:
     until_s = time.monotonic() + longest_s
-    taken: list[float] = []
+    times_s: list[float] = []
     while time.monotonic() < until_s:
-        taken += [await _timed(probe, next(draws)[1], size, cores) for _ in range(WARM_UP)]
-        if len(taken) > WARM_UP and median(taken[-WARM_UP:]) >= 0.97 * median(taken[-2 * WARM_UP : -WARM_UP]):
+        times_s += [await _timed(probe, next(draws)[1], size, cores) for _ in range(WARM_UP)]
+        if len(times_s) > WARM_UP and median(times_s[-WARM_UP:]) >= 0.97 * median(times_s[-2 * WARM_UP : -WARM_UP]):
             break
-    return len(taken)
+    return len(times_s)
 
 
 async def _timed(probe: Probe, inputs: Sequence[Tensor], size: int, cores: int) -> float:

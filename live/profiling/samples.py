@@ -41,26 +41,26 @@ class Samples:
         All samples of a kind are in them equally often, give or take one, as far as POOL_BYTES allows.
         """
         generator = np.random.default_rng([seed, size])
-        made = {}
+        batches = {}
         for label, requests in self.kinds.items():
             each_bytes = size * sum(len(tensor.data) for request in requests for tensor in request) // len(requests)
-            wanted = max(POOL, -(-len(requests) // size))
-            many = max(1, min(wanted, POOL_BYTES // max(1, each_bytes * len(self.kinds))))
+            most = max(POOL, -(-len(requests) // size))
+            many = max(1, min(most, POOL_BYTES // max(1, each_bytes * len(self.kinds))))
             rounds = -(-many * size // len(requests))
             dealt = np.concatenate([generator.permutation(len(requests)) for _ in range(rounds)])
-            made[label] = [
+            batches[label] = [
                 joined([requests[n] for n in row]) for row in dealt[: many * size].reshape(many, size).tolist()
             ]
         weights = np.array([len(requests) for requests in self.kinds.values()], dtype=float)
-        return Pool(made, weights / weights.sum(), generator)
+        return Pool(batches, weights / weights.sum(), generator)
 
 
 class Pool:
     """Batches to draw from, again and again."""
 
-    def __init__(self, made: Mapping[str, Sequence[Sequence[Tensor]]], shares: Any, generator: Any) -> None:
-        self._made, self._shares, self._generator = made, shares, generator
-        self._labels = list(made)
+    def __init__(self, batches: Mapping[str, Sequence[Sequence[Tensor]]], shares: Any, generator: Any) -> None:
+        self._made, self._shares, self._generator = batches, shares, generator
+        self._labels = list(batches)
 
     def __iter__(self) -> Iterator[tuple[str, Sequence[Tensor]]]:
         """The kind and the tensors of one batch after another, without end."""
@@ -83,15 +83,15 @@ def read_samples(path: Path, inputs: Sequence[Mapping[str, Any]] = ()) -> Sample
         packed = [file for file in files if file.suffix == ".npz"]
         if not files or 0 < len(packed) < len(files):
             raise LiveError(f"{path}: should hold .npz files, or files of texts alone, each of which is a request")
-        found = f"{len(files)} samples of {path.name}"
+        source = f"{len(files)} samples of {path.name}"
         if packed:
-            return _read(rows_of(path), found)
-        if [each["datatype"] for each in inputs] != ["BYTES"]:
+            return _read(rows_of(path), source)
+        if [described["datatype"] for described in inputs] != ["BYTES"]:
             raise LiveError(
                 f"{path}: holds files of texts, such as pictures; a model takes them whose only input is BYTES, and "
                 "which says so in its metadata; for others, give .npz files"
             )
-        return _read([[_text(inputs[0], file)] for file in files], found)
+        return _read([[_text(inputs[0], file)] for file in files], source)
     requests = rows_of(path)
     return _read(requests, f"{len(requests)} samples of {path.name}")
 
@@ -114,25 +114,25 @@ def made_up(inputs: Sequence[Mapping[str, Any]], shapes: Mapping[str, Sequence[t
     if not inputs:
         raise LiveError("the model does not say which inputs it takes: give samples of requests (--samples)")
     generator = np.random.default_rng(seed)
-    kinds = max(len(shapes.get(each["name"], ())) or 1 for each in inputs)
+    kinds = max(len(shapes.get(described["name"], ())) or 1 for described in inputs)
     requests = [
-        [_random(each, _shape(each, shapes.get(each["name"], ()), n), generator) for each in inputs]
+        [_random(described, _shape(described, shapes.get(described["name"], ()), n), generator) for described in inputs]
         for n in range(kinds)
         for _ in range(MADE_UP)
     ]
     return Samples(_by_kind(requests), "random numbers")
 
 
-def _shape(described: Mapping[str, Any], given: Sequence[tuple[int, ...]], number: int) -> tuple[int, ...]:
+def _shape(described: Mapping[str, Any], shapes: Sequence[tuple[int, ...]], number: int) -> tuple[int, ...]:
     open_ = tuple(described["shape"][1:])
-    shape = given[number % len(given)] if given else open_
+    shape = shapes[number % len(shapes)] if shapes else open_
     if any(size < 1 for size in shape):
-        said = ",".join("?" if size < 1 else str(size) for size in open_)
+        listed = ",".join("?" if size < 1 else str(size) for size in open_)
         raise LiveError(
-            f"input {described['name']!r} has an open shape ({said} after its rows): say which, "
-            f"--shape {described['name']}={said}, or give samples (--samples)"
+            f"input {described['name']!r} has an open shape ({listed} after its rows): say which, "
+            f"--shape {described['name']}={listed}, or give samples (--samples)"
         )
-    fits = len(shape) == len(open_) and all(size in (-1, taken) for size, taken in zip(open_, shape, strict=True))
+    fits = len(shape) == len(open_) and all(size in (-1, declared) for size, declared in zip(open_, shape, strict=True))
     if not fits:
         raise LiveError(f"--shape {described['name']}={_listed(shape)}: the model takes {_listed(open_)}")
     return shape
@@ -161,11 +161,11 @@ def _text(described: Mapping[str, Any], file: Path) -> Tensor:
 
 def _by_kind(requests: Any) -> dict[str, list[Sequence[Tensor]]]:
     labels: dict[Any, str] = {}
-    found: dict[str, list[Sequence[Tensor]]] = {}
+    requests_by_kind: dict[str, list[Sequence[Tensor]]] = {}
     for request in requests:
-        label = labels.setdefault(kind(request), ", ".join(f"{each.name} {_rows(each)}" for each in request))
-        found.setdefault(label, []).append(request)
-    return found
+        label = labels.setdefault(kind(request), ", ".join(f"{tensor.name} {_rows(tensor)}" for tensor in request))
+        requests_by_kind.setdefault(label, []).append(request)
+    return requests_by_kind
 
 
 def _rows(tensor: Tensor) -> str:

@@ -154,7 +154,7 @@ def visits(variants: Sequence[tuple[str, str]], cores: Sequence[int], batches: S
     """
     larger = tuple(sorted(set(batches) - {1}))
     rounds = [(1,), larger] if larger else [(1,)]
-    return [Visit(*each, n, sizes) for sizes in rounds for each in variants for n in sorted(set(cores))]
+    return [Visit(*variant, n, sizes) for sizes in rounds for variant in variants for n in sorted(set(cores))]
 
 
 def ruled_out(mean_s: Mapping[int, float], batch: int, most_s: float) -> int | None:

@@ -106,8 +106,9 @@ class _RouterMetrics(Collector):
             KSERVE_DURATION, "ipa_request_duration_seconds by KServe's name.", labels=("model_name",)
         )
         (duration,) = self._duration.collect()
-        buckets = [(each.labels["le"], each.value) for each in duration.samples if each.name.endswith("_bucket")]
-        total = next((each.value for each in duration.samples if each.name.endswith("_sum")), 0.0)
+        samples = duration.samples
+        buckets = [(sample.labels["le"], sample.value) for sample in samples if sample.name.endswith("_bucket")]
+        total = next((sample.value for sample in samples if sample.name.endswith("_sum")), 0.0)
         if buckets:
             family.add_metric((self._pipeline.name,), buckets, total)
         return family
@@ -120,7 +121,7 @@ class _RouterMetrics(Collector):
             "ipa_requests_inside": [((), router.inside)],
             "ipa_sla_seconds": [((), self._pipeline.sla_s)],
             **self._of_states([router.state(position, now_s) for position in range(len(router.stages))]),
-            **{at_whole_second(name): each for name, each in self._of_states(router.at_whole_second).items()},
+            **{at_whole_second(name): series for name, series in self._of_states(router.at_whole_second).items()},
             "ipa_batch_size_limit": [
                 ((name,), stage.configuration.batch) for name, stage in zip(router.names, router.stages, strict=True)
             ],
@@ -146,8 +147,8 @@ class _RouterMetrics(Collector):
     def _by_slot(self, second: int) -> list[tuple[tuple[str, ...], float]]:
         """The load of the last whole seconds by their slots; NaN for those before the gateway began to count."""
         counts: list[float] = [*self._arrivals.before(second, SLOTS)]
-        known = [nan] * (SLOTS - len(counts)) + counts
-        return [((f"{(second - SLOTS + place) % SLOTS}/{SLOTS}",), count) for place, count in enumerate(known)]
+        loads = [nan] * (SLOTS - len(counts)) + counts
+        return [((f"{(second - SLOTS + place) % SLOTS}/{SLOTS}",), count) for place, count in enumerate(loads)]
 
     def _replicas(self) -> list[tuple[tuple[str, ...], float]]:
         """Every variant of the pipeline in every state, so that a series that ends goes to zero."""

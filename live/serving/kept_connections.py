@@ -68,7 +68,7 @@ class KeptConnections:
             message, content = await connection.read()
             while 100 <= message.code < 200:  # interim answers
                 message, content = await connection.read()
-            found = await read(message, content)
+            answer = await read(message, content)
         except BaseException:
             connection.abort()
             raise
@@ -76,7 +76,7 @@ class KeptConnections:
             connection.close()
         else:
             self._idle.setdefault(url, []).append((asyncio.get_running_loop().time(), connection))
-        return found
+        return answer
 
     def _kept(self, url: str) -> ResponseHandler | None:
         """The usable idle connection that was used last; None if there is none."""

@@ -27,12 +27,12 @@ def add_lease_routes(app: web.Application, gateway: Gateway, lease: ServingLease
         """The right to serve, until a moment of the machine's clock; or, with `leave`, its end."""
         if not access.is_itself(http.remote):
             raise ProtocolError("the lease is accepted from loopback only", 403)
-        given = await read_json(http)
-        term, until_s = _number(given, "term"), _number(given, "until_s")
-        if given.get("leave"):
+        message = await read_json(http)
+        term, until_s = _number(message, "term"), _number(message, "until_s")
+        if message.get("leave"):
             lease.leave(gateway.drained_within_s)
         else:
-            lease.grant(int(term), until_s, int(_number(given, "fence")))
+            lease.grant(int(term), until_s, int(_number(message, "fence")))
         return json_response(
             {
                 "term": lease.term,
@@ -44,11 +44,11 @@ def add_lease_routes(app: web.Application, gateway: Gateway, lease: ServingLease
 
     async def followed(http: web.Request) -> web.Response:
         """Another gateway serves: it is to be followed, and not replaced for some seconds."""
-        given = await read_json(http)
-        urls = [given.get(key) for key in ("data_url", "control_url")]
+        message = await read_json(http)
+        urls = [message.get(key) for key in ("data_url", "control_url")]
         if not all(isinstance(url, str) and url.startswith("http://") for url in urls):
             raise ProtocolError(f"data_url, control_url: {urls}; allowed: http://ADDRESS:PORT")
-        term, for_s = int(_number(given, "term")), _number(given, "for_s")
+        term, for_s = int(_number(message, "term")), _number(message, "for_s")
         if not lease.follow(term, Address(*urls), for_s):
             raise ProtocolError(f"term {term} is not followed: this gateway is at term {lease.term}", 409)
         return json_response({"alike": gateway.is_alike, "closing": gateway.is_closing})
@@ -60,7 +60,7 @@ def add_lease_routes(app: web.Application, gateway: Gateway, lease: ServingLease
         now_s, seconds = gateway.clock.now_s(), http.query.get("seconds", "0")
         if not seconds.isdecimal():
             raise ProtocolError(f"seconds={seconds}; allowed: a whole number")
-        configuration = {name: to_plain(each) for name, each in gateway.router.configuration.items()}
+        configuration = {name: to_plain(chosen) for name, chosen in gateway.router.configuration.items()}
         return json_response(
             {
                 "epoch": gateway.epoch,
@@ -79,8 +79,8 @@ def add_lease_routes(app: web.Application, gateway: Gateway, lease: ServingLease
     app.router.add_get(STATE_PATH, state)
 
 
-def _number(given: Any, key: str) -> float:
-    value = given.get(key) if isinstance(given, dict) else None
+def _number(message: Any, key: str) -> float:
+    value = message.get(key) if isinstance(message, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise ProtocolError(f"{key}={value!r}; allowed: a number")
     return float(value)

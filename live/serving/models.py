@@ -112,11 +112,11 @@ def check_inputs(inputs: Sequence[Tensor], expected: Mapping[str, Mapping[str, A
     """Raise TensorError for inputs other than those that the metadata list, if they list any (-1: any size)."""
     if not expected:
         return
-    given = {tensor.name: tensor for tensor in inputs}
-    missing, unknown = expected.keys() - given.keys(), given.keys() - expected.keys()
+    by_name = {tensor.name: tensor for tensor in inputs}
+    missing, unknown = expected.keys() - by_name.keys(), by_name.keys() - expected.keys()
     if missing or unknown:
-        raise TensorError(f"inputs {', '.join(given)}; the model takes {', '.join(expected)}")
-    for name, tensor in given.items():
+        raise TensorError(f"inputs {', '.join(by_name)}; the model takes {', '.join(expected)}")
+    for name, tensor in by_name.items():
         datatype, shape = expected[name]["datatype"], expected[name]["shape"]
         if tensor.datatype != datatype:
             raise TensorError(f"input {name!r}: datatype {tensor.datatype}; the model takes {datatype}")
@@ -136,10 +136,10 @@ def folder_model(folder: Path, threads: int | None) -> Threaded:
     """The model of a folder: its `model.onnx`, or the class `Model` of its `model.py`. `threads` as for these."""
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such folder")
-    found = [name for name in (ONNX_FILE, OWN_FILE) if (folder / name).is_file()]
-    if len(found) != 1:
+    model_files = [name for name in (ONNX_FILE, OWN_FILE) if (folder / name).is_file()]
+    if len(model_files) != 1:
         raise ModelError(f"{folder}: should hold either {ONNX_FILE} or {OWN_FILE}; it holds {_content(folder)}")
-    if found == [ONNX_FILE]:
+    if model_files == [ONNX_FILE]:
         return onnx_model(folder / ONNX_FILE, threads)
     return own_model(f"{folder / OWN_FILE}:{OWN_CLASS}", threads)
 
@@ -209,8 +209,8 @@ def own_model(spec: str, cores: int | None = None) -> Threaded:
         raise ModelError(str(error)) from None
     metadata = getattr(predictor, "metadata", None)
     described = metadata() if inspect.ismethod(metadata) else {}
-    found = {"platform": "python", "inputs": [], "outputs": [], **_checked(spec, described)}
-    return Threaded(predictor, found)
+    whole = {"platform": "python", "inputs": [], "outputs": [], **_checked(spec, described)}
+    return Threaded(predictor, whole)
 
 
 def _checked(spec: str, described: Any) -> Mapping[str, Any]:

@@ -39,11 +39,11 @@ class Holdings:
     def __getitem__(self, peer: str) -> int:
         return self._sizes.get(peer, 0)
 
-    def add(self, peer: str, more: int) -> None:
+    def add(self, peer: str, change: int) -> None:
         """A peer has more, or less; one that has nothing left is forgotten."""
         if size := self._sizes.pop(peer, 0):
             del self._ordered[bisect_left(self._ordered, (size, peer))]
-        if size := size + more:
+        if size := size + change:
             self._sizes[peer] = size
             insort(self._ordered, (size, peer))
 
@@ -129,7 +129,7 @@ class QueueTurns:
             self._latest.clear()
             first = 0
         elif len(self._latest) > self._most:
-            self._latest = {each: latest for each, latest in self._latest.items() if latest[0] >= first}
+            self._latest = {name: latest for name, latest in self._latest.items() if latest[0] >= first}
             self._most = 2 * len(self._latest) + 16
         turn, count = self._latest.get(peer, (first, 0))
         if turn < first:

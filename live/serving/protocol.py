@@ -185,8 +185,8 @@ def reading_request(body: Buffer, header_length: str | None) -> Steps[InferReque
     if not isinstance(all_binary, bool):
         raise ProtocolError(f"binary_data_output {_shown(all_binary)}; allowed: true or false")
     if len(body) - len(rest) > MOST_PARAMETERS_BYTES:
-        given = (message.parameters, *(tensor.parameters for tensor in message.inputs))
-        if (size := sum(len(memoryview(each)) for each in given)) > MOST_PARAMETERS_BYTES:
+        texts = (message.parameters, *(tensor.parameters for tensor in message.inputs))
+        if (size := sum(len(memoryview(text)) for text in texts)) > MOST_PARAMETERS_BYTES:
             raise ProtocolError(f"parameters of {size} bytes; allowed: {MOST_PARAMETERS_BYTES}")
     yield
     inputs = yield from _tensors(message.inputs, "inputs", rest)
@@ -229,19 +229,19 @@ def _decoded(decoder: msgspec.json.Decoder[T], what: str, text: Any) -> T:
 
 
 def _tensors(entries: Sequence[_TensorEntry], key: str, rest: memoryview) -> Steps[list[Tensor]]:
-    found, at, texts = [], 0, MOST_TEXTS[key]
+    tensors, at, texts = [], 0, MOST_TEXTS[key]
     for position, entry in enumerate(entries):
         try:
             tensor, at = yield from _tensor(entry, f"{key}[{position}]", rest, at, texts)
         except TensorError as error:
             raise ProtocolError(str(error)) from None
         texts -= tensor.texts
-        found.append(tensor)
+        tensors.append(tensor)
     if at != len(rest):
         raise ProtocolError(f"{len(rest)} bytes of binary data follow; the tensors announce {at}")
-    if len(found) > 1 and len({tensor.name for tensor in found}) < len(found):
+    if len(tensors) > 1 and len({tensor.name for tensor in tensors}) < len(tensors):
         raise ProtocolError(f"two {key} have the same name")
-    return found
+    return tensors
 
 
 def _tensor(entry: _TensorEntry, where: str, rest: memoryview, at: int, most_texts: int) -> Steps[tuple[Tensor, int]]:
@@ -266,37 +266,37 @@ def _tensor(entry: _TensorEntry, where: str, rest: memoryview, at: int, most_tex
     return from_binary(name, datatype, shape, bytes(rest[at : at + size]), parameters), at + size
 
 
-def _wanted_names(given: Raw, all_binary: bool) -> Mapping[str, bool] | None:
+def _wanted_names(raw: Raw, all_binary: bool) -> Mapping[str, bool] | None:
     """Which outputs are wanted, each whether as binary data; None: all."""
-    if not (text := memoryview(given)):
+    if not (text := memoryview(raw)):
         return None
     if len(text) > MOST_OUTPUTS_BYTES:
         raise ProtocolError(f"outputs of {len(text)} bytes; allowed: {MOST_OUTPUTS_BYTES}")
     names = {}
-    for each in _decoded(_OUTPUTS, "outputs", text) or ():
+    for output in _decoded(_OUTPUTS, "outputs", text) or ():
         is_binary = None
-        if (said := each.parameters) is not None:
-            is_binary = said.binary_data
-            if said.classification or said.shared_memory_region:
-                which = "classification" if said.classification else "shared_memory_region"
-                raise ProtocolError(f"output {each.name!r}: {which} is Triton's alone; leave it out")
-        names[each.name] = all_binary if is_binary is None else is_binary
+        if (own := output.parameters) is not None:
+            is_binary = own.binary_data
+            if own.classification or own.shared_memory_region:
+                which = "classification" if own.classification else "shared_memory_region"
+                raise ProtocolError(f"output {output.name!r}: {which} is Triton's alone; leave it out")
+        names[output.name] = all_binary if is_binary is None else is_binary
     return names or None
 
 
-def _parameters(what: str, given: Raw) -> dict[str, Any]:
-    if not (text := memoryview(given)):
+def _parameters(what: str, raw: Raw) -> dict[str, Any]:
+    if not (text := memoryview(raw)):
         return {}
     if len(text) > MOST_PARAMETERS_BYTES:
         raise ProtocolError(f"{what} of {len(text)} bytes; allowed: {MOST_PARAMETERS_BYTES}")
-    found = _decoded(_PARAMETERS, what, text) or {}
-    if len(text) > 2 * MOST_LEVELS and _is_deep(found, MOST_LEVELS):  # a level takes two characters
+    parameters = _decoded(_PARAMETERS, what, text) or {}
+    if len(text) > 2 * MOST_LEVELS and _is_deep(parameters, MOST_LEVELS):  # a level takes two characters
         raise ProtocolError(f"{what} are nested more than {MOST_LEVELS} deep")
     try:
-        orjson.dumps(found)  # as will be done to hand them on
+        orjson.dumps(parameters)  # as will be done to hand them on
     except TypeError as error:
         raise ProtocolError(f"{what}: {error}; allowed: integers of 64 bits") from None
-    return found
+    return parameters
 
 
 def _is_deep(value: object, levels: int) -> bool:
@@ -304,7 +304,7 @@ def _is_deep(value: object, levels: int) -> bool:
     if not isinstance(value, dict | list):
         return False
     inner = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_is_deep(each, levels - 1) for each in inner)
+    return levels == 0 or any(_is_deep(item, levels - 1) for item in inner)
 
 
 def _shown(value: object) -> str:
@@ -325,8 +325,8 @@ def writing_request(
 ) -> Steps[Body]:
     """Write a request for all outputs, in binary form or in JSON. Raises ProtocolError (413) for more JSON than
     allowed."""
-    asked = {**parameters, "binary_data_output": True} if binary else parameters
-    head: dict[str, Any] = {"parameters": asked} if asked else {}
+    sent = {**parameters, "binary_data_output": True} if binary else parameters
+    head: dict[str, Any] = {"parameters": sent} if sent else {}
     return _written(head, "inputs", inputs, lambda _: binary, most_json_bytes)
 
 

@@ -82,10 +82,10 @@ def _counted(
 
 
 def _asked(requests: int, input_rows: Collection[int]) -> str:
-    each = " and ".join(map(str, sorted(input_rows)))
+    rows = " and ".join(map(str, sorted(input_rows)))
     if requests == 1:
-        return f"a request of {each} {'row' if each == '1' else 'rows'}"
-    return f"a batch of {requests} requests of {each} {'row' if each == '1' else 'rows'} each"
+        return f"a request of {rows} {'row' if rows == '1' else 'rows'}"
+    return f"a batch of {requests} requests of {rows} {'row' if rows == '1' else 'rows'} each"
 
 
 def _rows(count: int) -> str:

@@ -30,7 +30,7 @@ log = logging.getLogger("live.gateway")
 def configured_provider() -> TracerProvider | None:
     """The provider that exports spans as the variables say; None if they name no endpoint, or the extra is not
     installed."""
-    named = next((each for each in ENDPOINTS if os.environ.get(each)), None)
+    named = next((name for name in ENDPOINTS if os.environ.get(name)), None)
     is_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     if named is None or is_off or os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
         return None
@@ -100,8 +100,8 @@ class Spans:
             {"ipa.pipeline": self._pipeline, "ipa.request_id": request_id},
             start_time=origin_ns + round(1e9 * arrival_s),
         )
-        of = span.get_span_context()
-        return Trace(span, origin_ns), f"00-{of.trace_id:032x}-{of.span_id:016x}-{of.trace_flags:02x}"
+        context = span.get_span_context()
+        return Trace(span, origin_ns), f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
     def end(self, trace: Trace, request: Request) -> None:
         from opentelemetry.trace import set_span_in_context
@@ -123,12 +123,13 @@ class Spans:
     def _visit(self, trace: Trace, inside: Any, stage: str, visit: Visit, end_s: float) -> None:
         """The spans of a request at one stage, up to the request's end at the latest."""
 
-        def span(what: str, since_s: float, until_s: float | None, within: Any, **about: Any) -> Any:
-            attributes = {f"ipa.{key}": value for key, value in {"stage": stage, **about}.items()}
+        def span(what: str, since_s: float, until_s: float | None, within: Any, **details: Any) -> Any:
+            attributes = {f"ipa.{key}": value for key, value in {"stage": stage, **details}.items()}
             kind = self._client if what == "service" else self._internal
-            made = self._tracer.start_span(f"{what} {stage}", within, kind, attributes, start_time=trace.at_ns(since_s))
-            made.end(trace.at_ns(end_s if until_s is None else until_s))
-            return made
+            began_ns = trace.at_ns(since_s)
+            opened = self._tracer.start_span(f"{what} {stage}", within, kind, attributes, start_time=began_ns)
+            opened.end(trace.at_ns(end_s if until_s is None else until_s))
+            return opened
 
         from opentelemetry.trace import set_span_in_context
 
@@ -137,7 +138,7 @@ class Spans:
         if batch is None:
             return
         replica = {"variant": batch.replica.variant, "replica": batch.replica.number}
-        about = {**replica, "batch": batch.number, "batch_size": batch.size}
-        whole = span("batch", batch.start_s, visit.finish_s, inside, **about)
+        details = {**replica, "batch": batch.number, "batch_size": batch.size}
+        whole = span("batch", batch.start_s, visit.finish_s, inside, **details)
         if batch.sent_s is not None:
             span("service", batch.sent_s, batch.answered_s, set_span_in_context(whole), **replica)

@@ -212,8 +212,8 @@ _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 def kind(tensors: Sequence[Tensor], parameters: Mapping[str, Any] = {}) -> tuple[Any, ...]:
     """What must be equal for two requests to share a batch: names, datatypes, shapes and parameters, in order, and the
     parameters of the request."""
-    found = tuple([tensor.kind for tensor in tensors])
-    return (*found, parameters_kind(parameters)) if parameters else found
+    kinds = tuple([tensor.kind for tensor in tensors])
+    return (*kinds, parameters_kind(parameters)) if parameters else kinds
 
 
 def joined(parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
@@ -329,15 +329,15 @@ def _shown(value: object) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def mapped(outputs: Sequence[Tensor], wanted: Mapping[str, str], stage: str) -> Sequence[Tensor]:
+def mapped(outputs: Sequence[Tensor], sources: Mapping[str, str], stage: str) -> Sequence[Tensor]:
     """The inputs that a stage takes from the outputs of the one before it: input -> output, or all by their names.
 
     Raises TensorError for an output that is missing.
     """
-    if not wanted:
+    if not sources:
         return outputs
     by_name = {tensor.name: tensor for tensor in outputs}
-    missing = [source for source in wanted.values() if source not in by_name]
+    missing = [source for source in sources.values() if source not in by_name]
     if missing:
         raise TensorError(f"no output {missing[0]!r} for {stage!r}; outputs: {', '.join(by_name)}")
-    return [by_name[source]._replace(name=name) for name, source in wanted.items()]
+    return [by_name[source]._replace(name=name) for name, source in sources.items()]

@@ -72,16 +72,16 @@ _ID = re.compile(rf"[\x21-\x7e]{{1,{MOST_ID}}}")
 _TRACEPARENT = re.compile("(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def known_id(request: web.Request, asked: str | None) -> str:
+def known_id(request: web.Request, own: str | None) -> str:
     """The id of a request in the records: the one in its message, else that of its headers.
 
     Without an id in its headers, the answer's headers have that of the message, if it is valid there.
     """
-    if asked is None:
+    if own is None:
         return request[ID]
-    if REQUEST_ID not in request.headers and _ID.fullmatch(asked):
-        request[ID] = asked
-    return asked
+    if REQUEST_ID not in request.headers and _ID.fullmatch(own):
+        request[ID] = own
+    return own
 
 
 def about(request: web.Request) -> dict[str, str]:
@@ -90,13 +90,13 @@ def about(request: web.Request) -> dict[str, str]:
 
 def traceparent_of(request: web.Request) -> str:
     """The trace that a request is part of (W3C Trace Context); empty if it is of none, as zeros and version ff are."""
-    given = request.headers.get(TRACEPARENT, "")
-    return given if given and _TRACEPARENT.fullmatch(given) else ""
+    header = request.headers.get(TRACEPARENT, "")
+    return header if header and _TRACEPARENT.fullmatch(header) else ""
 
 
 def _takes_gzip(request: web.Request) -> bool:
     codings = request.headers.get(hdrs.ACCEPT_ENCODING, "").replace(" ", "").lower().split(",")
-    return any(each == "gzip" or (each.startswith("gzip;q=") and each[7:].strip("0.")) for each in codings)
+    return any(coding == "gzip" or (coding.startswith("gzip;q=") and coding[7:].strip("0.")) for coding in codings)
 
 
 async def send(request: web.Request, body: Body) -> web.StreamResponse:
@@ -144,8 +144,8 @@ def application(*guards: Middleware, on_refusal: OnRefusal = lambda *_: None) ->
 
     @web.middleware
     async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get(REQUEST_ID, "")
-        request[ID] = given if _ID.fullmatch(given) else os.urandom(8).hex()
+        header = request.headers.get(REQUEST_ID, "")
+        request[ID] = header if _ID.fullmatch(header) else os.urandom(8).hex()
         response = await in_form(request, handler)
         if not response.prepared:
             response.headers[REQUEST_ID] = request[ID]
@@ -219,11 +219,11 @@ def _for_model(model: str, handler: Handler) -> Handler:
     """Answers what is asked of this model; 404 for any other, and for another version than its only one."""
 
     async def checked(request: web.Request) -> web.StreamResponse:
-        named, asked = request.match_info["model"], request.match_info.get("version", "1")
+        named, version = request.match_info["model"], request.match_info.get("version", "1")
         if named != model:
             raise ProtocolError(f"no model is called {named!r}; this server has {model!r}", 404)
-        if asked != "1":
-            raise ProtocolError(f"model {model!r} has no version {asked!r}; this server has version '1'", 404)
+        if version != "1":
+            raise ProtocolError(f"model {model!r} has no version {version!r}; this server has version '1'", 404)
         return await handler(request)
 
     return checked
@@ -295,7 +295,7 @@ class Listener:
 
     def _connection(self) -> Reader:
         assert self.runner.server is not None
-        made = Connection(
+        connection = Connection(
             self._connections,
             self.runner.server,
             access_log=None,
@@ -304,7 +304,7 @@ class Listener:
             keepalive_timeout=KEEP_ALIVE_S,
             read_bufsize=READ_AHEAD_BYTES // 2,
         )
-        return Reader(made)
+        return Reader(connection)
 
 
 def url_of(port: socket.socket) -> str:
