@@ -68,7 +68,7 @@ class Replayed:
     def equal(self) -> int:
         """The number of steps in which both decided the same configuration."""
         pairs = zip(self.recorded, self.replayed, strict=True)
-        return sum(one.decision.configuration == other.decision.configuration for one, other in pairs)
+        return sum(recorded.decision.configuration == replayed.decision.configuration for recorded, replayed in pairs)
 
     def lines(self) -> Iterator[str]:
         """The replayed entries as JSON lines, as in a journal."""

@@ -49,8 +49,8 @@ def is_left_to_hindsight(policy: Policy, scenario: Scenario) -> TypeGuard[Oracle
         return False
     from ipa.policies import Oracle
 
-    given = given_of(scenario)
-    return isinstance(policy, Oracle) and any(given.get(key) is None for key in OPEN)
+    parameters = given_of(scenario)
+    return isinstance(policy, Oracle) and any(parameters.get(key) is None for key in OPEN)
 
 
 def best_in_hindsight(
@@ -70,26 +70,26 @@ def best_in_hindsight(
             all_tried.append(tried(policy))
             if all_tried[-1].outcome.late <= least_late(all_tried) + AS_RARELY:
                 break
-    rarely = [each for each in all_tried if each.outcome.late <= least_late(all_tried) + AS_RARELY]
-    best = min(rarely, key=lambda each: (each.outcome.missed, -each.outcome.objective))
+    rarely = [plan for plan in all_tried if plan.outcome.late <= least_late(all_tried) + AS_RARELY]
+    best = min(rarely, key=lambda plan: (plan.outcome.missed, -plan.outcome.objective))
     return scenario.with_values({"policy": best.policy})
 
 
 def least_late(all_tried: Sequence[Tried]) -> float:
     """The share of late requests of the plan that is late least."""
-    return min(each.outcome.late for each in all_tried)
+    return min(plan.outcome.late for plan in all_tried)
 
 
-def _series(given: dict[str, Any], oracle: Oracle) -> Iterator[list[dict[str, Any]]]:
+def _series(parameters: dict[str, Any], oracle: Oracle) -> Iterator[list[dict[str, Any]]]:
     """The oracle's policies with more and more to spare, for each of its other choices."""
     tables = {stage.name: stage.variants for stage in oracle.programme.table.stages}
     choices: list[dict[str, Any]] = [{"steady": False}, {"steady": True}]
     choices += [
         {"steady": False, "candidates": {name: [variant] for name, variant in variants.items()}}
         for variants in oracle.programme.pipeline.defaults.scale_only.values()
-        if "candidates" not in given and all(variant in tables[name] for name, variant in variants.items())
+        if "candidates" not in parameters and all(variant in tables[name] for name, variant in variants.items())
     ]
-    own = {key: value for key, value in given.items() if value is not None}
+    own = {key: value for key, value in parameters.items() if value is not None}
     for choice in choices:
         if own.get("steady", choice["steady"]) == choice["steady"]:
             for share in [own["wait_share"]] if "wait_share" in own else WAIT_SHARES:

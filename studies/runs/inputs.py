@@ -67,7 +67,8 @@ def files_in(scenario: Scenario) -> list[str]:
     own = [scenario.pipeline] if scenario.pipeline not in profiles.names() else []
     policy = scenario.policy
     texts = [*_texts(policy.parameters), *_texts(list(split_spec(policy.name)))]
-    candidates = [each for text in texts for each in (text, text.rpartition(":")[0]) if each.endswith(POLICY_FILES)]
+    ends = (end for text in texts for end in (text, text.rpartition(":")[0]))
+    candidates = [end for end in ends if end.endswith(POLICY_FILES)]
     return [name for name in dict.fromkeys([*own, *candidates]) if Path(name).is_file()]
 
 
@@ -75,8 +76,8 @@ def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list | tuple):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(each)
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item)
 
 
 def content_of(name: str) -> Content:
@@ -89,7 +90,7 @@ def content_of(name: str) -> Content:
         return {path.name: profiles.text(name).encode()}
     card = path.with_suffix(".card.json")
     beside = [card] if path.suffix == ".keras" and card.is_file() else []
-    return {each.name: each.read_bytes() for each in (path, *beside)}
+    return {file.name: file.read_bytes() for file in (path, *beside)}
 
 
 def digest_of(content: Content) -> str:
@@ -128,7 +129,7 @@ class Renaming:
         if isinstance(value, str):
             return self._pattern.sub(lambda name: self.names[name.group()], value)
         if isinstance(value, Mapping):
-            return {self.over(key): self.over(each) for key, each in value.items()}
+            return {self.over(key): self.over(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.over(each) for each in value]
+            return [self.over(item) for item in value]
         return value

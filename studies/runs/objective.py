@@ -20,7 +20,7 @@ def served_accuracy(
     is weighted by the time for which a configuration was in force.
     """
     in_force = [(0.0, initial)]
-    in_force += [(each.observation.time_s, each.decision.configuration) for each in entries if not each.is_refused]
+    in_force += [(entry.observation.time_s, entry.decision.configuration) for entry in entries if not entry.is_refused]
     ends_s = [*(since_s for since_s, _ in in_force), summary["duration_s"]]
     lasting_s = [end_s - since_s for since_s, end_s in pairwise(ends_s)]
     decided = fsum(

@@ -184,8 +184,8 @@ def visits_of(pipeline: Pipeline) -> float:
     heaviest: dict[str, str] = {}
     for stage in reversed(pipeline.stages):
         sent = {
-            each.name: sum(edge.factor(each.name) * worth[edge.child] for edge in graph.out_of(stage.name))
-            for each in stage.variants
+            variant.name: sum(edge.factor(variant.name) * worth[edge.child] for edge in graph.out_of(stage.name))
+            for variant in stage.variants
         }
         heaviest[stage.name] = max(sent, key=sent.__getitem__)
         worth[stage.name] = 1.0 + sent[heaviest[stage.name]]
@@ -261,11 +261,11 @@ def parts_of(
     scenario, pipeline, trace = prepared.scenario, prepared.pipeline, prepared.trace
     world = world_of(scenario, trace.duration_s, prepared.sla_s)
     columns = token_columns_of(scenario, pipeline, trace)
-    given = RunInput(shared.models(scenario), world, come_s, scenario.seed, pipeline.graph, columns)
+    run_input = RunInput(shared.models(scenario), world, come_s, scenario.seed, pipeline.graph, columns)
     return (
         pipeline,
         policy,
-        given,
+        run_input,
         _control(scenario, prepared.initial, trace, engine or scenario.engine),
         trace.history_counts,
     )

@@ -53,7 +53,7 @@ def deployed(prepared: Prepared, cluster: LiveCluster, layout: Layout | None = N
     )
 
 
-def as_laid_out(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deployed:
+def as_laid_out(api: Api, described: Deployed, is_adopted: bool = False) -> Deployed:
     """The deployment with the layout that the cluster has. Raises LiveError if nothing is deployed.
 
     `is_adopted`: its pipeline file must be the same too.
@@ -61,16 +61,16 @@ def as_laid_out(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deploye
     from ipa.live.kubernetes import ApiError, Layout, manifests
 
     try:
-        root = api.get("ConfigMap", wanted.namespace, wanted.instance)
+        root = api.get("ConfigMap", described.namespace, described.instance)
     except ApiError as error:
         raise LiveError(str(error)) from None
     if root is None:
-        raise LiveError(f"{wanted.instance} is not deployed in namespace {wanted.namespace}; run ipa live up")
-    if is_adopted and root["data"].get(manifests.PIPELINE) != wanted.pipeline_file:
-        raise LiveError(f"{wanted.instance} was deployed with a different pipeline file; run ipa live up")
-    found = replace(wanted, layout=Layout.from_text(root["data"].get(manifests.LAYOUT, "{}")))
-    found.check_removal()
-    return found
+        raise LiveError(f"{described.instance} is not deployed in namespace {described.namespace}; run ipa live up")
+    if is_adopted and root["data"].get(manifests.PIPELINE) != described.pipeline_file:
+        raise LiveError(f"{described.instance} was deployed with a different pipeline file; run ipa live up")
+    laid_out = replace(described, layout=Layout.from_text(root["data"].get(manifests.LAYOUT, "{}")))
+    laid_out.check_removal()
+    return laid_out
 
 
 def check_reachable(prepared: Prepared, cluster: LiveCluster) -> None:
@@ -78,9 +78,9 @@ def check_reachable(prepared: Prepared, cluster: LiveCluster) -> None:
     from ipa.live.kubernetes import client_url
 
     api = connect(cluster, read_only=True)
-    there = as_laid_out(api, deployed(prepared, cluster))
+    deployment = as_laid_out(api, deployed(prepared, cluster))
     if cluster.url is None:
-        client_url(api, there)
+        client_url(api, deployment)
 
 
 def first_configuration(prepared: Prepared) -> Configuration:
@@ -115,8 +115,8 @@ def remembered(
     if read_only:
         yield (lambda _: None), (lambda _: None)
         return
-    there = deployed(prepared, cluster)
-    with closing(Memory(connect(cluster), there, prepared.scenario.as_dict(), held)) as memory:
+    deployment = deployed(prepared, cluster)
+    with closing(Memory(connect(cluster), deployment, prepared.scenario.as_dict(), held)) as memory:
         held.finish = memory.close
         yield memory.resume, memory.keep
 
@@ -139,16 +139,16 @@ def backend_maker(
     from ipa.live.kubernetes import KubernetesBackend, Lease, Options, Pace, client_url
 
     api = connect(cluster, read_only)
-    there = as_laid_out(api, deployed(prepared, cluster), is_adopted=not sends_load)
-    if budget_cores is not None and there.plane.most_cores is None:
-        there = replace(there, plane=replace(there.plane, most_cores=budget_cores))
-    url = cluster.url or (client_url(api, there) if sends_load else "")
+    deployment = as_laid_out(api, deployed(prepared, cluster), is_adopted=not sends_load)
+    if budget_cores is not None and deployment.plane.most_cores is None:
+        deployment = replace(deployment, plane=replace(deployment.plane, most_cores=budget_cores))
+    url = cluster.url or (client_url(api, deployment) if sends_load else "")
     beside = held or Held()
 
     def make(*, folder: Path, source: SourceMaker, on_rollback: OnRollback) -> KubernetesBackend:
-        lease = beside.lease = None if read_only else Lease(api, there)
+        lease = beside.lease = None if read_only else Lease(api, deployment)
         return KubernetesBackend(
-            there,
+            deployment,
             api,
             folder,
             history_rps,

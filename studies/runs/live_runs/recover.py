@@ -113,13 +113,13 @@ def _sent(rows: list[list[float]], arrivals_s: FloatArray) -> Sent:
 
     ended = {int(row[0]): row for row in rows if row[0] < len(arrivals_s)}
     request = np.array(sorted(ended), dtype=np.int64)
-    outcome = [OUTCOMES[int(ended[each][1])] for each in request.tolist()]
+    outcome = [OUTCOMES[int(ended[number][1])] for number in request.tolist()]
     return Sent(
         request=request,
         scheduled_s=arrivals_s[request],
         sent_s=np.full(len(request), np.nan),
-        end_s=np.array([ended[each][4] for each in request.tolist()], dtype=np.float64),
-        status=np.array([STATUS[each] for each in outcome], dtype=np.int64),
+        end_s=np.array([ended[number][4] for number in request.tolist()], dtype=np.float64),
+        status=np.array([STATUS[name] for name in outcome], dtype=np.int64),
         may_retry=np.zeros(len(request), dtype=bool),
-        reason=np.array(["" if each == "completed" else UNKNOWN for each in outcome], dtype=object),
+        reason=np.array(["" if name == "completed" else UNKNOWN for name in outcome], dtype=object),
     )

@@ -30,15 +30,15 @@ class Checked:
     @cached_property
     def right(self) -> dict[int, float]:
         """Request -> the share of correct characters in its answer, if the correct answer is known."""
-        known: dict[tuple[str, str], float] = {}
-        found = {}
+        accuracies: dict[tuple[str, str], float] = {}
+        shares = {}
         for request, answer in self.answers.items():
             truth = self._truth(request)
             if truth is not None:
-                if (answer, truth) not in known:
-                    known[answer, truth] = character_accuracy([answer], [truth])
-                found[request] = known[answer, truth]
-        return found
+                if (answer, truth) not in accuracies:
+                    accuracies[answer, truth] = character_accuracy([answer], [truth])
+                shares[request] = accuracies[answer, truth]
+        return shares
 
     def as_dict(self) -> dict[str, Any]:
         """For the manifest: the number of answers checked, and the share of correct characters in all of them."""
@@ -117,10 +117,10 @@ def checked(samples: str, answers: Mapping[int, str]) -> Checked | None:
 def edit_distance(a: str, b: str) -> int:
     """The fewest insertions, removals and replacements of characters that turn `a` into `b` (Levenshtein)."""
     row = list(range(len(b) + 1))
-    for i, left in enumerate(a, start=1):
+    for i, letter in enumerate(a, start=1):
         diagonal, row[0] = row[0], i
-        for j, right in enumerate(b, start=1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
+        for j, other_letter in enumerate(b, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (letter != other_letter))
     return row[-1]
 
 

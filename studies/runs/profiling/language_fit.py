@@ -184,9 +184,9 @@ def fit(model: LanguageModel, tables: Sequence[MeasuredRequests], part: float) -
     step, least = _step(figures), loss(_step(figures))
     others = []
     for factor in OTHER_BASES:
-        other = refitted(figures[0] + math.log(factor))
-        if loss(other) <= least + ALIKE:
-            others.append(other)
+        refit = refitted(figures[0] + math.log(factor))
+        if loss(refit) <= least + ALIKE:
+            others.append(refit)
     errors = {
         requests.name: dict(_errors(replica.times_s(step)[:, count:], requests.times_s[:, count:]))
         for replica, requests, count in zip(replicas, tables, fitted_counts, strict=True)

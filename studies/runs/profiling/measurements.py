@@ -44,14 +44,14 @@ class Measurements:
             return
         was, self.records = _read(path)
         self.found = len(self.records)
-        asked = was.get("asked", {}) if self.records else {}
-        for key, before, now in _differences(asked, head["asked"]):
+        request = was.get("asked", {}) if self.records else {}
+        for key, before, now in _differences(request, head["asked"]):
             raise ScenarioError(
                 f"{path}: its measurements are of another profile: {key} was {before!r}, now {now!r}; --fresh replaces "
                 "them, --to writes elsewhere"
             )
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
-        self._beginning = json.dumps({**whole, "asked": _together(asked, head["asked"])}) + "\n" + "".join(lines)
+        self._beginning = json.dumps({**whole, "asked": _together(request, head["asked"])}) + "\n" + "".join(lines)
 
     def add(self, record: Record) -> None:
         """Keep a measurement; it is on disk when this returns."""

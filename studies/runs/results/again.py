@@ -48,15 +48,15 @@ def asked(what: str | Path) -> Question | None:
         case "run":
             return Question("run", _scenario(manifest, folder))
         case "runs" if isinstance(manifest["runs"][0], str):  # of an earlier build, with a folder for each run
-            each = [(read_manifest(folder / name), folder / name) for name in manifest["runs"]]
-            return _comparison([_scenario(*one) for one in each], len({one["seed"] for one, _ in each}))
+            stored = [(read_manifest(folder / name), folder / name) for name in manifest["runs"]]
+            return _comparison([_scenario(*run) for run in stored], len({run["seed"] for run, _ in stored}))
         case "runs":
             try:
-                of_policies = [{**manifest, "scenario": one} for one in manifest["scenarios"]]
+                of_policies = [{**manifest, "scenario": run} for run in manifest["scenarios"]]
                 seeds = len({run["seed"] for run in manifest["runs"]})
             except (KeyError, TypeError):
                 raise ScenarioError(f"{folder / MANIFEST}: does not say which policies were compared") from None
-            return _comparison([_scenario(one, folder) for one in of_policies], seeds)
+            return _comparison([_scenario(run, folder) for run in of_policies], seeds)
         case "sweep":
             if manifest.get("finished") is False:
                 raise ScenarioError(f"{folder}: the sweep is not finished; run the same command again to resume it")
@@ -148,7 +148,7 @@ def _options(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
             raise ScenarioError(f"{folder / MANIFEST}: the key {key!r} should hold a list")
     if not isinstance(manifest.get("sample"), str):
         raise ScenarioError(f"{folder / MANIFEST}: the key 'sample' should say how points are chosen, such as grid")
-    axes = [(each.get("when"), f"{each['key']}={_values(each)}") for each in _axes(manifest["vary"], folder)]
+    axes = [(axis.get("when"), f"{axis['key']}={_values(axis)}") for axis in _axes(manifest["vary"], folder)]
     drawn = {}
     if manifest.get("sample_seed") is not None:
         drawn = {"points": _drawn(manifest, folder), "sample_seed": manifest["sample_seed"]}
@@ -165,11 +165,11 @@ def _options(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
 
 def _axes(vary: Sequence[Any], folder: Path) -> Sequence[Mapping[str, Any]]:
     """The axes of a sweep. Raises ScenarioError if one is malformed."""
-    for each in vary:
-        whole = isinstance(each, dict) and "key" in each
-        ends = [each.get("from"), each.get("to")] if whole else []
-        if not whole or not (isinstance(each.get("values"), list) or all(isinstance(end, float) for end in ends)):
-            text = f"should be a key with its values; given {json.dumps(each)[:40]}"
+    for axis in vary:
+        whole = isinstance(axis, dict) and "key" in axis
+        ends = [axis.get("from"), axis.get("to")] if whole else []
+        if not whole or not (isinstance(axis.get("values"), list) or all(isinstance(end, float) for end in ends)):
+            text = f"should be a key with its values; given {json.dumps(axis)[:40]}"
             raise ScenarioError(f"{folder / MANIFEST}: vary: {text}")
     return vary
 

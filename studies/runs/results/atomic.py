@@ -117,7 +117,7 @@ def table_bytes(table: pd.DataFrame) -> bytes:
 
 def check_writable(folder: Path, what: str) -> None:
     """Raise ScenarioError, beginning with `what`, if a folder, existing or not, could not be written to."""
-    place = next(each for each in (folder, *folder.parents, Path()) if each.exists())
+    place = next(parent for parent in (folder, *folder.parents, Path()) if parent.exists())
     if not place.is_dir():
         raise ScenarioError(f"{what}: cannot be written: {place} is not a folder")
     try:

@@ -34,7 +34,7 @@ def keep(inputs: Inputs, folder: Path) -> dict[str, Any]:
     for name, content in inputs.files.items():
         digest = digest_of(content)
         place = folder / INPUTS / digest[:8]
-        if not all((place / each).is_file() for each in content):
+        if not all((place / part).is_file() for part in content):
             write_files(content, place)
         files[name] = {"sha256": digest, "place": _relative(place / next(iter(content)), folder)}
     loads = {
@@ -66,7 +66,7 @@ class KeptInputs:
             logs = [trace] if isinstance(trace, str) and is_log(trace) and trace in files else []
             return cls(folder, {}, {name: {"sha256": files[name]} for name in logs})
         try:
-            files, loads = ({name: _texts(each) for name, each in entry[key].items()} for key in ("files", "loads"))
+            files, loads = ({name: _texts(parts) for name, parts in entry[key].items()} for key in ("files", "loads"))
         except (AttributeError, KeyError, TypeError):
             raise ScenarioError(
                 f"{folder / MANIFEST}: the key 'inputs' should hold the files and loads that were read"
@@ -76,16 +76,17 @@ class KeptInputs:
     @cached_property
     def changed(self) -> Mapping[str, str]:
         """The names of files that are no longer what the runs read -> their copies."""
-        return {name: str(self._place(each)) for name, each in self.files.items() if _now(name) != each["sha256"]}
+        return {name: str(self._place(entry)) for name, entry in self.files.items() if _now(name) != entry["sha256"]}
 
     @cached_property
     def _moved(self) -> Mapping[str, str]:
         """The names of logs that are not there, or are others -> where they were."""
-        placed = {name: each for name, each in self.loads.items() if "place" in each and self._place(each).is_file()}
+        loads = self.loads.items()
+        placed = {name: entry for name, entry in loads if "place" in entry and self._place(entry).is_file()}
         return {
-            name: str(self._place(each))
-            for name, each in placed.items()
-            if not Path(name).is_file() or not (Path(name).samefile(self._place(each)) or _is(name, each["sha256"]))
+            name: str(self._place(entry))
+            for name, entry in placed.items()
+            if not Path(name).is_file() or not (Path(name).samefile(self._place(entry)) or _is(name, entry["sha256"]))
         }
 
     def _place(self, entry: Mapping[str, str]) -> Path:
@@ -93,18 +94,18 @@ class KeptInputs:
 
     def scenario(self, scenario: Scenario) -> Scenario:
         """A scenario of these runs, to be run again: with the files that they have read, and the digests of logs."""
-        digests = {self._moved.get(name, name): each["sha256"] for name, each in self.loads.items()}
+        digests = {self._moved.get(name, name): entry["sha256"] for name, entry in self.loads.items()}
         pinned = scenario.model_copy(update={"trace_sha256": {**scenario.trace_sha256, **digests}})
         return pinned if not (self.changed or self._moved) else self._renamed(pinned)
 
     def inputs(self) -> Inputs:
         """What the runs have read, from the copies. Raises OSError if one is missing."""
-        places = {name: self._place(each) for name, each in self.files.items()}
+        places = {name: self._place(entry) for name, entry in self.files.items()}
         files = {
-            name: {each.name: each.read_bytes() for each in (place, *sorted(set(place.parent.iterdir()) - {place}))}
+            name: {file.name: file.read_bytes() for file in (place, *sorted(set(place.parent.iterdir()) - {place}))}
             for name, place in places.items()
         }
-        return Inputs(files, {name: each["sha256"] for name, each in self.loads.items()})
+        return Inputs(files, {name: entry["sha256"] for name, entry in self.loads.items()})
 
     def points(self, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
         """The manifest of a sweep with the names of copies, and of logs that were moved, in the values that it
@@ -137,7 +138,7 @@ def _titled(policy: Any, before: Any) -> Any:
     """A policy with other names of files, which keeps its title."""
     if policy == before:
         return before
-    renamed, original = ({"name": each} if isinstance(each, str) else each for each in (policy, before))
+    renamed, original = ({"name": choice} if isinstance(choice, str) else choice for choice in (policy, before))
     return {**renamed, "label": PolicyChoice.model_validate(original).title[:LONGEST_LABEL]}
 
 

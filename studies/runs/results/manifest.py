@@ -93,12 +93,12 @@ def manifest_of(run: Run, inputs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def completed(kept: object) -> object:
+def completed(scenario: object) -> object:
     """A manifest's scenario with the defaults of keys added since; any other value is returned unchanged."""
     try:
-        return Scenario.model_validate(kept).as_dict()
+        return Scenario.model_validate(scenario).as_dict()
     except ValueError:
-        return kept
+        return scenario
 
 
 def difference(what: str, then: object, now: object) -> str:

@@ -85,8 +85,8 @@ class StoredRun(DisplayedRun):
     @property
     def starts_at(self) -> datetime | None:
         """The wall-clock start of the load, as in `RunData`."""
-        found = self.manifest.get("trace", {}).get("starts_at")
-        return None if found is None else datetime.fromisoformat(found)
+        text = self.manifest.get("trace", {}).get("starts_at")
+        return None if text is None else datetime.fromisoformat(text)
 
     @property
     def loss(self) -> str:
@@ -102,8 +102,8 @@ class StoredRun(DisplayedRun):
     @property
     def accuracies(self) -> Mapping[str, Mapping[str, float]]:
         """Stage -> variant -> accuracy, as in `RunData`."""
-        found: Mapping[str, Mapping[str, float]] = self.manifest.get("accuracies", {})
-        return found
+        accuracies: Mapping[str, Mapping[str, float]] = self.manifest.get("accuracies", {})
+        return accuracies
 
     @property
     def records(self) -> str:
@@ -114,11 +114,11 @@ class StoredRun(DisplayedRun):
     def tables(self) -> Tables:
         """The run's tables, as `Run.tables`. Raises ScenarioError for one that cannot be read."""
         names = tables_of(self.records, is_graph=self._has(f"{ITEMS}.parquet"))
-        found = Tables((name, self._table(self.folder / f"{name}.parquet")) for name in names)
-        if "accepted" not in found["decisions"]:  # older results lack this column; their journal has the answers
+        tables = Tables((name, self._table(self.folder / f"{name}.parquet")) for name in names)
+        if "accepted" not in tables["decisions"]:  # older results lack this column; their journal has the answers
             refused = {entry.observation.step for entry in self.entries if entry.is_refused}
-            found["decisions"] = found["decisions"].assign(accepted=~found["decisions"]["step"].isin(refused))
-        return found
+            tables["decisions"] = tables["decisions"].assign(accepted=~tables["decisions"]["step"].isin(refused))
+        return tables
 
     @property
     def entries(self) -> list[Entry]:
@@ -193,8 +193,8 @@ def why_no_table(error: Exception) -> str:
     """Why a file cannot be read as a table, without the file's name, which pyarrow includes."""
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read: {error.strerror}"
-    said = re.sub(r"^Could not open Parquet input source '.*?': ", "", str(error))
-    return f"not readable as parquet: {said}"
+    reason = re.sub(r"^Could not open Parquet input source '.*?': ", "", str(error))
+    return f"not readable as parquet: {reason}"
 
 
 def read_table(path: Path, content: BytesIO | None = None) -> pd.DataFrame:
