@@ -65,7 +65,7 @@ def answer(
     first = runs[0].summary
     figures = figures_of([run.summary for run in runs])
     comparison = Comparison(tuple(runs))
-    found: Plain = {
+    response: Plain = {
         "policies": [_of_group(group, figures) for group in groups],
         "plots": plain(pages.comparison.plots_of_first(beside(groups, others, pinned.name) if pinned else groups)),
         "recommendation": list(map(_rounded, comparison.recommend().sentences)) if len(groups) > 1 else [],
@@ -85,23 +85,23 @@ def answer(
         **question.ways(scenario),
     }
     if pinned:
-        found["differences"] = [
-            against(each, *_counterpart(each["policy"], others), figures) for each in found["policies"]
+        response["differences"] = [
+            against(row, *_counterpart(row["policy"], others), figures) for row in response["policies"]
         ]
         live = beside((), others, pinned.name) if pinned.measured else []
-        found["measured"] = [{**_of_group(group, figures), "title": group.label} for group in live]
-    return found
+        response["measured"] = [{**_of_group(group, figures), "title": group.label} for group in live]
+    return response
 
 
-def coarse(found: Plain, seeds: int, whole_s: float | None) -> Plain:
+def coarse(response: Plain, seeds: int, whole_s: float | None) -> Plain:
     """A preliminary answer: with a sentence `coarse` on what it covers, and without recommendation.
 
     `seeds` and `whole_s`: those of the whole answer, None for a load that is not long.
     """
-    part_s = found["made"]["duration_s"]
+    part_s = response["made"]["duration_s"]
     parts = [] if whole_s is None else [f"the first {part_s:g} of {whole_s:,g} s"]
-    parts += [f"seed {found['made']['seeds'][0]} of {seeds}"] if seeds > 1 else []
-    return {**found, "coarse": f"Coarse: {', '.join(parts)}. The whole answer follows.", "recommendation": []}
+    parts += [f"seed {response['made']['seeds'][0]} of {seeds}"] if seeds > 1 else []
+    return {**response, "coarse": f"Coarse: {', '.join(parts)}. The whole answer follows.", "recommendation": []}
 
 
 def _named(groups: Sequence[PolicyRuns]) -> list[PolicyRuns]:
@@ -136,28 +136,35 @@ def estimates_of(name: str, title: str, summaries: Sequence[Mapping[str, Any]], 
 def _counterpart(policy: str, pinned: Sequence[PolicyRuns]) -> tuple[str, Mapping[int, Mapping[str, Any]]]:
     """The pinned policy of that name, else the same policy with other parameters, else the first."""
     name = split_spec(policy)[0]
-    alike = [each for each in pinned if split_spec(each.policy)[0] == name]
-    chosen = next(iter([*(each for each in pinned if each.policy == policy), *alike, *pinned]))
+    of_that_policy = [group for group in pinned if split_spec(group.policy)[0] == name]
+    chosen = next(iter([*(group for group in pinned if group.policy == policy), *of_that_policy, *pinned]))
     return chosen.policy, chosen.summaries
 
 
-def against(current: Plain, other: str, theirs: Mapping[int, Mapping[str, Any]], figures: Sequence[Figure]) -> Plain:
+def against(
+    current: Plain, reference: str, reference_runs: Mapping[int, Mapping[str, Any]], figures: Sequence[Figure]
+) -> Plain:
     """The differences of a policy (or pipeline) from another's runs by seed, and what they come to in words."""
-    ours = {run["seed"]: run for run in current["runs"]}
-    seeds = [seed for seed in ours if seed in theirs]
+    runs = {run["seed"]: run for run in current["runs"]}
+    seeds = [seed for seed in runs if seed in reference_runs]
     rows: list[Plain] = []
     clear: list[str] = []
     unclear: list[str] = []
     for name, key, factor, digits in figures:
-        pairs = [(ours[seed].get(key), theirs[seed].get(key)) for seed in seeds]
-        by_seed = [None if one is None or their is None else factor * (one - their) for one, their in pairs]
-        found = difference_of(key, ours, theirs, factor)
-        is_clear = found is not None and found.has_interval and (found.low > 0.0 or found.high < 0.0)
-        text = "-" if found is None else signed(found, digits, "")
-        each = ["-" if value is None else plus(value, digits) for value in by_seed]
-        rows.append({"name": name, "text": text, "seeds": each, "values": by_seed, "is_clear": is_clear})
-        if found is not None and plus(found.mean, digits).strip("0."):  # not zero as shown
+        pairs = [(runs[seed].get(key), reference_runs[seed].get(key)) for seed in seeds]
+        by_seed = [
+            None if value is None or reference_value is None else factor * (value - reference_value)
+            for value, reference_value in pairs
+        ]
+        difference = difference_of(key, runs, reference_runs, factor)
+        is_clear = (
+            difference is not None and difference.has_interval and (difference.low > 0.0 or difference.high < 0.0)
+        )
+        text = "-" if difference is None else signed(difference, digits, "")
+        texts = ["-" if value is None else plus(value, digits) for value in by_seed]
+        rows.append({"name": name, "text": text, "seeds": texts, "values": by_seed, "is_clear": is_clear})
+        if difference is not None and plus(difference.mean, digits).strip("0."):  # not zero as shown
             (clear if is_clear or len(seeds) < 2 else unclear).append(f"{name} {text}")
-    said = "; ".join([*clear, *([f"within their intervals: {', '.join(unclear)}"] if unclear else [])])
-    said = "no seed in common" if not seeds else said or "no difference in any figure"
-    return {"policy": current["policy"], "against": other, "seeds": seeds, "figures": rows, "words": said}
+    words = "; ".join([*clear, *([f"within their intervals: {', '.join(unclear)}"] if unclear else [])])
+    words = "no seed in common" if not seeds else words or "no difference in any figure"
+    return {"policy": current["policy"], "against": reference, "seeds": seeds, "figures": rows, "words": words}

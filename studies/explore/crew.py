@@ -66,29 +66,29 @@ class Crew:
             self._idle.put(child)
 
     def run_all(
-        self, chosen: Sequence[Sequence[RunTask | FleetTask]], is_stale: Callable[[], bool]
+        self, tasks: Sequence[Sequence[RunTask | FleetTask]], is_stale: Callable[[], bool]
     ) -> list[list[dict[str, Any]]]:
         """Execute the tasks of each policy, by seed. The first failure cancels the others.
 
         Raises RunError if a run fails, SupersededError once `is_stale`.
         """
         failed: list[Error] = []
-        several = sum(map(len, chosen)) > 1
+        several = sum(map(len, tasks)) > 1
 
         def given_up() -> bool:
             return bool(failed) or is_stale()
 
-        def one(wanted: RunTask | FleetTask) -> dict[str, Any]:
+        def result_of(task: RunTask | FleetTask) -> dict[str, Any]:
             child = self._idle.get()
             try:
                 if given_up():
                     raise SupersededError
-                kind, found = child.call(view_of, wanted, is_stale=given_up)
+                kind, view = child.call(view_of, task, is_stale=given_up)
                 if kind == "error":
-                    raise TaskError(found)
-                return dict(found)
+                    raise TaskError(view)
+                return dict(view)
             except (TaskError, ProcessEndedError) as error:
-                whose = f"{wanted.title}: " if several else ""
+                whose = f"{task.title}: " if several else ""
                 failed.append(TaskError(f"{whose}{error}"))
             except SupersededError as error:
                 failed.append(error)
@@ -96,11 +96,11 @@ class Crew:
                 self._idle.put(child)
             return {}
 
-        made = [[self._threads.submit(one, each) for each in of_policy] for of_policy in chosen]
-        found = [[future.result() for future in of_policy] for of_policy in made]
+        futures = [[self._threads.submit(result_of, task) for task in of_policy] for of_policy in tasks]
+        results = [[future.result() for future in of_policy] for of_policy in futures]
         if failed:
             raise failed[0]
-        return found
+        return results
 
     def close(self) -> None:
         """End all processes."""
@@ -130,16 +130,16 @@ def _coarse(scenario: Scenario, view: str) -> dict[str, Any]:
     return {"run": DrawnRun.of(simulate(shorter, look, shared=_shared), True), "whole_s": whole_s}
 
 
-def view_of(wanted: RunTask | FleetTask) -> tuple[str, Any]:
+def view_of(task: RunTask | FleetTask) -> tuple[str, Any]:
     """What a task asks for: "found" and the view, or "error" and its text."""
     try:
-        if isinstance(wanted, FleetTask):
-            return "found", view_of_fleet(wanted, _shared, look)
-        scenario, view = wanted.scenario, wanted.view
+        if isinstance(task, FleetTask):
+            return "found", view_of_fleet(task, _shared, look)
+        scenario, view = task.scenario, task.view
         if view in FORMS:
-            return "found", taken((scenario, *wanted.others), view, look)
+            return "found", taken((scenario, *task.others), view, look)
         if view == "plan":
-            return "found", planned(scenario, wanted.load_rps)
+            return "found", planned(scenario, task.load_rps)
         if view in ("brief", "first"):
             return "found", _coarse(scenario, view)
         run = simulate(scenario, look)

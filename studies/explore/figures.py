@@ -53,7 +53,7 @@ class DrawnRun:
 def beside(groups: Sequence[PolicyRuns], others: Sequence[PolicyRuns], name: str) -> list[PolicyRuns]:
     """The groups, and beside them others, whose labels get a name."""
     named = (
-        replace(each, label=f"{each.label} ({name})", place=place) for place, each in enumerate(others, len(groups))
+        replace(group, label=f"{group.label} ({name})", place=place) for place, group in enumerate(others, len(groups))
     )
     return [*groups, *named]
 

@@ -45,7 +45,7 @@ def fleet_of(question: ExplorerQuestion) -> Fleet:
 def base_of_fleet(what: str) -> dict[str, Any]:
     """The controls of a fleet, and the value of every key that has one. Raises ScenarioError."""
     fleet = fleets.load_fleet(what)
-    keys = [each["key"] for each in _controls(fleet)]
+    keys = [about["key"] for about in _controls(fleet)]
     return {
         "pipeline": fleet.title,
         "description": f"{len(fleet.pipelines)} pipelines under one budget of {fleet.unit}",
@@ -67,8 +67,8 @@ def _controls(fleet: Fleet) -> Iterator[dict[str, Any]]:
     own = ("priority", f"at_least_{fleet.resource}", f"at_most_{fleet.resource}")
     for member in fleet.pipelines:
         for key in (*own, *OF_SCENARIO):
-            made = control(f"{member.name}.{key}", of_member[key], member.name)
-            yield {**made, "section": member.name, "list": LISTS.get(key, "")}
+            about = control(f"{member.name}.{key}", of_member[key], member.name)
+            yield {**about, "section": member.name, "list": LISTS.get(key, "")}
 
 
 def _texts(fleet: Fleet) -> Iterator[tuple[str, str]]:

@@ -146,9 +146,9 @@ def _decision(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _in_words(wanted: StageConfiguration) -> str:
-    cores = "1 core" if wanted.cores == 1 else f"{wanted.cores} cores"
-    return f"{wanted.replicas} × {wanted.variant}, {cores}, batch {wanted.batch}"
+def _in_words(stage: StageConfiguration) -> str:
+    cores = "1 core" if stage.cores == 1 else f"{stage.cores} cores"
+    return f"{stage.replicas} × {stage.variant}, {cores}, batch {stage.batch}"
 
 
 def _reasons(entry: Entry) -> Iterator[str]:

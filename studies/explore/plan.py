@@ -40,5 +40,6 @@ def planned(scenario: Scenario, load_rps: float) -> dict[str, Any]:
 def _in_words(configuration: Mapping[str, StageConfiguration]) -> str:
     """The stages of a plan: `object-detection 2 × yolov5n, batch 1; ...`."""
     return "; ".join(
-        f"{stage} {wanted.replicas} × {wanted.variant}, batch {wanted.batch}" for stage, wanted in configuration.items()
+        f"{stage} {planned_stage.replicas} × {planned_stage.variant}, batch {planned_stage.batch}"
+        for stage, planned_stage in configuration.items()
     )

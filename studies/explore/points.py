@@ -36,8 +36,8 @@ def about(what: str) -> ExplorerQuestion:
         question = ExplorerQuestion.of_scenario(first[0].scenario, len(first))
         find(question.what)  # a file may have moved by now
         return replace(question, among=what)
-    made = results.asked(what)
-    if made is None:
+    stored = results.asked(what)
+    if stored is None:
         if is_fleet(what):
             fleet_of(ExplorerQuestion(what))
             return ExplorerQuestion(what)
@@ -49,8 +49,8 @@ def about(what: str) -> ExplorerQuestion:
         is_usual = scenario.policy == Scenario.model_fields["policy"].default
         return ExplorerQuestion(what, systems.BASELINES if is_usual else ())
     if kind == "run" and (run := results.read_run(what)).summary["engine"] == LIVE:
-        return ExplorerQuestion(what, tuple(map(spec, made.policies)), values=_window(run), measured=what)
-    return ExplorerQuestion(what, tuple(map(spec, made.policies[:MOST_POLICIES])), min(made.seeds, MOST_SEEDS))
+        return ExplorerQuestion(what, tuple(map(spec, stored.policies)), values=_window(run), measured=what)
+    return ExplorerQuestion(what, tuple(map(spec, stored.policies[:MOST_POLICIES])), min(stored.seeds, MOST_SEEDS))
 
 
 def _kind(what: str) -> str:

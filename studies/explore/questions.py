@@ -67,10 +67,10 @@ class ExplorerQuestion:
         if not isinstance(what, str) or not what or "\0" in what:
             raise ScenarioError("what: should be a shipped pipeline, a pipeline or scenario file, or a results folder")
         if not (
-            isinstance(named, list) and len(named) <= MOST_POLICIES and all(isinstance(each, str) for each in named)
+            isinstance(named, list) and len(named) <= MOST_POLICIES and all(isinstance(text, str) for text in named)
         ):
             raise ScenarioError(f"policies: should be a list of at most {MOST_POLICIES} policies")
-        if not (isinstance(values, dict) and all(isinstance(each, str) for each in values.values())):
+        if not (isinstance(values, dict) and all(isinstance(text, str) for text in values.values())):
             raise ScenarioError("values: should be a mapping of keys to texts")
         if not (isinstance(seeds, int) and not isinstance(seeds, bool) and 1 <= seeds <= MOST_SEEDS):
             raise ScenarioError(f"seeds: should be a whole number from 1 to {MOST_SEEDS}; given {seeds!r}")
@@ -102,24 +102,27 @@ class ExplorerQuestion:
     @property
     def parsed(self) -> dict[str, Any]:
         """The parsed values. Raises ScenarioError as a command does for `--set`."""
-        found = {}
+        parsed = {}
         for key, text in self.values.items():
             try:
-                found[key] = parse_value(text)
+                parsed[key] = parse_value(text)
             except ScenarioError as error:
                 raise ScenarioError(f"--set {key}={text}: {error}") from None
-        return found
+        return parsed
 
     def scenarios(self) -> list[list[Scenario]]:
         """For each policy its scenarios, by seed. Raises InputErrors, as a command does."""
         if len(self.policies) <= 1:
             policy = {"policy": self.policies[0]} if self.policies else {}
-            chosen = [_scenario(self.what, {**policy, **self.parsed})]
+            by_policy = [_scenario(self.what, {**policy, **self.parsed})]
         else:
-            chosen = systems.choose(_scenario(self.what, self.parsed), self.policies)
-        if chosen[0].seed + self.seeds - 1 > LARGEST_SEED:
-            raise ScenarioError(f"seed {chosen[0].seed}: {self.seeds} seeds from there on are too large")
-        return [[one.with_values({"seed": one.seed + more}) for more in range(self.seeds)] for one in chosen]
+            by_policy = systems.choose(_scenario(self.what, self.parsed), self.policies)
+        if by_policy[0].seed + self.seeds - 1 > LARGEST_SEED:
+            raise ScenarioError(f"seed {by_policy[0].seed}: {self.seeds} seeds from there on are too large")
+        return [
+            [scenario.with_values({"seed": scenario.seed + place}) for place in range(self.seeds)]
+            for scenario in by_policy
+        ]
 
     @property
     def is_one_run(self) -> bool:
@@ -128,7 +131,7 @@ class ExplorerQuestion:
     def ways(self, scenario: Scenario) -> dict[str, str]:
         """The equivalent command and Python code, and the file of its first scenario, which is given."""
         named = self.policies or (() if self.is_one_run else (scenario.policy.name,))
-        options = [word for each in named for word in ("--policy", each)]
+        options = [word for policy in named for word in ("--policy", policy)]
         options += [word for key, text in self.values.items() for word in ("--set", f"{key}={text}")]
         if not self.is_one_run:
             options += ["--seeds", str(self.seeds)]
@@ -138,23 +141,22 @@ class ExplorerQuestion:
     def _python(self, named: Sequence[str]) -> str:
         what, values = json.dumps(self.what), self.parsed
         if self.is_one_run:
-            every = {**values, **({"policy": named[0]} if named else {})}
-            given = f", {every!r}" if every else ""
-            return (
-                f"from ipa.studies import find, simulate\n\nrun = simulate(find({what}{given}))\nprint(run.summary)\n"
-            )
-        made = results.asked(self.what)
-        if made is not None and made.kind == "runs":
+            parameters = {**values, **({"policy": named[0]} if named else {})}
+            arguments = f", {parameters!r}" if parameters else ""
+            code = f"run = simulate(find({what}{arguments}))\nprint(run.summary)\n"
+            return f"from ipa.studies import find, simulate\n\n{code}"
+        stored = results.asked(self.what)
+        if stored is not None and stored.kind == "runs":
             values = {**values, "policy": named[0]}  # a comparison has none of its own
-        given = f", {values!r}" if values else ""
-        call = f"compare(find({what}{given}), {list(named)!r}, seeds={self.seeds})"
+        arguments = f", {values!r}" if values else ""
+        call = f"compare(find({what}{arguments}), {list(named)!r}, seeds={self.seeds})"
         return f"from ipa.studies import compare, find\n\ncomparison = {call}\nprint(comparison)\n"
 
 
 def _scenario(what: str, values: Mapping[str, Any] | None = None) -> Scenario:
     """The scenario of a pipeline, a file, or a results folder; for a comparison, with one of its policies."""
-    made = results.asked(what)
-    return find(what, values) if made is None else made.scenario.with_values(values or {})
+    stored = results.asked(what)
+    return find(what, values) if stored is None else stored.scenario.with_values(values or {})
 
 
 def spec(policy: Mapping[str, Any]) -> str:
@@ -211,25 +213,25 @@ def controls() -> Iterator[dict[str, Any]]:
         reference = about.get("$ref", "").rpartition("/")[2]
         if reference:
             inner = schema["$defs"][reference]["properties"]
-            for each, of_each in inner.items():
-                yield control(f"{name}.{each}", of_each, name.capitalize())
+            for inner_key, inner_schema in inner.items():
+                yield control(f"{name}.{inner_key}", inner_schema, name.capitalize())
         else:
             yield control(name, about, "Further keys")
 
 
 def control(key: str, about: Mapping[str, Any], part: str) -> dict[str, Any]:
-    meant = next((each for each in about.get("anyOf", ()) if each.get("type") != "null"), about)
-    kind = {"number": "number", "integer": "whole", "boolean": "choice"}.get(_type(meant), "text")
-    kind = OF_VARIANTS.get(_type(meant.get("additionalProperties", {})), kind)
-    words = ["true", "false"] if meant.get("type") == "boolean" else meant.get("enum", [])
+    of_value = next((alternative for alternative in about.get("anyOf", ()) if alternative.get("type") != "null"), about)
+    kind = {"number": "number", "integer": "whole", "boolean": "choice"}.get(_type(of_value), "text")
+    kind = OF_VARIANTS.get(_type(of_value.get("additionalProperties", {})), kind)
+    words = ["true", "false"] if of_value.get("type") == "boolean" else of_value.get("enum", [])
     ending = key.rpartition("_")[2]
     return {
         "key": key,
         "section": next((title for title, keys in SECTIONS.items() if key in keys), part),
         "kind": "choice" if words else kind,
         "words": words,
-        "least": meant.get("minimum", meant.get("exclusiveMinimum")),
-        "most": meant.get("maximum"),
+        "least": of_value.get("minimum", of_value.get("exclusiveMinimum")),
+        "most": of_value.get("maximum"),
         "unit": UNITS.get(ending, ""),
         "help": about.get("description", ""),
     }
@@ -255,19 +257,19 @@ def _manual(name: str) -> dict[str, Any]:
 
 def _range(text: str | None) -> dict[str, Any] | None:
     try:
-        found = None if text is None else policies.parse_range(text)
+        parsed = None if text is None else policies.parse_range(text)
     except PolicyError:  # a parameter of an installed policy
         return None
-    if isinstance(found, Range):
-        return {"low": found.low, "high": found.high, "step": found.step, "log": found.log}
-    return {"words": [str(value) for value in found.values]} if isinstance(found, Choices) else None
+    if isinstance(parsed, Range):
+        return {"low": parsed.low, "high": parsed.high, "step": parsed.step, "log": parsed.log}
+    return {"words": [str(value) for value in parsed.values]} if isinstance(parsed, Choices) else None
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The keys that have a control, in dotted form."""
     for key, value in values.items():
         if key in ("guards", "limits"):
-            yield from ((f"{key}.{inner}", each) for inner, each in value.items())
+            yield from ((f"{key}.{inner}", inner_value) for inner, inner_value in value.items())
         elif key not in NOT_ASKED:
             yield key, value
 

@@ -100,7 +100,7 @@ class Explorer(ThreadingHTTPServer):
         self.crew = Crew(jobs or workers.cores())
         self.hasty = Crew(1)  # for coarse answers, which do not wait for whole ones
         self._newest: OrderedDict[str, int] = OrderedDict()
-        self._kept: OrderedDict[tuple[str, int], Sequence[RunData | FleetFigures]] = OrderedDict()
+        self._runs_to_pin: OrderedDict[tuple[str, int], Sequence[RunData | FleetFigures]] = OrderedDict()
         self._lock = Lock()
 
     def address(self, question: ExplorerQuestion | None = None) -> str:
@@ -115,24 +115,24 @@ class Explorer(ThreadingHTTPServer):
                 self._newest.popitem(last=False)
         return lambda: self._newest.get(tab, number) > number
 
-    def answer(self, asked: Any) -> dict[str, Any]:
+    def answer(self, request: Any) -> dict[str, Any]:
         """The answer to a request: a question with its tab and number, and optionally a pinned answer."""
-        question, is_stale = self._asked(asked)
-        pinned, before = self._pinned(asked, is_stale, of_fleet=is_fleet(question.what))
+        question, is_stale = self._question_of(request)
+        pinned, before = self._pinned(request, is_stale, of_fleet=is_fleet(question.what))
         if is_fleet(question.what):
             fleet = fleet_of(question)
             results = self._fleet_runs(fleet, question.seeds, is_stale)
-            self._keep(asked["tab"], asked["number"], results)
+            self._keep(request["tab"], request["number"], results)
             return answer_of_fleet(question, fleet, results, pinned, before)
         chosen = question.scenarios()
         runs = self._runs(chosen, is_stale)
-        self._keep(asked["tab"], asked["number"], runs)
+        self._keep(request["tab"], request["number"], runs)
         return answer(question, chosen[0][0], runs, pinned, before)
 
-    def coarse(self, asked: Any) -> dict[str, Any]:
+    def coarse(self, request: Any) -> dict[str, Any]:
         """A coarse answer to a question that takes long, without a pin: its first seed, and only the beginning of a
         long load; empty if that would be the whole answer. A newer question of the tab cancels it."""
-        question, is_stale = self._asked(asked)
+        question, is_stale = self._question_of(request)
         view = "first" if question.seeds > 1 else "brief"
         if is_fleet(question.what):
             fleet = fleet_of(question)
@@ -141,16 +141,19 @@ class Explorer(ThreadingHTTPServer):
                 return {"coarse": None}
             return coarse(answer_of_fleet(question, fleet, [part["run"]]), question.seeds, part["whole_s"])
         first = [[runs[0]] for runs in question.scenarios()]
-        made = self.hasty.run_all([[RunTask(one, view)] for (one,) in first], is_stale)
-        if not made[0][0]:
+        parts = self.hasty.run_all([[RunTask(scenario, view)] for (scenario,) in first], is_stale)
+        if not parts[0][0]:
             return {"coarse": None}
-        found = answer(question, first[0][0], [each["run"] for (each,) in made])
-        return coarse(found, question.seeds, made[0][0]["whole_s"])
+        response = answer(question, first[0][0], [each["run"] for (each,) in parts])
+        return coarse(response, question.seeds, parts[0][0]["whole_s"])
 
     def _runs(self, chosen: Sequence[Sequence[Scenario]], is_stale: Callable[[], bool]) -> list[DrawnRun]:
         """The runs of each policy's scenarios, by seed; the first of each is drawn."""
-        wanted = [[RunTask(each, "summary" if place else "drawn") for place, each in enumerate(of)] for of in chosen]
-        return [each["run"] for of_policy in self.crew.run_all(wanted, is_stale) for each in of_policy]
+        tasks = [
+            [RunTask(scenario, "summary" if place else "drawn") for place, scenario in enumerate(scenarios)]
+            for scenarios in chosen
+        ]
+        return [result["run"] for of_policy in self.crew.run_all(tasks, is_stale) for result in of_policy]
 
     def _fleet_runs(self, fleet: Fleet, seeds: int, is_stale: Callable[[], bool]) -> list[FleetFigures]:
         """The runs of a fleet, by seed; the first is drawn."""
@@ -158,16 +161,16 @@ class Explorer(ThreadingHTTPServer):
         return [each["run"] for each in self.crew.run_all([tasks], is_stale)[0]]
 
     def _pinned(
-        self, asked: Any, is_stale: Callable[[], bool], *, of_fleet: bool
+        self, request: Any, is_stale: Callable[[], bool], *, of_fleet: bool
     ) -> tuple[Pinned | None, Sequence[Any]]:
         """The pin of a request and its runs, which are made again if they are no longer kept."""
-        if asked.get("pinned") is None:
+        if request.get("pinned") is None:
             return None, []
         try:
-            pinned = Pinned.of(asked["pinned"])
+            pinned = Pinned.of(request["pinned"])
             if (pinned.question is not None and is_fleet(pinned.question.what)) != of_fleet:
                 raise ScenarioError("a fleet is compared with a fleet alone")
-            runs = self._kept.get((asked["tab"], pinned.number))
+            runs = self._runs_to_pin.get((request["tab"], pinned.number))
             if runs is None and pinned.question is not None and of_fleet:
                 runs = self._fleet_runs(fleet_of(pinned.question), pinned.question.seeds, is_stale)
             elif runs is None and pinned.question is not None:
@@ -178,47 +181,47 @@ class Explorer(ThreadingHTTPServer):
             raise
         except Error as error:
             raise ScenarioError(f"pinned: {error}") from None
-        self._keep(asked["tab"], pinned.number, runs)
+        self._keep(request["tab"], pinned.number, runs)
         return pinned, runs
 
     def _keep(self, tab: str, number: int, runs: Sequence[RunData | FleetFigures]) -> None:
         """Keep the runs of a tab's answer for when it is pinned."""
         with self._lock:
-            self._kept[tab, number] = runs
-            self._kept.move_to_end((tab, number))
-            while len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
+            self._runs_to_pin[tab, number] = runs
+            self._runs_to_pin.move_to_end((tab, number))
+            while len(self._runs_to_pin) > MOST_KEPT:
+                self._runs_to_pin.popitem(last=False)
 
-    def inside(self, asked: Any) -> dict[str, Any]:
+    def inside(self, request: Any) -> dict[str, Any]:
         """One of a question's runs over time: of the `policy` (of a fleet: pipeline) and `seed` with these indices."""
-        question, is_stale = self._asked(asked)
+        question, is_stale = self._question_of(request)
         if is_fleet(question.what):
             fleet = fleet_of(question)
-            pipeline = fleet.pipelines[_place(asked, "policy", len(fleet.pipelines))].name
-            task = FleetTask(fleet, "inside", _place(asked, "seed", question.seeds), pipeline)
+            pipeline = fleet.pipelines[_place(request, "policy", len(fleet.pipelines))].name
+            task = FleetTask(fleet, "inside", _place(request, "seed", question.seeds), pipeline)
             return self.crew.run_all([[task]], is_stale)[0][0]
-        chosen = question.scenarios()
-        one = chosen[_place(asked, "policy", len(chosen))][_place(asked, "seed", question.seeds)]
+        by_policy = question.scenarios()
+        scenario = by_policy[_place(request, "policy", len(by_policy))][_place(request, "seed", question.seeds)]
         # Only a full journal has the reasons of decisions.
-        return self.crew.run_all([[RunTask(one.with_values({"journal": "full"}), "inside")]], is_stale)[0][0]
+        return self.crew.run_all([[RunTask(scenario.with_values({"journal": "full"}), "inside")]], is_stale)[0][0]
 
-    def plan(self, asked: Any) -> dict[str, Any]:
+    def plan(self, request: Any) -> dict[str, Any]:
         """The plans for a `load` of the question's `policy` (of a fleet: pipeline) with this index."""
-        question, is_stale = self._asked(asked)
+        question, is_stale = self._question_of(request)
         if is_fleet(question.what):
             fleet = fleet_of(question)
-            chosen = [[fleet.scenario_of(member)] for member in fleet.pipelines]
+            by_policy = [[fleet.scenario_of(member)] for member in fleet.pipelines]
         else:
-            chosen = question.scenarios()
-        if not isinstance(load_rps := asked.get("load"), int | float) or isinstance(load_rps, bool):
+            by_policy = question.scenarios()
+        if not isinstance(load_rps := request.get("load"), int | float) or isinstance(load_rps, bool):
             raise ScenarioError("load: should be a number of requests per second")
-        one = chosen[_place(asked, "policy", len(chosen))][0]
-        return self.crew.run_all([[RunTask(one, "plan", float(load_rps))]], is_stale)[0][0]
+        scenario = by_policy[_place(request, "policy", len(by_policy))][0]
+        return self.crew.run_all([[RunTask(scenario, "plan", float(load_rps))]], is_stale)[0][0]
 
-    def take(self, asked: Any) -> dict[str, Any]:
+    def take(self, request: Any) -> dict[str, Any]:
         """A file of all runs of a question, in the requested `form`."""
-        question, is_stale = self._asked(asked)
-        if not isinstance(form := asked.get("form"), str) or form not in FORMS:
+        question, is_stale = self._question_of(request)
+        if not isinstance(form := request.get("form"), str) or form not in FORMS:
             raise ScenarioError(f"form: should be one of {', '.join(FORMS)}")
         if is_fleet(question.what):
             task = FleetTask(fleet_of(question), form, seeds=question.seeds)
@@ -226,13 +229,13 @@ class Explorer(ThreadingHTTPServer):
         first, *others = chain(*question.scenarios())
         return self.crew.run_all([[RunTask(first, form, others=tuple(others))]], is_stale)[0][0]
 
-    def _asked(self, asked: Any) -> tuple[ExplorerQuestion, Callable[[], bool]]:
-        if not isinstance(asked, dict) or not isinstance(tab := asked.get("tab"), str) or len(tab) > 64:
+    def _question_of(self, request: Any) -> tuple[ExplorerQuestion, Callable[[], bool]]:
+        if not isinstance(request, dict) or not isinstance(tab := request.get("tab"), str) or len(tab) > 64:
             raise ScenarioError("tab: should be a short text")
-        if not isinstance(number := asked.get("number"), int):
+        if not isinstance(number := request.get("number"), int):
             raise ScenarioError("number: should be a whole number")
         is_stale = self.is_stale(tab, number)  # a refused question supersedes too
-        return ExplorerQuestion.of(asked.get("question")), is_stale
+        return ExplorerQuestion.of(request.get("question")), is_stale
 
     def close(self) -> None:
         """Stop listening, and end the workers."""
@@ -261,8 +264,8 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = IDLE_S
     POSTS: ClassVar = {
-        "/base": lambda _, asked: _base(_text(asked, "what")),
-        "/points": lambda _, asked: points_of(_text(asked, "what")),
+        "/base": lambda _, request: _base(_text(request, "what")),
+        "/points": lambda _, request: points_of(_text(request, "what")),
         "/coarse": Explorer.coarse,
         "/answer": Explorer.answer,
         "/inside": Explorer.inside,
@@ -401,26 +404,26 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: the page shows all errors."""
 
 
-def _same(given: str, token: str) -> bool:
-    return hmac.compare_digest(given.encode(), token.encode())
+def _same(text: str, token: str) -> bool:
+    return hmac.compare_digest(text.encode(), token.encode())
 
 
 def _base(what: str) -> dict[str, Any]:
     return base_of_fleet(what) if is_fleet(what) else base_of(what)
 
 
-def _place(asked: Any, key: str, count: int) -> int:
-    found = asked.get(key)
-    if not isinstance(found, int) or not 0 <= found < count:
+def _place(request: Any, key: str, count: int) -> int:
+    place = request.get(key)
+    if not isinstance(place, int) or not 0 <= place < count:
         raise ScenarioError(f"{key}: should be a whole number from 0, below {count}")
-    return found
+    return place
 
 
-def _text(asked: Any, key: str) -> str:
-    found = asked.get(key) if isinstance(asked, dict) else None
-    if not isinstance(found, str) or not found or "\0" in found:
+def _text(request: Any, key: str) -> str:
+    text = request.get(key) if isinstance(request, dict) else None
+    if not isinstance(text, str) or not text or "\0" in text:
         raise ScenarioError(f"{key}: should be a text")
-    return found
+    return text
 
 
 @cache

@@ -21,7 +21,7 @@ def taken(scenarios: Sequence[Scenario], form: str, look: Callable[[float], obje
 
     Raises as `simulate`, and ScenarioError if a report is requested of runs without records.
     """
-    comparison = Comparison(tuple(simulate(each, look) for each in scenarios))
+    comparison = Comparison(tuple(simulate(scenario, look) for scenario in scenarios))
     with TemporaryDirectory() as folder:
         path = Path(folder) / FORMS[form]
         if form == "report":
