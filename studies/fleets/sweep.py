@@ -85,4 +85,4 @@ def least_budget_sentence(fleet: Fleet, table: pd.DataFrame, keys: Sequence[str]
     others = [f"{key}={best[key]}" for key in keys if key != budget]
     with_others = f" with {', '.join(others)}" if others else ""
     fewest = f"The fewest {fleet.unit} with at most {most} late requests of any pipeline"
-    return f"{fewest}: {best[budget]}{with_others}."
+    return f"{fewest}: {int(best[budget])}{with_others}."

@@ -49,6 +49,7 @@ def test_the_fewest_cores_are_those_with_which_no_pipeline_is_late() -> None:
         == "No point keeps the late requests of every pipeline to 1 %."
     )
     assert least_budget_sentence(fleet(12), table, ["sharing"], 0.01) == ""
+    assert least_budget_sentence(fleet(12), table, ["limit_cores"], 0.01).endswith(" any pipeline: 12.")
 
 
 def test_the_command_writes_the_table_and_prints_its_means(tmp_path: Path) -> None:
