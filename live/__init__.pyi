@@ -5,7 +5,7 @@ from .collect import language_models as language_models
 from .errors import LiveError as LiveError
 from .errors import RunError as RunError
 from .fleet import FleetMember as FleetMember
-from .fleet import Load as Load
+from .fleet import MemberLoad as MemberLoad
 from .fleet import run_fleet_with_load as run_fleet_with_load
 from .fleet import run_fleet_without_load as run_fleet_without_load
 from .gateway_settings import GatewayLimits as GatewayLimits
@@ -19,7 +19,7 @@ from .live_backend import TROUBLES as TROUBLES
 from .live_backend import LiveBackend as LiveBackend
 from .live_backend import OnRollback as OnRollback
 from .live_controller import LiveController as LiveController
-from .load_generator import Job as Job
+from .load_generator import LoadJob as LoadJob
 from .load_generator import ask_file as ask_file
 from .load_generator import send_job as send_job
 from .loop import BackendMaker as BackendMaker
@@ -44,7 +44,7 @@ from .sent import UNKNOWN as UNKNOWN
 from .sent import Sent as Sent
 from .server_answers import zeros_for as zeros_for
 from .sharing import LiveArbiter as LiveArbiter
-from .sharing import Opening as Opening
+from .sharing import SharedOpening as SharedOpening
 from .sharing import SharingController as SharingController
 from .sharing import total_cores as total_cores
 from .stopping import Interrupts as Interrupts

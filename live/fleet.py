@@ -30,7 +30,7 @@ class FleetMember:
 
 
 @dataclass(frozen=True)
-class Load:
+class MemberLoad:
     """The load of a pipeline; `on_view` is called every second, and `keeper` saves ended requests to disk."""
 
     schedule: Schedule
@@ -39,7 +39,7 @@ class Load:
 
 
 def run_fleet_with_load(
-    members: Mapping[str, FleetMember], loads: Mapping[str, Load], arbiter: LiveArbiter
+    members: Mapping[str, FleetMember], loads: Mapping[str, MemberLoad], arbiter: LiveArbiter
 ) -> dict[str, Finished]:
     """Send the loads of all pipelines from one t = 0 on, and run until each of their requests has ended.
 
@@ -47,7 +47,7 @@ def run_fleet_with_load(
     `run_with_load`, also for what it raises.
     """
 
-    async def send(loop: Loop, load: Load, origin_s: float) -> Finished:
+    async def send(loop: Loop, load: MemberLoad, origin_s: float) -> Finished:
         journal = loop.controller.journal
         sending = Sending(load.schedule, loop.backend, journal, loop.folder, load.on_view, load.keeper)
         finished = await loop.send(sending, load.schedule.duration_s, origin_s)

@@ -46,7 +46,7 @@ MOST_REASONS = 100
 
 
 @dataclass(frozen=True)
-class Job:
+class LoadJob:
     """What to send, and where. `body` is a V2 inference request without an id, to which each request's is added: its
     number; None: zeros, by the model's metadata.
 
@@ -90,7 +90,7 @@ _TOKENS_OF = "tokens of "
 
 
 async def generate(
-    job: Job,
+    job: LoadJob,
     scheduled_s: FloatArray,
     stop: asyncio.Event | None = None,
     answers: Answers | None = None,
@@ -139,7 +139,7 @@ async def generate(
 
 
 async def _on_schedule(
-    job: Job, scheduled_s: FloatArray, stop: asyncio.Event, send: Callable[[int], Coroutine[Any, Any, None]]
+    job: LoadJob, scheduled_s: FloatArray, stop: asyncio.Event, send: Callable[[int], Coroutine[Any, Any, None]]
 ) -> None:
     """Send each request, by its place in the schedule, when it is due, and wait for the answers."""
     tasks: set[asyncio.Task[None]] = set()
@@ -174,7 +174,7 @@ class _Reasons:
         return self._by_form.setdefault(form, text)
 
 
-async def _writer(job: Job, tokens: Tokens) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
+async def _writer(job: LoadJob, tokens: Tokens) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
     """The function that makes the body and headers of a request from its number."""
     samples = await _sample_requests(job) if job.samples else []
     if tokens and not samples:
@@ -193,7 +193,7 @@ async def _writer(job: Job, tokens: Tokens) -> Callable[[int], tuple[bytes, Mapp
     return of_sample if samples else of_body
 
 
-async def _text_writer(job: Job, tokens: Tokens) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
+async def _text_writer(job: LoadJob, tokens: Tokens) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
     """The function that makes a request of a text with as many words as its prompt has tokens, at the first language
     model, and with the tokens at each as parameters; what `body` has holds. A model that takes no text gets zeros."""
     from ipa.live.serving import words
@@ -222,7 +222,7 @@ async def _text_writer(job: Job, tokens: Tokens) -> Callable[[int], tuple[bytes,
     return of_text
 
 
-async def _sample_requests(job: Job) -> list[SampleRequest]:
+async def _sample_requests(job: LoadJob) -> list[SampleRequest]:
     """The samples as requests: arrays, or files to a model that takes one file. Raises LiveError for another model."""
     if holds_arrays(Path(job.samples)):
         return [tensors_request(tensors) for tensors in rows_of(Path(job.samples))]
@@ -230,7 +230,7 @@ async def _sample_requests(job: Job) -> list[SampleRequest]:
     return [file_request(name, each.path.read_bytes()) for each in read_samples(Path(job.samples))]
 
 
-async def _file_input(job: Job, what: str) -> str:
+async def _file_input(job: LoadJob, what: str) -> str:
     """The name of a model's only input, of BYTES. Raises LiveError, naming `what` is sent, if it takes other inputs."""
     inputs = (await metadata_of(job.url, job.model, job.token_file)).get("inputs") or []
     if [each.get("datatype") for each in inputs] != ["BYTES"]:
@@ -239,7 +239,7 @@ async def _file_input(job: Job, what: str) -> str:
     return str(inputs[0]["name"])
 
 
-def ask_file(job: Job, content: bytes, what: str) -> str:
+def ask_file(job: LoadJob, content: bytes, what: str) -> str:
     """Send one file and wait for the text of the answer. Raises LiveError, naming `what` was sent, or RunError if the
     server cannot be reached or fails."""
 
@@ -296,7 +296,7 @@ async def _answers(tasks: set[asyncio.Task[None]], stop: asyncio.Event, patience
     stopped.cancel()
 
 
-def send_job(job: Job, scheduled_s: FloatArray, answers: Answers | None = None, tokens: Tokens = NO_TOKENS) -> Sent:
+def send_job(job: LoadJob, scheduled_s: FloatArray, answers: Answers | None = None, tokens: Tokens = NO_TOKENS) -> Sent:
     """`generate` in this process, until a signal of `heeded` ends it early."""
 
     async def until_told() -> Sent:
@@ -309,7 +309,7 @@ def send_job(job: Job, scheduled_s: FloatArray, answers: Answers | None = None, 
     return asyncio.run(until_told())
 
 
-def write_job(job: Job, scheduled_s: FloatArray, path: Path, tokens: Tokens = NO_TOKENS) -> None:
+def write_job(job: LoadJob, scheduled_s: FloatArray, path: Path, tokens: Tokens = NO_TOKENS) -> None:
     """`tokens`: those of the job's `language_stages`."""
     of_stages: dict[str, Any] = {
         _TOKENS_OF + stage: np.array(tokens[stage], dtype=np.int64) for stage in job.language_stages
@@ -322,7 +322,7 @@ def main(arguments: Sequence[str]) -> None:
     """Do the job in the file JOB and write what was sent to RESULT."""
     path, result = arguments
     with np.load(path) as stored:
-        job, scheduled_s = Job(**json.loads(stored["job"].tobytes())), stored["scheduled_s"]
+        job, scheduled_s = LoadJob(**json.loads(stored["job"].tobytes())), stored["scheduled_s"]
         tokens = {stage: stored[_TOKENS_OF + stage] for stage in job.language_stages}
     answers: Answers = {}
     sent = send_job(job, scheduled_s, answers, tokens)

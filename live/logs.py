@@ -15,7 +15,7 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in _OWN}
 
 
-class Lines(logging.Formatter):
+class LineFormatter(logging.Formatter):
     """Time, level and event, then the call's extra fields: `... warning: waiting for the Lease: problem: ...`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -58,7 +58,7 @@ class _Stderr(logging.Handler):
 def lines_to_stderr(level: int = logging.WARNING) -> None:
     """Send what live mode logs in this process to stderr, from `level` on, as lines to read."""
     handler = _Stderr()
-    handler.setFormatter(Lines())
+    handler.setFormatter(LineFormatter())
     log = logging.getLogger("ipa.live")
     log.handlers = [handler]
     log.setLevel(level)

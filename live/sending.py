@@ -20,7 +20,7 @@ from ipa.live.gateway_client import RefusedError
 from ipa.live.kept import Keeper, room_lack, timelines
 from ipa.live.launcher import in_words, log_end
 from ipa.live.live_backend import LiveBackend
-from ipa.live.load_generator import Job, Tokens, read_answers, write_job
+from ipa.live.load_generator import LoadJob, Tokens, read_answers, write_job
 from ipa.live.monitoring import GatewaySource, Reading, SourceError, quantiles
 from ipa.live.plane import LOAD
 from ipa.live.sent import UNANSWERED, UNKNOWN, Sent
@@ -106,7 +106,7 @@ class Sending:
         last_s = float(schedule.arrivals_s[-1]) if len(schedule.arrivals_s) else 0.0
         patience_s = schedule.duration_s - last_s + schedule.patience_s
         name, token_file = backend.plane.pipeline.name, schedule.token_file
-        job = Job(
+        job = LoadJob(
             *(backend.url, name, origin_s, patience_s, schedule.body),
             token_file=token_file,
             samples=schedule.samples,

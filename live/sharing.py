@@ -38,7 +38,7 @@ class SharingBackend(Backend, Protocol):
 
 
 @dataclass
-class Opening:
+class SharedOpening:
     """The decision before a run, when nothing exists yet, on a `backend` that takes it."""
 
     backend: Backend

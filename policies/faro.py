@@ -59,7 +59,7 @@ SURELY_IDLE = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class StageLoad:
     """The load and target of a stage: the sampled loads [rps], the SLO, the share that must keep it, the exponent."""
 
     samples_rps: Sequence[float]
@@ -77,7 +77,7 @@ class StageUtility:
     need to start.
     """
 
-    load: Load
+    load: StageLoad
     throughput_rps: float
     batch: int
     service_s: float
@@ -224,7 +224,7 @@ class Faro(Scaler):
     def _utility(self, position: int, stage: Served, samples_rps: Sequence[float]) -> StageUtility:
         target = self._pipeline.stages[position].sla_s
         return StageUtility(
-            load=Load([rate * stage.factor for rate in samples_rps], target, self.percentile, self.exponent),
+            load=StageLoad([rate * stage.factor for rate in samples_rps], target, self.percentile, self.exponent),
             throughput_rps=self._throughput_rps(stage.variant, stage.batch),
             batch=stage.batch,
             service_s=stage.variant.p99_s(stage.batch),

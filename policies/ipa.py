@@ -15,10 +15,10 @@ from ipa.policies.interface import Configuration, Decision, Memory, Observation,
 from ipa.policies.optimiser import (
     PROGRAMME_PARAMETERS,
     SOLVERS,
-    Answers,
     Problem,
     Programme,
     Solution,
+    SolutionCache,
     check_installed,
     question,
     takes_chains,
@@ -84,7 +84,7 @@ class OptimisingPolicy(ForecastingPolicy):
         check_installed(solver if solver_fallback is None else solver_fallback)
         if pipeline.graph is not None and "exact" not in (solver, solver_fallback):
             raise PolicyError(takes_chains(solver, pipeline))
-        self.answers = Answers(self.programme, solver, solver_fallback)
+        self.answers = SolutionCache(self.programme, solver, solver_fallback)
         self.start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
         """The longest start-up time of any variant [s]."""
         self.fixed: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from ipa.policies import checks
 from ipa.policies.configurations import factors_of, lightest, refuse_excluded, standing
 from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration
 from ipa.policies.ipa import decision_from_solution
-from ipa.policies.optimiser import Answers, Problem, Programme
+from ipa.policies.optimiser import Problem, Programme, SolutionCache
 from ipa.policies.switch_only import replicas_argument
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Static:
         stages = [stage.name for stage in pipeline.stages]
         self._pipeline = pipeline
         self._programme = Programme.of(pipeline)
-        self._answers = Answers(self._programme)
+        self._answers = SolutionCache(self._programme)
         self.planned_load_rps = planned_load_rps
         self._planned_rps = 0.0
         if planned_load_rps is not None:

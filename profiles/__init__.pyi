@@ -21,7 +21,7 @@ from .language_model import StageTokens as StageTokens
 from .language_model import StepTime as StepTime
 from .language_model import TokenLaw as TokenLaw
 from .latencies import Latencies as Latencies
-from .latencies import Source as Source
+from .latencies import LatencySource as LatencySource
 from .latencies import read_latencies as read_latencies
 from .latencies import slug as slug
 from .pipeline import AGAINST as AGAINST

@@ -46,7 +46,7 @@ class Problems:
 
 
 @dataclass(frozen=True)
-class Column:
+class CsvColumn:
     """Where a column is, what it is called in the file, and what one of its unit is [s] (1 for all but times)."""
 
     place: int
@@ -104,13 +104,13 @@ def plain(title: str) -> str:
 
 def columns_of(
     line: int, header: Sequence[str], names: Mapping[str, Sequence[str]], optional: Sequence[str], problems: Problems
-) -> dict[str, Column]:
+) -> dict[str, CsvColumn]:
     """Key -> its column, for `names`: key -> what a column of it may be called; keys ending in `_s` are times.
 
     Raises ProfileError, with the problems, for a column that is missing and not `optional`, one that is there twice,
     and a time without its unit.
     """
-    columns: dict[str, Column] = {}
+    columns: dict[str, CsvColumn] = {}
     for place, title in enumerate(header):
         name = plain(title)
         for key, allowed in names.items():
@@ -120,7 +120,7 @@ def columns_of(
             elif unit and key in columns:
                 problems.add(line, title, f"says the same as the column {columns[key].title!r}; keep one")
             if unit is None or unit:
-                columns.setdefault(key, Column(place, title, Decimal(unit or "1")))
+                columns.setdefault(key, CsvColumn(place, title, Decimal(unit or "1")))
     for key in names:
         if key not in columns and key not in optional:
             expected = f"{key} (or {key[:-2]}_ms)" if key.endswith("_s") else key
@@ -137,7 +137,7 @@ def _unit(name: str, allowed: Sequence[str]) -> str | None:
     return UNITS.get(unit, "") if begin in allowed else ""
 
 
-def seconds(text: str, column: Column) -> float:
+def seconds(text: str, column: CsvColumn) -> float:
     """A time in seconds, above 0 and at most a day; ValueError says what is allowed, in the column's unit.
 
     A cell may have a unit of its own.

@@ -43,7 +43,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class FigureProblem:
     """An error: the row (None: the whole profile), its key (empty: the row), the text."""
 
     row: int | None
@@ -51,33 +51,33 @@ class Problem:
     text: str
 
 
-def row_problem(figure: Figure, row: int = 0) -> Problem | None:
+def row_problem(figure: Figure, row: int = 0) -> FigureProblem | None:
     """The first law that a single figure breaks, or None."""
     for key in ("cores", "batch", "mean_s", "p99_s", "throughput_rps"):
         value = getattr(figure, key)
         if not (math.isfinite(value) and value > 0):
-            return Problem(row, key, f"should be finite and above 0; given {value!r}")
+            return FigureProblem(row, key, f"should be finite and above 0; given {value!r}")
     most = figure.batch / figure.mean_s
     if figure.p99_s < figure.mean_s:
         text = f"should be at least the mean, {figure.mean_s!r} s; given {figure.p99_s!r}"
-        return Problem(row, "p99_s", text)
+        return FigureProblem(row, "p99_s", text)
     if math.log(figure.p99_s / figure.mean_s) > MAX_LN_P99_OVER_MEAN:
         text = (
             f"is {figure.p99_s / figure.mean_s:.3g} times the mean; no lognormal has a p99 above "
             f"{math.exp(MAX_LN_P99_OVER_MEAN):.3g} times its mean"
         )
-        return Problem(row, "p99_s", text)
+        return FigureProblem(row, "p99_s", text)
     if figure.throughput_rps > most * (1 + THROUGHPUT_TOLERANCE):
         text = (
             f"should be at most batch / mean_s = {most:.6g}, what one batch at a time can serve; "
             f"given {figure.throughput_rps!r} (where a published latency is larger it is a p99: "
             "mean_s = batch / throughput_rps)"
         )
-        return Problem(row, "throughput_rps", text)
+        return FigureProblem(row, "throughput_rps", text)
     return None
 
 
-def grid_problem(figures: Sequence[Figure]) -> Problem | None:
+def grid_problem(figures: Sequence[Figure]) -> FigureProblem | None:
     """The first law that the figures of a variant break together, or None.
 
     The laws: at least one figure, no point twice, batch size 1 profiled, no hole in cores x batch,
@@ -87,7 +87,7 @@ def grid_problem(figures: Sequence[Figure]) -> Problem | None:
     for row, figure in enumerate(figures):
         point = (figure.cores, figure.batch)
         if point in rows:
-            return Problem(
+            return FigureProblem(
                 row,
                 "",
                 f"cores {point[0]}, batch {point[1]} is given twice, first in figures[{rows[point]}]",
@@ -96,13 +96,13 @@ def grid_problem(figures: Sequence[Figure]) -> Problem | None:
     cores = sorted({figure.cores for figure in figures})
     batches = sorted({figure.batch for figure in figures})
     if 1 not in batches:
-        return Problem(
+        return FigureProblem(
             None, "", f"batch size 1 is missing, which every variant needs; given: {listed(batches) or 'none'}"
         )
     return _hole(rows, cores, batches) or _falling_mean(rows, figures, cores, batches)
 
 
-def _hole(rows: Mapping[tuple[int, int], int], cores: Sequence[int], batches: Sequence[int]) -> Problem | None:
+def _hole(rows: Mapping[tuple[int, int], int], cores: Sequence[int], batches: Sequence[int]) -> FigureProblem | None:
     for c in cores:
         for b in batches:
             if (c, b) not in rows:
@@ -110,7 +110,7 @@ def _hole(rows: Mapping[tuple[int, int], int], cores: Sequence[int], batches: Se
                     f"cores {c}, batch {b} is missing: every profiled allocation ({listed(cores)}) "
                     f"needs every profiled batch size ({listed(batches)})"
                 )
-                return Problem(None, "", text)
+                return FigureProblem(None, "", text)
     return None
 
 
@@ -119,7 +119,7 @@ def _falling_mean(
     figures: Sequence[Figure],
     cores: Sequence[int],
     batches: Sequence[int],
-) -> Problem | None:
+) -> FigureProblem | None:
     for c in cores:
         for smaller, larger in pairwise(batches):
             before, after = figures[rows[c, smaller]].mean_s, figures[rows[c, larger]].mean_s
@@ -128,12 +128,12 @@ def _falling_mean(
                     f"should not fall with the batch size: with cores {c}, batch {smaller} takes "
                     f"{before!r} s; given {after!r} for {larger} (as if measured with batches that were not full)"
                 )
-                return Problem(rows[c, larger], "mean_s", text)
+                return FigureProblem(rows[c, larger], "mean_s", text)
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class FigureTable:
     """One allocation's figures: tuples indexed by the batch size 0..max (index 0 holds 0.0)."""
 
     batches: tuple[int, ...]
@@ -142,7 +142,7 @@ class Table:
     throughput_rps: tuple[float, ...]
 
 
-def tables(figures: Sequence[Figure]) -> dict[int, Table]:
+def tables(figures: Sequence[Figure]) -> dict[int, FigureTable]:
     """cores -> table, for figures without a `row_problem` or `grid_problem`.
 
     Latencies are linear between profiled batch sizes. Of the throughput, the time per batch (batch
@@ -154,10 +154,10 @@ def tables(figures: Sequence[Figure]) -> dict[int, Table]:
     }
 
 
-def _table(figures: Sequence[Figure]) -> Table:
+def _table(figures: Sequence[Figure]) -> FigureTable:
     exact = {figure.batch: figure.throughput_rps for figure in figures}
     period_s = _by_batch(figures, lambda figure: figure.batch / figure.throughput_rps)
-    return Table(
+    return FigureTable(
         batches=tuple(exact),
         mean_s=_by_batch(figures, lambda figure: figure.mean_s),
         p99_s=_by_batch(figures, lambda figure: figure.p99_s),

@@ -16,7 +16,7 @@ MOST_ITEMS = 10_000
 """That one item may put on an edge, on average or as measured."""
 
 
-class Problem(NamedTuple):
+class GraphProblem(NamedTuple):
     """`part`: "edges", "joins", "exits" or "accuracies"; `at`: the number of the edge or the name of the stage; `key`:
     which of its values is wrong, empty for all of it."""
 
@@ -33,40 +33,44 @@ class Problem(NamedTuple):
         return f"{place}: {self.key}" if self.key else place
 
 
-def graph_problem(graph: Graph, variants: Variants) -> Problem | None:
+def graph_problem(graph: Graph, variants: Variants) -> GraphProblem | None:
     """The first thing that is wrong with a graph of these stages; None if all is well."""
     laws = (_edges, _circle, _switches, _joins, _exits, _accuracies)
     return next((problem for law in laws for problem in law(graph, variants)), None)
 
 
-def idle_join(graph: Graph, variants: Variants) -> Problem | None:
+def idle_join(graph: Graph, variants: Variants) -> GraphProblem | None:
     """The first join of a lawful graph that has nothing to join: a slip of the pen in a file, and harmless where
     variants have been left out since.
     """
     several = _may_get_several(graph, variants)
     text = "there is nothing to join: {} comes after fewer than two stages, and gets one item at most"
     idle = (stage for stage in graph.joins if not several[stage])
-    return next((Problem("joins", stage, "", text.format(stage)) for stage in idle), None)
+    return next((GraphProblem("joins", stage, "", text.format(stage)) for stage in idle), None)
 
 
 # ---- edges ----
 
 
-def _edges(graph: Graph, variants: Variants) -> Iterator[Problem]:
+def _edges(graph: Graph, variants: Variants) -> Iterator[GraphProblem]:
     pairs: set[tuple[str, str]] = set()
     for number, edge in enumerate(graph.edges):
         for key, stage in (("stage", edge.parent), ("child", edge.child)):
             if stage not in variants:
                 hint = did_you_mean(stage, variants)
-                yield Problem("edges", number, key, f"no stage is called {stage!r}{hint}; stages: {listed(variants)}")
+                yield GraphProblem(
+                    "edges", number, key, f"no stage is called {stage!r}{hint}; stages: {listed(variants)}"
+                )
                 return
         if edge.parent == edge.child:
-            yield Problem("edges", number, "stage", f"{edge.parent} cannot come after itself")
+            yield GraphProblem("edges", number, "stage", f"{edge.parent} cannot come after itself")
         if (edge.parent, edge.child) in pairs:
-            yield Problem("edges", number, "stage", f"{edge.child} is after {edge.parent} already; one edge is enough")
+            yield GraphProblem(
+                "edges", number, "stage", f"{edge.child} is after {edge.parent} already; one edge is enough"
+            )
         pairs.add((edge.parent, edge.child))
-        yield from (Problem("edges", number, *fault) for fault in _numbers(edge))
-        yield from (Problem("edges", number, *fault) for fault in _by_variant(edge, variants[edge.parent]))
+        yield from (GraphProblem("edges", number, *fault) for fault in _numbers(edge))
+        yield from (GraphProblem("edges", number, *fault) for fault in _by_variant(edge, variants[edge.parent]))
 
 
 def _numbers(edge: Edge) -> Iterator[tuple[str, str]]:
@@ -105,7 +109,7 @@ def _by_variant(edge: Edge, variant_names: Sequence[str]) -> Iterator[tuple[str,
                 yield key, f"{edge.parent} has the variant {name!r} too: give it its number"
 
 
-def _circle(graph: Graph, variants: Variants) -> Iterator[Problem]:
+def _circle(graph: Graph, variants: Variants) -> Iterator[GraphProblem]:
     """A way that leads back to where it began."""
     in_circles = set(variants)
     while free := {stage for stage in in_circles if not any(edge.parent in in_circles for edge in graph.into(stage))}:
@@ -120,36 +124,36 @@ def _circle(graph: Graph, variants: Variants) -> Iterator[Problem]:
     last = max(range(len(circle)), key=lambda place: listed_at(circle[place]))
     named_circle = [*circle[last:], *circle[:last], circle[last]]  # from the stage listed last, to one listed before it
     closing = [(edge.parent, edge.child) for edge in graph.edges].index((named_circle[0], named_circle[1]))
-    yield Problem("edges", closing, "stage", f"a circle: {' -> '.join(named_circle)}")
+    yield GraphProblem("edges", closing, "stage", f"a circle: {' -> '.join(named_circle)}")
 
 
-def _switches(graph: Graph, variants: Variants) -> Iterator[Problem]:
+def _switches(graph: Graph, variants: Variants) -> Iterator[GraphProblem]:
     for number, edge in enumerate(graph.edges):
         if edge.switch:
             of_switch = [option for option in graph.out_of(edge.parent) if option.switch == edge.switch]
             total = math.fsum(option.share for option in of_switch)
             if abs(total - 1.0) > 1e-9:
                 text = f"the shares of switch {edge.switch!r} should sum to 1; they sum to {total:g}"
-                yield Problem("edges", number, "share", text)
+                yield GraphProblem("edges", number, "share", text)
             if edge.when is None and edge is not of_switch[-1] and any(option.when for option in of_switch):
                 text = (
                     f"of the edges of switch {edge.switch!r}, the last one alone may have no `when`: it takes the rest"
                 )
-                yield Problem("edges", number, "when", text)
+                yield GraphProblem("edges", number, "when", text)
 
 
 # ---- joins ----
 
 
-def _joins(graph: Graph, variants: Variants) -> Iterator[Problem]:
+def _joins(graph: Graph, variants: Variants) -> Iterator[GraphProblem]:
     for stage, join in graph.joins.items():
         if stage not in variants:
             hint = did_you_mean(stage, variants)
-            yield Problem("joins", stage, "", f"no stage is called {stage!r}{hint}; stages: {listed(variants)}")
+            yield GraphProblem("joins", stage, "", f"no stage is called {stage!r}{hint}; stages: {listed(variants)}")
         elif join.kind not in JOINS:
-            yield Problem("joins", stage, "", f"should be {' or '.join(JOINS)}; given {join.kind!r}")
+            yield GraphProblem("joins", stage, "", f"should be {' or '.join(JOINS)}; given {join.kind!r}")
         elif join.kind == "wait" and not (math.isfinite(join.wait_s) and join.wait_s > 0):
-            yield Problem("joins", stage, "wait_s", f"should be finite and above 0; given {join.wait_s!r}")
+            yield GraphProblem("joins", stage, "wait_s", f"should be finite and above 0; given {join.wait_s!r}")
 
 
 def _may_get_several(graph: Graph, variants: Variants) -> dict[str, bool]:
@@ -166,27 +170,29 @@ def _may_get_several(graph: Graph, variants: Variants) -> dict[str, bool]:
 # ---- accuracies ----
 
 
-def _exits(graph: Graph, variants: Variants) -> Iterator[Problem]:
+def _exits(graph: Graph, variants: Variants) -> Iterator[GraphProblem]:
     ends = graph.ends(list(variants))
     for stage, weight in graph.exits.items():
         if stage not in ends:
             text = f"{stage} is no exit{did_you_mean(stage, ends)}; exits: {listed(ends)}"
-            yield Problem("exits", stage, "", text)
+            yield GraphProblem("exits", stage, "", text)
         elif not (math.isfinite(weight) and weight > 0):
-            yield Problem("exits", stage, "", f"should be finite and above 0; given {weight!r}")
+            yield GraphProblem("exits", stage, "", f"should be finite and above 0; given {weight!r}")
 
 
-def _accuracies(graph: Graph, variants: Variants) -> Iterator[Problem]:
+def _accuracies(graph: Graph, variants: Variants) -> Iterator[GraphProblem]:
     """What is wrong with measured accuracies; either none or every combination has one."""
     variants = {stage: variants[stage] for stage in in_order(list(variants), graph.edges)}
     for number, (names, accuracy) in enumerate(graph.accuracies.items()):
         if len(names) != len(variants) or any(
             name not in of_stage for name, of_stage in zip(names, variants.values(), strict=False)
         ):
-            yield Problem("accuracies", number, "", f"{listed(names)} is no variant of each stage: {listed(variants)}")
+            yield GraphProblem(
+                "accuracies", number, "", f"{listed(names)} is no variant of each stage: {listed(variants)}"
+            )
         elif not 0 <= accuracy <= 1:
-            yield Problem("accuracies", number, "value", f"should be from 0 to 1; given {accuracy!r}")
+            yield GraphProblem("accuracies", number, "value", f"should be from 0 to 1; given {accuracy!r}")
     combinations = math.prod(map(len, variants.values()))
     if graph.accuracies and len(graph.accuracies) < combinations:
         text = f"every combination of variants needs its accuracy: {combinations}; given {len(graph.accuracies)}"
-        yield Problem("accuracies", 0, "", text)
+        yield GraphProblem("accuracies", 0, "", text)

@@ -20,7 +20,7 @@ from ipa.profiles.counts import read_counts
 from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.fields import OR_TEXT, Slug, Text
 from ipa.profiles.graph import Edge, Graph, Join, in_order
-from ipa.profiles.graph_laws import MOST_ITEMS, Problem, Variants, graph_problem, idle_join
+from ipa.profiles.graph_laws import MOST_ITEMS, GraphProblem, Variants, graph_problem, idle_join
 from ipa.profiles.yaml_file import FileModel, Loc, refusal
 
 # ---- fields ----
@@ -271,7 +271,7 @@ def is_chain(graph: Graph, stages: Sequence[str]) -> bool:
     return plain and {(edge.parent, edge.child) for edge in graph.edges} == set(pairwise(stages))
 
 
-def _refuse(problem: Problem | None, after: Mapping[str, Sequence[After] | None]) -> None:
+def _refuse(problem: GraphProblem | None, after: Mapping[str, Sequence[After] | None]) -> None:
     if problem is None:
         return
     at: Loc = ("accuracy", problem.part, problem.at)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ipa.profiles import foreign
-from ipa.profiles.csv_table import Column, Problems, columns_of, number, seconds, whole
+from ipa.profiles.csv_table import CsvColumn, Problems, columns_of, number, seconds, whole
 from ipa.profiles.errors import ProfileError, did_you_mean, listed
-from ipa.profiles.figures import Figure, Problem, grid_problem, row_problem
+from ipa.profiles.figures import Figure, FigureProblem, grid_problem, row_problem
 
 NAMES = {
     "stage": ("stage", "task"),
@@ -30,7 +30,7 @@ NAMES = {
 
 OPTIONAL = ("throughput_rps", "start_up_s", "accuracy_metric")
 
-_READERS: Mapping[str, Callable[[str, Column], float]] = {
+_READERS: Mapping[str, Callable[[str, CsvColumn], float]] = {
     "accuracy": lambda text, _: _accuracy(text),
     "cores": lambda text, _: whole(text),
     "batch": lambda text, _: whole(text),
@@ -50,7 +50,7 @@ def _accuracy(text: str) -> float:
 
 
 @dataclass(frozen=True)
-class Row:
+class LatencyRow:
     """A line of the table: times in seconds, the accuracy as a fraction; None for what it leaves out."""
 
     line: int
@@ -84,7 +84,7 @@ class Latencies:
     """
 
     files: tuple[str, ...]
-    stages: Mapping[str, Mapping[str, Sequence[Row]]]
+    stages: Mapping[str, Mapping[str, Sequence[LatencyRow]]]
     in_percent: bool
     unused: tuple[str, ...]
     renamed: Mapping[str, str]
@@ -96,14 +96,14 @@ class Latencies:
 
 
 @dataclass(frozen=True)
-class Source:
+class LatencySource:
     """A table: its file (or folder), and values that it lacks or that replace its own, by column."""
 
     path: str | Path
     values: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, spec: str) -> Source:
+    def of(cls, spec: str) -> LatencySource:
         """`FILE COLUMN=VALUE ...`. ProfileError for a column that there is not."""
         words = spec.split()
         values: dict[str, str] = {}
@@ -118,7 +118,7 @@ class Source:
         return cls(spec if not values else " ".join(words), dict(reversed(values.items())))
 
 
-def read_latencies(*sources: str | Path | Source) -> Latencies:
+def read_latencies(*sources: str | Path | LatencySource) -> Latencies:
     """Read CSV files with headers, together one table.
 
     Columns: stage, variant, accuracy (fractions, or per cent if all are above 1), cores, batch, mean_s and p99_s (or
@@ -126,11 +126,11 @@ def read_latencies(*sources: str | Path | Source) -> Latencies:
     ProfileError, a line of text for each problem, for a file that cannot be read, columns and values that cannot be
     used, and figures that break a law of `ipa.profiles.figures`.
     """
-    tables = [source if isinstance(source, Source) else Source(source) for source in sources]
+    tables = [source if isinstance(source, LatencySource) else LatencySource(source) for source in sources]
     problems = Problems(str(tables[0].path))
     names = _Names(problems)
-    columns: dict[str, Mapping[str, Column]] = {}
-    rows: list[Row] = []
+    columns: dict[str, Mapping[str, CsvColumn]] = {}
+    rows: list[LatencyRow] = []
     unused: dict[str, None] = {}
     is_given_in_percent: dict[str, bool] = {}
     for table in tables:
@@ -170,7 +170,7 @@ class _Names:
     renamed: dict[str, str] = field(default_factory=dict)
     first: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def name(self, line: int, column: Column, owner: str, text: str) -> str:
+    def name(self, line: int, column: CsvColumn, owner: str, text: str) -> str:
         """The name for a text; `owner` is what the names have to be distinct in."""
         name = slug(text)
         text_before = self.first.setdefault((owner, name), text)
@@ -184,8 +184,8 @@ class _Names:
 
 
 def _row(
-    line: int, cells: Sequence[str], columns: Mapping[str, Column], names: _Names, problems: Problems
-) -> Row | None:
+    line: int, cells: Sequence[str], columns: Mapping[str, CsvColumn], names: _Names, problems: Problems
+) -> LatencyRow | None:
     """The row, or None if it has an error."""
     before = len(problems.found)
     least = 1 + max(column.place for column in columns.values())
@@ -204,10 +204,10 @@ def _row(
     variant = names.name(line, columns["variant"], f"variants of {stage}", texts["variant"])
     if len(problems.found) > before:
         return None
-    return Row(line, stage, variant, accuracy_metric=texts.get("accuracy_metric") or None, **values)
+    return LatencyRow(line, stage, variant, accuracy_metric=texts.get("accuracy_metric") or None, **values)
 
 
-def _is_in_percent(rows: Sequence[Row], title: str, problems: Problems) -> bool:
+def _is_in_percent(rows: Sequence[LatencyRow], title: str, problems: Problems) -> bool:
     """Whether accuracies are per cent: as the column says, or as all of its values do."""
     if title.lower() != "accuracy":
         return True
@@ -222,18 +222,18 @@ def _is_in_percent(rows: Sequence[Row], title: str, problems: Problems) -> bool:
     return bool(above)
 
 
-def _grouped(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
-    stages: dict[str, dict[str, list[Row]]] = {}
+def _grouped(rows: Sequence[LatencyRow]) -> dict[str, dict[str, list[LatencyRow]]]:
+    stages: dict[str, dict[str, list[LatencyRow]]] = {}
     for row in rows:
         stages.setdefault(row.stage, {}).setdefault(row.variant, []).append(row)
     return stages
 
 
-Columns = Mapping[str, Mapping[str, Column]]
+Columns = Mapping[str, Mapping[str, CsvColumn]]
 """File -> key -> its column there."""
 
 
-def _check(stages: Mapping[str, Mapping[str, Sequence[Row]]], columns: Columns, problems: Problems) -> None:
+def _check(stages: Mapping[str, Mapping[str, Sequence[LatencyRow]]], columns: Columns, problems: Problems) -> None:
     """Refuse values that differ within a variant or stage and must not, and figures that break a law."""
     for stage, variants in stages.items():
         of_stage = [row for rows in variants.values() for row in rows]
@@ -249,7 +249,7 @@ def _check(stages: Mapping[str, Mapping[str, Sequence[Row]]], columns: Columns, 
     problems.raise_all()
 
 
-def _check_same(whose: str, key: str, rows: Sequence[Row], columns: Columns, problems: Problems) -> None:
+def _check_same(whose: str, key: str, rows: Sequence[LatencyRow], columns: Columns, problems: Problems) -> None:
     values = [getattr(row, key) for row in rows]
     for row, value in zip(rows, values, strict=True):
         if value != values[0]:
@@ -259,7 +259,7 @@ def _check_same(whose: str, key: str, rows: Sequence[Row], columns: Columns, pro
             return
 
 
-def _add_figure(rows: Sequence[Row], columns: Columns, problem: Problem, problems: Problems) -> None:
+def _add_figure(rows: Sequence[LatencyRow], columns: Columns, problem: FigureProblem, problems: Problems) -> None:
     row = rows[problem.row or 0]
     text = re.sub(
         r"first in figures\[(\d+)\]", lambda match: f"first in {_line_of(rows[int(match[1])], row)}", problem.text
@@ -269,6 +269,6 @@ def _add_figure(rows: Sequence[Row], columns: Columns, problem: Problem, problem
     problems.add(row.line, column, f"{row.variant} of {row.stage}: {text}", row.path)
 
 
-def _line_of(row: Row, seen_from: Row) -> str:
+def _line_of(row: LatencyRow, seen_from: LatencyRow) -> str:
     """Where a row stands, as said of another."""
     return f"line {row.line}" if row.path == seen_from.path else f"{row.path}:{row.line}"

@@ -14,7 +14,7 @@ import yaml
 from ipa.profiles.errors import ProfileError
 from ipa.profiles.figures import Figure
 from ipa.profiles.language_model import StepTime
-from ipa.profiles.latencies import Latencies, Row
+from ipa.profiles.latencies import Latencies, LatencyRow
 from ipa.profiles.pipeline import AGAINST, Pipeline, Provenance
 from ipa.profiles.schema import PipelineFile
 from ipa.profiles.stage import START_UP_S, Stage
@@ -348,7 +348,7 @@ def _body(table: Latencies, name: str) -> Iterator[str]:
         yield ""
 
 
-def _variant(name: str, rows: Sequence[Row]) -> Iterator[str]:
+def _variant(name: str, rows: Sequence[LatencyRow]) -> Iterator[str]:
     yield f"      - name: {scalar_text(name)}"
     yield f"        accuracy: {{value: {rows[0].accuracy!r}, from: measured}}"
     start_up_s = rows[0].start_up_s

@@ -17,7 +17,7 @@ from statistics import fmean
 from typing import TypeVar
 
 from ipa.profiles.errors import ProfileError, did_you_mean, listed
-from ipa.profiles.figures import Figure, Table, grid_problem, row_problem, tables
+from ipa.profiles.figures import Figure, FigureTable, grid_problem, row_problem, tables
 from ipa.profiles.language_model import LanguageModel, StageTokens
 
 SLA_FACTOR = 25.0
@@ -98,7 +98,7 @@ class Variant:
         self._table(self.base_cores)
 
     @cached_property
-    def _tables(self) -> dict[int, Table]:
+    def _tables(self) -> dict[int, FigureTable]:
         return tables(self.figures)
 
     @property
@@ -172,7 +172,7 @@ class Variant:
         model = self.language_model and self.language_model.taking(factor)
         return replace(self, figures=tuple(figures), language_model=model)
 
-    def _table(self, cores: int | None) -> Table:
+    def _table(self, cores: int | None) -> FigureTable:
         allocation = self.base_cores if cores is None else cores
         table = self._tables.get(allocation)
         if table is None:

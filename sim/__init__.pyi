@@ -12,10 +12,10 @@ from .engines import must_compile as must_compile
 from .fleet import check_budget as check_budget
 from .fleet import simulate_fleet as simulate_fleet
 from .graph import NO_EDGE as NO_EDGE
-from .graph import After as After
 from .graph import GraphEngine as GraphEngine
 from .graph import MeasuringItems as MeasuringItems
 from .graph import Routes as Routes
+from .graph import StageAfter as StageAfter
 from .graph import Way as Way
 from .graph import collect_records as collect_records
 from .graph import draws as draws

@@ -41,7 +41,7 @@ def simulate_fleet(
     known before the first is granted, in the order of the runs. `on_step` is called after them. Raises as `PolicyRun`,
     and LawError if more existed at any moment than the budget allows.
     """
-    standings = {name: _Standing(run, resource) for name, run in runs.items()}
+    standings = {name: _Claim(run, resource) for name, run in runs.items()}
     results: dict[str, Simulated] = {}
     steps: list[Step] = []
     for name, standing in standings.items():  # what is ready at first, of those that have not decided yet
@@ -88,7 +88,7 @@ def _granted(run: PolicyRun, wish: Entry, grant: Grant, resource: str) -> tuple[
     return run.carry_out(wish, {} if fits else {f"limit_{resource}": grant.plan_units}), most_existing
 
 
-class _Standing:
+class _Claim:
     """How much of one run may exist at most of a resource, as far as is known: its `claim`, until the next step."""
 
     def __init__(self, run: PolicyRun, resource: str) -> None:

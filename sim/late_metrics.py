@@ -12,7 +12,7 @@ TOLERANCE_S = 1e-9
 """Times of steps are sums of intervals, so one that is due may be this much later."""
 
 
-class Observed(Protocol):
+class ObservedBackend(Protocol):
     """A backend as the control loop knows it."""
 
     def observe(self) -> Observation: ...
@@ -28,7 +28,7 @@ class LateMetrics:
     those of t, as is the load to come, which no metric has.
     """
 
-    def __init__(self, backend: Observed, delay_s: float, first: Observation) -> None:
+    def __init__(self, backend: ObservedBackend, delay_s: float, first: Observation) -> None:
         self._backend = backend
         self._delay_s = delay_s
         self._measured = deque([first])

@@ -24,7 +24,7 @@ class StepFigures(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Reader:
+class _StageReader:
     """The times of enqueue at a stage, its running batches, and the number of batches read."""
 
     enqueue_s: FloatArray
@@ -70,7 +70,7 @@ class Measuring:
         self._since_s = 0.0
         later = [np.full(len(engine.arrivals_s), np.nan) for _ in engine.stages[1:]]
         self._readers = [
-            _Reader(enqueue_s, stage.batch_log())
+            _StageReader(enqueue_s, stage.batch_log())
             for stage, enqueue_s in zip(engine.stages, (engine.arrivals_s, *later), strict=True)
         ]
 

@@ -68,21 +68,23 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _SampledRequests:
     """Some requests: their visits, and when the last request of each one's batch was enqueued; (stages, requests)."""
 
     visits: Visits
     filled_s: FloatArray
 
     @classmethod
-    def none_yet(cls, stages: int, requests: int) -> _Part:
+    def none_yet(cls, stages: int, requests: int) -> _SampledRequests:
         return cls(Visits.none_yet(stages, requests), np.full((stages, requests), np.nan))
 
-    def where(self, chosen: IntArray | slice) -> _Part:
-        return _Part(self.visits.where(chosen), self.filled_s[:, chosen])
+    def where(self, chosen: IntArray | slice) -> _SampledRequests:
+        return _SampledRequests(self.visits.where(chosen), self.filled_s[:, chosen])
 
-    def followed_by(self, others: _Part) -> _Part:
-        return _Part(self.visits.followed_by(others.visits), np.concatenate([self.filled_s, others.filled_s], axis=-1))
+    def followed_by(self, others: _SampledRequests) -> _SampledRequests:
+        return _SampledRequests(
+            self.visits.followed_by(others.visits), np.concatenate([self.filled_s, others.filled_s], axis=-1)
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class _Kept:
 
     request: IntArray
     took_s: FloatArray
-    part: _Part
+    part: _SampledRequests
 
     def where(self, chosen: IntArray) -> _Kept:
         return _Kept(self.request[chosen], self.took_s[chosen], self.part.where(chosen))
@@ -114,7 +116,7 @@ class Sampling:
         self._arrivals_s, self._stages, self._hop_s = arrivals_s, stages, hop_s
         self._chosen, self._most = chosen, most
         self._first = 0  # the number of the first request in the window
-        self._window = _Part.none_yet(stages, 0)
+        self._window = _SampledRequests.none_yet(stages, 0)
         self._is_over = np.zeros(0, dtype=bool)  # of each request in the window
         self._batches = [0] * stages
         self._spent = Spent(stages, hop_s)
@@ -136,7 +138,7 @@ class Sampling:
         """Extend the window to the requests before number `end`."""
         missing = end - self._first - len(self._is_over)
         if missing > 0:
-            self._window = self._window.followed_by(_Part.none_yet(self._stages, missing))
+            self._window = self._window.followed_by(_SampledRequests.none_yet(self._stages, missing))
             self._is_over = np.concatenate([self._is_over, np.zeros(missing, dtype=bool)])
 
     def _fill(self, position: int, batches: Batches) -> None:

@@ -28,7 +28,7 @@ from ipa.sim.backend import Opening, RunView, SimulatedBackend
 from ipa.sim.graph import collect_records, records_of_none, sample_of
 from ipa.sim.interface import Engine, Handover, handovers
 from ipa.sim.intervals import Completed, IntervalCounts
-from ipa.sim.late_metrics import LateMetrics, Observed
+from ipa.sim.late_metrics import LateMetrics, ObservedBackend
 from ipa.sim.load_view import LoadView, Spans
 from ipa.sim.model import FloatArray, IntArray, RunInput
 from ipa.sim.planned import LatestEntry, Planned
@@ -275,7 +275,7 @@ class Stepped:
     """A run at time 0 with a configuration ready; go through its `steps` once."""
 
     engine: Engine
-    backend: Observed
+    backend: ObservedBackend
     interval_s: float
 
     def steps(self) -> Iterator[float]:
@@ -301,7 +301,7 @@ def stepped(
     For `receive` see `create_engine`. Raises EngineError if the engine cannot run here.
     """
     built = engines.create_engine(engines.choose_engine(control.engine), given, initial, receive)
-    backend: Observed = SimulatedBackend(built, view)
+    backend: ObservedBackend = SimulatedBackend(built, view)
     if control.metrics_delay_s:
         stages = {name: view.nothing_counted(stage, {}) for name, stage in initial.items()}
         first = view.observation(0, 0.0, stages, elapsed_s=0.0, latency=view.no_latency)

@@ -15,8 +15,8 @@ from .gateway_manifests import control_secret as control_secret
 from .kubernetes_backend import KubernetesBackend as KubernetesBackend
 from .kubernetes_backend import Options as Options
 from .lease import Lease as Lease
-from .memory import Memory as Memory
-from .pace import Pace as Pace
+from .memory import ControllerMemory as ControllerMemory
+from .pace import ChangeLimit as ChangeLimit
 from .pod_settings import PodSections as PodSections
 from .quota import cores_left as cores_left
 from .readiness import client_url as client_url

@@ -108,7 +108,7 @@ CREATE, CHANGE, KEEP, DELETE = "create", "change", "keep", "delete"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DeployStep:
     """What `up` will do to one object; `fields` are those it changes."""
 
     action: str
@@ -117,7 +117,7 @@ class Step:
     fields: tuple[str, ...] = ()
 
 
-def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
+def plan(api: Api, deployed: Deployed, first: Configuration) -> list[DeployStep]:
     """The steps of `up`, by a server-side dry run of everything, and what it would delete.
 
     Raises LiveError for what the server would refuse, and for objects that have our names but are not ours.
@@ -134,25 +134,25 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
             api.apply(manifest, dry_run=True)
             steps.append(_step(manifest, existing))
         steps.insert(1, _step_of_secret(api, deployed))
-        steps += [Step(DELETE, kind, name) for kind, name in leftovers(api, deployed)]
+        steps += [DeployStep(DELETE, kind, name) for kind, name in leftovers(api, deployed)]
     except ApiError as error:
         raise LiveError(refused(error, deployed)) from None
     return steps
 
 
-def _step_of_secret(api: Api, deployed: Deployed) -> Step:
+def _step_of_secret(api: Api, deployed: Deployed) -> DeployStep:
     """The token of the control port is made once and then stays: `up` never reads or writes it again."""
     secret = api.get("Secret", deployed.namespace, deployed.control_name)
     check_ours("Secret", secret, deployed)
-    return Step(CREATE if secret is None else KEEP, "Secret", deployed.control_name)
+    return DeployStep(CREATE if secret is None else KEEP, "Secret", deployed.control_name)
 
 
-def _step(manifest: Manifest, existing: dict[str, Any] | None) -> Step:
+def _step(manifest: Manifest, existing: dict[str, Any] | None) -> DeployStep:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     if existing is None:
-        return Step(CREATE, kind, name)
+        return DeployStep(CREATE, kind, name)
     changed = drift(manifest, {"apiVersion": manifest["apiVersion"], "kind": kind, **existing})
-    return Step(CHANGE if changed else KEEP, kind, name, tuple(changed))
+    return DeployStep(CHANGE if changed else KEEP, kind, name, tuple(changed))
 
 
 # ---- the way back ----

@@ -176,7 +176,7 @@ class ControlPorts:
 
 
 @dataclass(frozen=True)
-class Gateway:
+class OwnGateway:
     """What the keeper knows of its own gateway, by its latest answer; `is_gone`: nobody listens there. It `accepts`
     clients from when it can serve them, or pass them on."""
 
@@ -191,7 +191,7 @@ class Gateway:
 
 
 @dataclass
-class Keeper:
+class LeaseKeeper:
     """Keeps the Lease for the gateway at `own`, which others reach at `here`; `peers` are the other gateways' pods.
 
     `on_gone` is called, again and again, from when the gateway has ended or become silent, and `on_back` while there is
@@ -209,7 +209,7 @@ class Keeper:
     clock: Callable[[], float] = boot_s
     is_ending: bool = False
     """Whether the pod is about to end."""
-    gateway: Gateway = Gateway()
+    gateway: OwnGateway = OwnGateway()
     _promised_until_s: float = -inf
     _due_s: float = -inf
     _has_accepted: bool = False
@@ -336,15 +336,15 @@ class Keeper:
         body = {"term": lease.term, "fence": lease.fence, "until_s": until_s, "leave": leaves}
         try:
             answer = self.ports.put(self.own.control_url, LEASE_PATH, body)
-            self.gateway = Gateway(is_gone=False) if answer is None else _gateway(answer)
+            self.gateway = OwnGateway(is_gone=False) if answer is None else _gateway(answer)
         except GoneError:
-            self.gateway = Gateway()
+            self.gateway = OwnGateway()
         if (before.is_gone, before.is_closing) != (self.gateway.is_gone, self.gateway.is_closing):
             self._due_s = -inf
 
 
-def _gateway(answer: Mapping[str, Any]) -> Gateway:
-    return Gateway(
+def _gateway(answer: Mapping[str, Any]) -> OwnGateway:
+    return OwnGateway(
         is_gone=False,
         answers=True,
         accepts=answer["accepts"],
@@ -421,7 +421,7 @@ def start(
         return {pod.name: address_of(pod.address) for pod in others if pod.address}
 
     lease = GatewayLease(api, deployed, here.pod, here.ip, lambda: pods)
-    keeper = Keeper(
+    keeper = LeaseKeeper(
         lease,
         own,
         address_of(here.ip),

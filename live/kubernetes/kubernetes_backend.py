@@ -25,11 +25,11 @@ from ipa.live.kubernetes.cluster_gateway import ClusterGateway, way_to
 from ipa.live.kubernetes.events import Event, Events, log_news, news
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.manifests import template_of
-from ipa.live.kubernetes.pace import Pace, moves_pods
+from ipa.live.kubernetes.pace import ChangeLimit, moves_pods
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.readiness import longest_s, until_gateway, until_reached, until_whole
 from ipa.live.kubernetes.reconcile import Reconciler, following
-from ipa.live.kubernetes.room import Room
+from ipa.live.kubernetes.room import FoundRoom
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look, StageState, read_stages, said, wanted_of
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
@@ -67,7 +67,7 @@ class Options:
     """
 
     url: str = ""
-    pace: Pace | None = None
+    pace: ChangeLimit | None = None
     lease: Lease | None = None
     finish: Callable[[], object] = lambda: None
     adopts: bool = False
@@ -116,7 +116,7 @@ class KubernetesBackend(LiveBackend):
         self.advises = api.read_only
         self._adopts = options.adopts or api.read_only
         self._is_shared = options.shares
-        self._pace = options.pace or Pace()
+        self._pace = options.pace or ChangeLimit()
         self._threads = ThreadPoolExecutor(thread_name_prefix="cluster")  # its calls go on if their task is cancelled
         self._finish = options.finish
         self._lease = options.lease
@@ -125,7 +125,7 @@ class KubernetesBackend(LiveBackend):
         self._decision = self._budgeted = 0  # how many there were, and which one the budgets are of
         self._budget_cores: dict[str, int] = {}
         self._is_passing = False
-        self._room = Room(len(deployed.stages), deployed.layout.nodes_within_s)
+        self._room = FoundRoom(len(deployed.stages), deployed.layout.nodes_within_s)
         self._pods: dict[str, Pod] = {}
         self._is_listed = asyncio.Event()
         self._watch = PodWatch(api, deployed.namespace, deployed.instance, self._watched)

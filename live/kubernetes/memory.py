@@ -36,7 +36,7 @@ def memory_map(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": deployed.meta(deployed.memory_name, CONTROLLER, owner)}
 
 
-class Memory:
+class ControllerMemory:
     """The ConfigMap of a deployed pipeline; `scenario` is what its controller runs. An entry of another scenario,
     pipeline file or version of this program is ignored: a policy might not understand it. `may_write` is asked before
     each write, from any thread: without the Lease, nothing is written."""

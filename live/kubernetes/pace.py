@@ -11,7 +11,7 @@ from ipa.policies import StageConfiguration
 WINDOW_S = 60.0
 
 
-class Pace:
+class ChangeLimit:
     """At most `changes_per_minute` changes of a stage's pods, over all stages."""
 
     def __init__(self, changes_per_minute: int = 30, clock: Callable[[], float] = time.monotonic) -> None:

@@ -49,7 +49,7 @@ AFTER_LOSS_S = 300.0
 
 
 @dataclass(frozen=True)
-class Observed:
+class ServerState:
     """What a pass has read: the pipeline's ConfigMap, its stages, and the gateway's Deployment, if there is one."""
 
     root: Mapping[str, Any]
@@ -69,7 +69,7 @@ class Observed:
 
 
 @dataclass(frozen=True)
-class Aim:
+class PassTarget:
     """The target of a pass: the `wanted` configuration. `failed`: stage -> the variants to record as failed, with the
     times, beside those recorded already. `budgets`: stage -> its budget of cores, where there is a limit."""
 
@@ -173,7 +173,7 @@ class Reconciler:
             if isinstance(observed, Look):
                 look, is_stale = observed, False
             else:
-                aim = Aim(wanted, failed or {}, budgets(observed.stages))
+                aim = PassTarget(wanted, failed or {}, budgets(observed.stages))
                 work = Work() if observed.is_held or self._api.read_only else self._work(observed, aim, may_write)
                 look, is_stale = self._judged(observed, aim, work), work.is_stale
             done += look.done
@@ -185,7 +185,7 @@ class Reconciler:
 
     # ---- observe ----
 
-    def _observe(self, pods: Sequence[Pod]) -> Observed | Look:
+    def _observe(self, pods: Sequence[Pod]) -> ServerState | Look:
         """The whole state on the server, or a look that says why it cannot be read."""
         api, deployed = self._api, self._deployed
         try:
@@ -198,7 +198,7 @@ class Reconciler:
             self._has_matched = is_as_said
             stages = read_stages(api, deployed, pods)
             gateway = api.get("Deployment", deployed.namespace, deployed.gateway_name)
-            return Observed(root_object, stages, gateway, read_gateway(api, deployed, gateway))
+            return ServerState(root_object, stages, gateway, read_gateway(api, deployed, gateway))
         except ApiError as error:
             if error.is_transient or error.status in (404, 409):
                 return Look(error=str(error), has_read=False)
@@ -214,7 +214,7 @@ class Reconciler:
 
     # ---- decide, guard, apply ----
 
-    def _work(self, observed: Observed, aim: Aim, may_write: Callable[[], bool]) -> Work:
+    def _work(self, observed: ServerState, aim: PassTarget, may_write: Callable[[], bool]) -> Work:
         """Apply the difference: to the root, to the gateway, then stage by stage."""
         work = Work(may_write, frozenset({self._deployed.gateway_name, *aim.wanted}))
         owner = owner_of(observed.root)
@@ -250,7 +250,7 @@ class Reconciler:
         self,
         work: Work,
         stage: str,
-        aim: Aim,
+        aim: PassTarget,
         state: StageState | None,
         owner: Manifest,
         autoscalers: Autoscalers,
@@ -327,7 +327,7 @@ class Reconciler:
 
     # ---- the result of a pass ----
 
-    def _judged(self, observed: Observed, aim: Aim, work: Work) -> Look:
+    def _judged(self, observed: ServerState, aim: PassTarget, work: Work) -> Look:
         """What a pass found and did. Parts that needed an action are judged by the next pass."""
         settled = {stage: each for stage, each in observed.stages.items() if work.is_settled(stage)}
         lost = {stage: each.obstacle.lost for stage, each in observed.stages.items() if each.obstacle.lost}

@@ -8,7 +8,7 @@ BELIEVED_FOR_S = 120.0
 """How long a refusal for lack of room limits the cores; then more are tried again."""
 
 
-class Room:
+class FoundRoom:
     """The limit on cores that follows from the pods that found room; none until one has not.
 
     A limit is never below one core for each of the `stages`. Pods without a node wait `nodes_within_s` for a new one

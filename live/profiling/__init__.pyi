@@ -19,14 +19,14 @@ from .measuring import does_nothing as does_nothing
 from .measuring import finished as finished
 from .measuring import opened as opened
 from .measuring import started as started
-from .promises import Answer as Answer
+from .promises import ModelAnswer as ModelAnswer
 from .promises import asked as asked
 from .promises import check_fit as check_fit
 from .text_loads import TextSession as TextSession
 from .text_loads import opened_text as opened_text
-from .values import Beside as Beside
 from .values import Content as Content
 from .values import Effort as Effort
+from .values import MeasuredVariant as MeasuredVariant
 from .values import Numbers as Numbers
 from .values import Overhead as Overhead
 from .values import Point as Point
@@ -34,6 +34,6 @@ from .values import Record as Record
 from .values import Start as Start
 from .values import Target as Target
 from .values import TextLoad as TextLoad
-from .values import Visit as Visit
+from .values import TimesBeside as TimesBeside
 from .values import ruled_out as ruled_out
 from .values import visits as visits

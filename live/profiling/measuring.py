@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from ipa.live.errors import RunError
 from ipa.live.profiling import machine, repeats
 from ipa.live.profiling.machine import Clocks, ModelServer, process_s, usable_cores
-from ipa.live.profiling.repeats import Estimate
+from ipa.live.profiling.repeats import TimeEstimate
 from ipa.live.profiling.samples import Samples, made_up, read_samples
-from ipa.live.profiling.values import Beside, Content, Effort, Overhead, Point, Start, Target
+from ipa.live.profiling.values import Content, Effort, Overhead, Point, Start, Target, TimesBeside
 from ipa.live.serving import Probe, in_event_loop
 
 T = TypeVar("T")
@@ -131,7 +131,7 @@ def started(target: Target, cores: int, server: ModelServer) -> Start:
     return Start(target.stage, target.variant, cores, server.start_up_s, server.memory_mb)
 
 
-async def beside(target: Target, cores: int, neighbours: int, effort: Effort, log: Path) -> Beside:
+async def beside(target: Target, cores: int, neighbours: int, effort: Effort, log: Path) -> TimesBeside:
     """Measure single requests alone and beside `neighbours` replicas of the same model on as many cores each.
 
     The two are measured in turn, so that both see the same machine. Raises as `opened`.
@@ -159,7 +159,7 @@ async def beside(target: Target, cores: int, neighbours: int, effort: Effort, lo
             busy.append(fmean(await _among(session.probe, probes, draws, cores, each_s)))
         elsewhere = before.until(Clocks.read(pids))
         ratio = repeats.mean_of([b / a for a, b in zip(alone, busy, strict=True)])
-        return Beside(
+        return TimesBeside(
             target.stage, target.variant, cores, neighbours * cores, fmean(alone), fmean(busy),
             _known(ratio), elsewhere.steal, elsewhere.others,
         )  # fmt: skip
@@ -214,7 +214,7 @@ async def _samples(target: Target, probe: Probe, effort: Effort) -> Samples:
     return made_up(inputs, target.shapes or {}, effort.seed)
 
 
-def _by_kind(latencies: repeats.Latencies) -> tuple[Content, ...]:
+def _by_kind(latencies: repeats.BatchTimes) -> tuple[Content, ...]:
     counts = Counter(latencies.kinds)
     times_s: dict[str, list[float]] = {kind: [] for kind in sorted(counts)}
     for kind, seconds in zip(latencies.kinds, latencies.seconds, strict=True):
@@ -225,7 +225,7 @@ def _by_kind(latencies: repeats.Latencies) -> tuple[Content, ...]:
     )
 
 
-def _known(estimate: Estimate) -> float | None:
+def _known(estimate: TimeEstimate) -> float | None:
     return estimate.within if isfinite(estimate.within) else None
 
 

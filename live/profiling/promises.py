@@ -26,7 +26,7 @@ SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModelAnswer:
     """The inputs that a model declares, its outputs for one request, and doubts to report."""
 
     target: Target
@@ -40,7 +40,7 @@ class Answer:
         return f"{self.target.stage}/{self.target.variant}"
 
 
-async def asked(session: Session, batches: Sequence[int], output_rows: Mapping[str, int | str] | None) -> Answer:
+async def asked(session: Session, batches: Sequence[int], output_rows: Mapping[str, int | str] | None) -> ModelAnswer:
     """The answer of a model to one request, after comparing batches with as many single requests.
 
     `output_rows` as in `Stage`, None without a pipeline file. Raises LiveError for a model that breaks an assumption of
@@ -61,7 +61,7 @@ async def asked(session: Session, batches: Sequence[int], output_rows: Mapping[s
             raise LiveError(f"{name}: {error}") from None
     doubts: dict[str, None] = {}
     if list(differences(await session.probe.serve(requests[0], 1, cores), alone)):
-        return Answer(target, inputs, alone[0], (f"{name}: answers the same request differently each time",))
+        return ModelAnswer(target, inputs, alone[0], (f"{name}: answers the same request differently each time",))
     until_s = time.monotonic() + SHARE * session.effort.longest_s
     larger = sorted(set(batches) - {1})
     for batch in larger:
@@ -81,7 +81,7 @@ async def asked(session: Session, batches: Sequence[int], output_rows: Mapping[s
             if is_wrong:
                 raise LiveError(f"{doubt}: requests that share a batch would get wrong answers; give --batches 1")
             doubts[doubt] = None
-    return Answer(target, inputs, alone[0], tuple(doubts))
+    return ModelAnswer(target, inputs, alone[0], tuple(doubts))
 
 
 def differences(together: Sequence[Tensor], alone: Sequence[Sequence[Tensor]]) -> Iterator[tuple[bool, str]]:
@@ -110,7 +110,7 @@ def differences(together: Sequence[Tensor], alone: Sequence[Sequence[Tensor]]) -
             yield False, f"the output {tensor.name!r} is another than for requests alone"
 
 
-def check_fit(first: Answer, second: Answer, inputs: Mapping[str, str] | None) -> str:
+def check_fit(first: ModelAnswer, second: ModelAnswer, inputs: Mapping[str, str] | None) -> str:
     """The doubt to report about two models of neighbouring stages; empty: none.
 
     `inputs` as in `Stage`, None without a pipeline file. Raises LiveError if the second does not take the outputs of

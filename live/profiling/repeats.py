@@ -26,7 +26,7 @@ FAR_OUT = 3.0
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimeEstimate:
     """A value and its 95 % interval; infinite: too few were measured to bound it."""
 
     value: float
@@ -39,7 +39,7 @@ class Estimate:
         return max(self.value - self.low, self.high - self.value) / self.value
 
 
-def mean_of(values: Sequence[float]) -> Estimate:
+def mean_of(values: Sequence[float]) -> TimeEstimate:
     """The mean, with the interval of the means of BLOCKS consecutive blocks (of n / 2, where that is less).
 
     Blocks, because successive latencies are correlated: a machine is slow for a while. (Batch means: Law and Kelton,
@@ -47,15 +47,15 @@ def mean_of(values: Sequence[float]) -> Estimate:
     """
     mean = fmean(values)
     if len(values) < FEWEST:
-        return Estimate(mean, -inf, inf)
+        return TimeEstimate(mean, -inf, inf)
     count = min(BLOCKS, len(values) // 2)
     size = len(values) / count
     blocks = [fmean(values[round(n * size) : round((n + 1) * size)]) for n in range(count)]
     half = float(special.stdtrit(count - 1, 0.975)) * stdev(blocks) / sqrt(count)
-    return Estimate(mean, mean - half, mean + half)
+    return TimeEstimate(mean, mean - half, mean + half)
 
 
-def p99_of(values: Sequence[float]) -> Estimate:
+def p99_of(values: Sequence[float]) -> TimeEstimate:
     """The p99 (nearest rank), with the interval that its order statistics give; no distribution is assumed.
 
     The number of n values above the true p99 is binomial (n, 0.01). The interval is unbounded above with fewer than 368
@@ -66,7 +66,7 @@ def p99_of(values: Sequence[float]) -> Estimate:
     fewest, most = np.searchsorted(special.bdtr(np.arange(n + 1), n, TAIL), (0.025, 0.975)).tolist()
     low = ordered[n - 1 - most] if most < n else -inf
     high = ordered[n - fewest] if fewest > 0 else inf
-    return Estimate(value, low, high)
+    return TimeEstimate(value, low, high)
 
 
 LOOKED_AT = 1.25
@@ -82,7 +82,7 @@ class StoppingRule:
     """
 
     within: float
-    of: tuple[Callable[[Sequence[float]], Estimate], ...] = (mean_of, p99_of)
+    of: tuple[Callable[[Sequence[float]], TimeEstimate], ...] = (mean_of, p99_of)
     look_at: int = 100
     was_enough: bool = False
 
@@ -112,7 +112,7 @@ WARM_UP = 5
 
 
 @dataclass
-class Latencies:
+class BatchTimes:
     """The times of batches, in order, and the kind of each; `warm_up` batches before them do not count."""
 
     seconds: list[float] = field(default_factory=list)
@@ -122,13 +122,13 @@ class Latencies:
 
 async def one_after_another(
     probe: Probe, draws: Draws, size: int, cores: int, *, within: float, longest_s: float
-) -> Latencies:
+) -> BatchTimes:
     """Latencies of batches, each sent when the one before has been answered.
 
     They are enough by `StoppingRule` of mean and p99, or after `longest_s`. The warm-up is over once WARM_UP batches
     take no less than those before them (or after a quarter of `longest_s`). Raises ProbeError.
     """
-    latencies = Latencies()
+    latencies = BatchTimes()
     latencies.warm_up = await _warm_up(probe, draws, size, cores, longest_s / 4)
     until_s, stopping = time.monotonic() + longest_s, StoppingRule(within)
     while time.monotonic() < until_s or not latencies.seconds:
@@ -142,7 +142,7 @@ async def one_after_another(
 
 async def always_with_work(
     probe: Probe, draws: Draws, size: int, cores: int, *, within: float, longest_s: float
-) -> Estimate:
+) -> TimeEstimate:
     """The batches per second of a server that always has IN_FLIGHT batches, measured until it is known to within
     `within`.
 
@@ -169,7 +169,7 @@ async def always_with_work(
     gaps_s = gaps_s[1 : len(gaps_s) - IN_FLIGHT + 1] or gaps_s  # the first and the last ran beside fewer others
     gap_s = mean_of(gaps_s)
     rate = 1.0 / gap_s.value
-    return Estimate(rate, rate * (1 - gap_s.within), rate * (1 + gap_s.within))
+    return TimeEstimate(rate, rate * (1 - gap_s.within), rate * (1 + gap_s.within))
 
 
 async def mean_s(probe: Probe, draws: Draws, size: int, cores: int, seconds: float) -> list[float]:

@@ -89,7 +89,7 @@ class Overhead:
 
 
 @dataclass(frozen=True)
-class Beside:
+class TimesBeside:
     """The mean time of single requests alone, and beside other replicas that keep `busy_cores` busy."""
 
     stage: str
@@ -134,11 +134,11 @@ class TextLoad:
     others: float
 
 
-Record = Point | Start | Overhead | Beside | Numbers | TextLoad
+Record = Point | Start | Overhead | TimesBeside | Numbers | TextLoad
 
 
 @dataclass(frozen=True)
-class Visit:
+class MeasuredVariant:
     """A variant on `cores` cores, with the batch sizes that are measured while its server runs."""
 
     stage: str
@@ -147,14 +147,14 @@ class Visit:
     batches: tuple[int, ...]
 
 
-def visits(variants: Sequence[tuple[str, str]], cores: Sequence[int], batches: Sequence[int]) -> list[Visit]:
+def visits(variants: Sequence[tuple[str, str]], cores: Sequence[int], batches: Sequence[int]) -> list[MeasuredVariant]:
     """All visits, in order: first all single requests, from which the stages' SLAs follow, then larger batches.
 
     `variants`: (stage, name). Batches ascend, so that the time of a batch can rule out larger ones.
     """
     larger = tuple(sorted(set(batches) - {1}))
     rounds = [(1,), larger] if larger else [(1,)]
-    return [Visit(*variant, n, sizes) for sizes in rounds for variant in variants for n in sorted(set(cores))]
+    return [MeasuredVariant(*variant, n, sizes) for sizes in rounds for variant in variants for n in sorted(set(cores))]
 
 
 def ruled_out(mean_s: Mapping[int, float], batch: int, most_s: float) -> int | None:

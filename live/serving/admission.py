@@ -49,14 +49,14 @@ _CGROUP_LIMITS = (
 
 
 @dataclass(frozen=True)
-class Limits:
+class MessageLimits:
     """How long one message may be: `body_bytes` as a body, of which `json_bytes` as JSON."""
 
     body_bytes: int = MOST_BODY_BYTES
     json_bytes: int = MOST_JSON_BYTES
 
     @classmethod
-    def within(cls, inside_bytes: int, json_bytes: int = MOST_JSON_BYTES) -> Limits:
+    def within(cls, inside_bytes: int, json_bytes: int = MOST_JSON_BYTES) -> MessageLimits:
         """The limits of a server whose requests may together hold so many bytes: none takes more than half of them."""
         body_bytes = min(MOST_BODY_BYTES, inside_bytes // 4)
         return cls(body_bytes, min(json_bytes, body_bytes, inside_bytes // (2 * JSON_GROWS)))

@@ -18,7 +18,7 @@ from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, decla
 from ipa.live.serving.request import Batch, Item
 from ipa.live.serving.router import Router
 from ipa.live.serving.rows import RowsError, shared
-from ipa.live.serving.spans import Trace
+from ipa.live.serving.spans import RequestTrace
 from ipa.live.serving.tensors import Tensor, TensorError, kind, mapped
 from ipa.live.serving.web import MOST_ID, REQUEST_ID, TRACEPARENT
 from ipa.profiles import Pipeline
@@ -49,7 +49,7 @@ class Job:
     done: asyncio.Future[None] = field(repr=False)
     request_id: str = ""
     traceparent: str = ""
-    trace: Trace | None = None
+    trace: RequestTrace | None = None
     retry_after_s: int | None = None
     status: int | None = None
     owner: Job | None = None

@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 from aiohttp import StreamReader, hdrs, web
 
 from ipa.live.serving import protocol
-from ipa.live.serving.admission import JSON_GROWS, Limits, Share
+from ipa.live.serving.admission import JSON_GROWS, MessageLimits, Share
 from ipa.live.serving.connections import Connection
 from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import HEADER, ProtocolError, Steps, at_once
@@ -48,7 +48,9 @@ T = TypeVar("T")
 class Collected:
     """A body so far; `told` is called with the bytes held for it."""
 
-    def __init__(self, json_bytes: int | None, limits: Limits, told: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, json_bytes: int | None, limits: MessageLimits, told: Callable[[int], None] | None = None
+    ) -> None:
         """`json_bytes` is the length of the JSON part, None: the whole body."""
         self.data = bytearray()
         self._json_bytes = json_bytes
@@ -81,7 +83,7 @@ class Collected:
             raise ProtocolError(f"the body is too large; allowed: {limits.body_bytes} bytes", 413)
 
 
-async def read_body(http: web.Request, limits: Limits, share: Share | None = None) -> Collected:
+async def read_body(http: web.Request, limits: MessageLimits, share: Share | None = None) -> Collected:
     """A request's whole body; `share` counts what has arrived so far.
 
     Raises ProtocolError if it is too large (413), too slow (408), in an unknown coding (415) or broken (400), or if

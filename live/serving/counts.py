@@ -73,7 +73,7 @@ class ArrivalCounts:
         return [self._counts[second] for second in range(start, end)]
 
 
-class Latencies:
+class NewestLatencies:
     """The newest `MOST_LATENCIES` latencies."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ipa.live.serving.stage_queue import StageQueue
 from ipa.policies import StageConfiguration
-from ipa.sim import After, rules, ways_after
+from ipa.sim import StageAfter, rules, ways_after
 
 LatencyTable = Callable[[int, str, int], Sequence[float]]
 """Of a stage (its position), a variant and cores: the seconds for a batch of each size; index 0 is unused."""
@@ -24,7 +24,7 @@ class Deadlines:
         self._latency_s = latency_s
         self._network_delay_s = network_delay_s
         self._batches: dict[int, tuple[int, float]] = {}
-        self._after: list[list[After]] = []
+        self._after: list[list[StageAfter]] = []
 
     def connect(self, parents: Sequence[Sequence[int]], waits_s: Sequence[float]) -> None:
         """Begin with stages of which these lead to each, and whose joins wait so long."""

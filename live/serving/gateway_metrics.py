@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from ipa.live.serving.counts import ArrivalCounts, RunClock
 from ipa.live.serving.metrics import BY_NAME, SLOTS, STAGE_STATE, ProcessMetrics, at_whole_second
 from ipa.live.serving.request import Batch, Request
-from ipa.live.serving.router import Router, StageState
+from ipa.live.serving.router import Router, StageNow
 from ipa.profiles import Pipeline
 from ipa.sim import OUTCOMES
 
@@ -137,7 +137,7 @@ class _RouterMetrics(Collector):
         }
         return [self._family(name, values[name]) for name in FROM_ROUTER]
 
-    def _of_states(self, states: Iterable[StageState]) -> Mapping[str, list[tuple[tuple[str, ...], float]]]:
+    def _of_states(self, states: Iterable[StageNow]) -> Mapping[str, list[tuple[tuple[str, ...], float]]]:
         """The values of the metrics of `STAGE_STATE` for these states of the stages."""
         named = list(zip(self._router.names, states, strict=True))
         return {

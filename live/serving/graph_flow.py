@@ -45,7 +45,7 @@ class ItemData(Protocol):
         ...
 
 
-class GraphFlow:
+class GraphRouting:
     """A request is an item at each entry, and ends with its last item or one that it cannot do without."""
 
     def __init__(

@@ -25,7 +25,7 @@ from ipa.live.serving.admission import (
     MOST_JSON_BYTES,
     PEER_SHARE,
     Admission,
-    Limits,
+    MessageLimits,
     Share,
     default_inside_bytes,
     default_recorded_bytes,
@@ -36,7 +36,7 @@ from ipa.live.serving.connections import head_bytes, is_gone
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals, RunClock
 from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.gateway_metrics import GatewayMetrics
-from ipa.live.serving.graph_flow import GraphFlow
+from ipa.live.serving.graph_flow import GraphRouting
 from ipa.live.serving.graph_tensors import MOST_ITEMS, GraphTensors, WholeJob
 from ipa.live.serving.lease import ServingLease
 from ipa.live.serving.peers import Turns, peer_of
@@ -111,7 +111,7 @@ class Gateway:
         self.bound_s = rules.bound_s(pipeline.sla_s) if settings.bound_s is None else settings.bound_s
         self._replica_timeout_s = self.bound_s if settings.replica_timeout_s is None else settings.replica_timeout_s
         inside_bytes = settings.most_inside_bytes or default_inside_bytes()
-        self._limits = limits = Limits.within(inside_bytes, settings.most_json_bytes or MOST_JSON_BYTES)
+        self._limits = limits = MessageLimits.within(inside_bytes, settings.most_json_bytes or MOST_JSON_BYTES)
         self._items = None if pipeline.graph is None else GraphTensors(pipeline, settings.most_items or MOST_ITEMS)
         self.router = self._router()
         self.turns = Turns()
@@ -140,7 +140,7 @@ class Gateway:
         deadlines = Deadlines(pipeline.sla_s, self._latency_s) if settings.drop == "deadline" else None
         flow = None
         if self._items is not None and pipeline.graph is not None:
-            flow = GraphFlow(self.names, self, self._items, pipeline.graph, (settings.seed, 0.0))
+            flow = GraphRouting(self.names, self, self._items, pipeline.graph, (settings.seed, 0.0))
         return Router(self.names, limits_s, initial, self, dispatch, deadlines, flow)
 
     def _latency_s(self, stage: int, variant: str, cores: int) -> Sequence[float]:
@@ -370,7 +370,7 @@ class Gateway:
         self._loop.call_later(max(0.0, at_s - self.clock.now_s()), self._enter, stage, at_s)
 
     def _enter(self, stage: int, at_s: float) -> None:
-        assert isinstance(self.router.flow, GraphFlow)
+        assert isinstance(self.router.flow, GraphRouting)
         self.router.flow.enter(stage, at_s, self.clock.now_s())
 
     def left(self, request: WholeRequest) -> None:

@@ -63,7 +63,7 @@ class Described(Protocol):
         ...
 
 
-class Model(Described, Protocol):
+class ServedModel(Described, Protocol):
     """One replica's model."""
 
     async def infer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Sequence[Tensor]:

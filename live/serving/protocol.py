@@ -155,13 +155,13 @@ class _OutputParameters(Struct):
     shared_memory_region: str = ""
 
 
-class _Output(Struct):
+class _OutputTensor(Struct):
     name: Name
     parameters: _OutputParameters | None = None
 
 
 _REQUESTS, _RESPONSES = msgspec.json.Decoder(_Request), msgspec.json.Decoder(_Response)
-_OUTPUTS = msgspec.json.Decoder(Annotated[list[_Output], Meta(max_length=MOST_TENSORS)] | None)
+_OUTPUTS = msgspec.json.Decoder(Annotated[list[_OutputTensor], Meta(max_length=MOST_TENSORS)] | None)
 _PARAMETERS = msgspec.json.Decoder(dict[str, Any] | None)
 
 Steps = Generator[None, None, T]

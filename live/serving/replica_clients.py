@@ -18,7 +18,7 @@ from multidict import CIMultiDictProxy
 from ipa.errors import Error
 from ipa.live.plane import ASKED_WITHIN_S, asked_after_s, given_up_after_s
 from ipa.live.serving import protocol
-from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits
+from ipa.live.serving.admission import MOST_MESSAGE_BYTES, MessageLimits
 from ipa.live.serving.bodies import Collected, in_time, in_turns
 from ipa.live.serving.generation import OUTPUT, generated_of
 from ipa.live.serving.kept_connections import CONNECT_S, KeptConnections, UnreachableError
@@ -73,7 +73,7 @@ class ReplicaClients:
         """`lease`: that by which batches may be sent; None: they always may."""
         self._timeout_s, self._lease = timeout_s, lease
         self._connections = KeptConnections(lambda: lease is None or lease.finishes)
-        self._limits, self._turns = Limits(body_bytes, min(body_bytes, MOST_ANSWER_JSON_BYTES)), turns
+        self._limits, self._turns = MessageLimits(body_bytes, min(body_bytes, MOST_ANSWER_JSON_BYTES)), turns
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0),
             timeout=aiohttp.ClientTimeout(total=PROBE_S, sock_connect=CONNECT_S),
@@ -232,7 +232,7 @@ class ReplicaClients:
             return response.status, (await _body(response.headers, response.content, JSON_LIMITS)).data
 
 
-async def _body(headers: Mapping[str, str], content: aiohttp.StreamReader, limits: Limits) -> Collected:
+async def _body(headers: Mapping[str, str], content: aiohttp.StreamReader, limits: MessageLimits) -> Collected:
     """The whole answer. Raises ProtocolError if it is, or claims to be, larger than a body may be, TimeoutError if it
     stalls or drips."""
     coding = headers.get(hdrs.CONTENT_ENCODING, "identity")

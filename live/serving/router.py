@@ -14,7 +14,7 @@ from functools import partial
 from math import floor
 from typing import Protocol
 
-from ipa.live.serving.counts import Latencies
+from ipa.live.serving.counts import NewestLatencies
 from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Batch, Request, RoutedReplica, Visit
 from ipa.live.serving.stage_queue import DispatchOptions, StageHost, StageQueue
@@ -48,7 +48,7 @@ class Host(Protocol):
         ...
 
 
-class Flow(Protocol):
+class Routing(Protocol):
     """Where items go: into the first stages, from a served batch into the next ones, and out.
 
     `entries`: the stages that requests enter. `routes`: those of a graph; None for a chain. `carried`: by edge of a
@@ -97,7 +97,7 @@ class Flow(Protocol):
         ...
 
 
-class ChainFlow:
+class ChainRouting:
     """Each batch goes on whole to the next stage, and its requests end with the last one."""
 
     entries: Sequence[int] = (0,)
@@ -151,7 +151,7 @@ class StageCounts:
 
 
 @dataclass(slots=True)
-class StageState(StageCounts):
+class StageNow(StageCounts):
     """A stage at one moment: its totals, and how many requests wait and are in service.
 
     `request_s` is in seconds x requests; in `busy_s`, batches in service count so far.
@@ -179,7 +179,7 @@ class Router(StageHost):
         host: Host,
         options: DispatchOptions = DispatchOptions(),  # noqa: B008 - frozen
         deadlines: Deadlines | None = None,
-        flow: Flow | None = None,
+        flow: Routing | None = None,
     ) -> None:
         """Dropping by deadline needs `deadlines`. Raises ValueError if one is given without the other. `flow`: that of
         the pipeline; None: of a chain."""
@@ -187,7 +187,7 @@ class Router(StageHost):
             raise ValueError(f"drop {options.drop!r} and deadlines={deadlines!r} do not go together")
         self.names = tuple(names)
         self._host = host
-        self.flow = ChainFlow() if flow is None else flow
+        self.flow = ChainRouting() if flow is None else flow
         self._deadlines = deadlines
         self._loses = options.loses
         self.stages: list[StageQueue] = []
@@ -217,12 +217,12 @@ class Router(StageHost):
     def _count_afresh(self) -> None:
         self._arrived = 0
         self.counts = [StageCounts() for _ in self.names]
-        self.latencies, self.stage_latencies = Latencies(), [Latencies() for _ in self.names]
+        self.latencies, self.stage_latencies = NewestLatencies(), [NewestLatencies() for _ in self.names]
 
-    def state(self, stage: int, now_s: float) -> StageState:
+    def state(self, stage: int, now_s: float) -> StageNow:
         """The state of a stage; `now_s` may be any moment since its last change."""
         counts, queue = self.counts[stage], self.stages[stage]
-        return StageState(
+        return StageNow(
             counts.arrivals,
             counts.completions,
             counts.drops,
@@ -243,7 +243,7 @@ class Router(StageHost):
             self.whole_second = second
             self.at_whole_second = self._states(float(second))
 
-    def _states(self, now_s: float) -> list[StageState]:
+    def _states(self, now_s: float) -> list[StageNow]:
         return [self.state(position, now_s) for position in range(len(self.stages))]
 
     # ---- requests ----

@@ -28,13 +28,13 @@ from ipa.live.plane import open_port
 from ipa.live.process_settings import options_of
 from ipa.live.server_settings import ServerSettings
 from ipa.live.serving import access, protocol
-from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
+from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, MessageLimits, default_inside_bytes
 from ipa.live.serving.bodies import in_turns, read_body
 from ipa.live.serving.checksums import why_not
 from ipa.live.serving.connections import is_gone, is_left
 from ipa.live.serving.generation import OUTPUT, TextModel
 from ipa.live.serving.lease import LEASE_HEADER, Fence
-from ipa.live.serving.models import Described, Model, ModelError, folder_model, gguf_of, onnx_model, own_model
+from ipa.live.serving.models import Described, ModelError, ServedModel, folder_model, gguf_of, onnx_model, own_model
 from ipa.live.serving.peers import Turns, peer_of
 from ipa.live.serving.protocol import Body, InferRequest, InferResponse, ProtocolError
 from ipa.live.serving.tensors import TensorError
@@ -67,7 +67,7 @@ class Server(ABC):
         inside_bytes = default_inside_bytes()
         # However little memory there is, one batch is admitted: what a model needs for it is its owner's affair.
         self._admission = Admission(max(inside_bytes, 2 * MOST_MESSAGE_BYTES + REQUEST_BYTES))
-        self._limits = replace(Limits.within(inside_bytes), body_bytes=MOST_MESSAGE_BYTES)
+        self._limits = replace(MessageLimits.within(inside_bytes), body_bytes=MOST_MESSAGE_BYTES)
         self.turns = Turns()
         self.name = name
         self._described = model
@@ -148,7 +148,7 @@ class Server(ABC):
 class BatchServer(Server):
     """A model that serves one batch at a time."""
 
-    def __init__(self, name: str, model: Model) -> None:
+    def __init__(self, name: str, model: ServedModel) -> None:
         super().__init__(name, model)
         self._model = model
         self._turn = asyncio.Lock()
@@ -189,7 +189,7 @@ class TextServer(Server):
         return await self._written(http, request, generating.result())
 
 
-async def run(settings: ServerSettings, model: Model | TextModel, start_up_s: float) -> None:
+async def run(settings: ServerSettings, model: ServedModel | TextModel, start_up_s: float) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends at once."""
     name = settings.model or settings.variant or "model"
     server = TextServer(name, model) if isinstance(model, TextModel) else BatchServer(name, model)
@@ -217,7 +217,7 @@ async def run(settings: ServerSettings, model: Model | TextModel, start_up_s: fl
     log.info("stopped", extra={"model": name})
 
 
-def create(settings: ServerSettings, pipeline: Pipeline | None = None) -> Model | TextModel:
+def create(settings: ServerSettings, pipeline: Pipeline | None = None) -> ServedModel | TextModel:
     """The model of a backend, for a replica of this pipeline. Raises ModelError or ProfileError if there is none."""
     if pipeline is not None and settings.stage and pipeline.stage(settings.stage).tokens is not None:
         return _language_model(settings, pipeline)
@@ -275,7 +275,7 @@ def _outputs_of(pipeline: Pipeline, stage: Stage) -> tuple[str, ...]:
     return tuple(dict.fromkeys(following.values()))
 
 
-def _check_rows(model: Model, settings: ServerSettings, pipeline: Pipeline | None) -> None:
+def _check_rows(model: ServedModel, settings: ServerSettings, pipeline: Pipeline | None) -> None:
     """Raise ModelError for a model of a fixed number of rows where the pipeline allows requests to share batches."""
     if pipeline is None:
         return
@@ -291,7 +291,7 @@ def _check_rows(model: Model, settings: ServerSettings, pipeline: Pipeline | Non
         )
 
 
-def _emulated(settings: ServerSettings, pipeline: Pipeline | None) -> Model:
+def _emulated(settings: ServerSettings, pipeline: Pipeline | None) -> ServedModel:
     from ipa.live.serving.emulated import Emulated
     from ipa.sim import stage_model
 

@@ -54,7 +54,7 @@ ENDS_WITHIN_S = 2.0
 """How long the last spans may take to be exported."""
 
 
-class Trace(NamedTuple):
+class RequestTrace(NamedTuple):
     """The span of a request that is inside, and the moment that is 0 on the run's clock [ns since 1970]."""
 
     span: Span
@@ -89,7 +89,7 @@ class Spans:
         if ending.is_alive():
             log.warning("the latest spans are lost", extra={"problem": f"not taken within {ENDS_WITHIN_S:g} s"})
 
-    def begin(self, arrival_s: float, request_id: str, traceparent: str) -> tuple[Trace, str]:
+    def begin(self, arrival_s: float, request_id: str, traceparent: str) -> tuple[RequestTrace, str]:
         """The trace of an arriving request, as part of its client's if that has one, and the `traceparent` for
         replicas."""
         origin_ns = time.time_ns() - round(1e9 * self._now_s())
@@ -101,9 +101,11 @@ class Spans:
             start_time=origin_ns + round(1e9 * arrival_s),
         )
         context = span.get_span_context()
-        return Trace(span, origin_ns), f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+        return RequestTrace(
+            span, origin_ns
+        ), f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
-    def end(self, trace: Trace, request: Request) -> None:
+    def end(self, trace: RequestTrace, request: Request) -> None:
         from opentelemetry.trace import set_span_in_context
 
         if trace.span.is_recording():
@@ -120,7 +122,7 @@ class Spans:
             return [(self._stages[item.stage], visit) for item in request.items for visit in item.visits]
         return zip(self._stages, request.visits, strict=False)
 
-    def _visit(self, trace: Trace, inside: Any, stage: str, visit: Visit, end_s: float) -> None:
+    def _visit(self, trace: RequestTrace, inside: Any, stage: str, visit: Visit, end_s: float) -> None:
         """The spans of a request at one stage, up to the request's end at the latest."""
 
         def span(what: str, since_s: float, until_s: float | None, within: Any, **details: Any) -> Any:

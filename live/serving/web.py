@@ -19,14 +19,14 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ipa.live.plane import BACKLOG
 from ipa.live.serving import protocol
-from ipa.live.serving.admission import Limits, open_files, return_large_blocks
+from ipa.live.serving.admission import MessageLimits, open_files, return_large_blocks
 from ipa.live.serving.bodies import read_body
 from ipa.live.serving.connections import Connection, Connections, Reader
 from ipa.live.serving.peers import Turns, peer_of
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 from ipa.live.stopping import heeded, leave_closed_terminal
 
-JSON_LIMITS = Limits(body_bytes=2**20)
+JSON_LIMITS = MessageLimits(body_bytes=2**20)
 """The limits of a body that is read at once, as those of the control API are."""
 READ_AHEAD_BYTES = 8 * 2**10
 """A connection with so much of a body that nobody has taken yet is read no further."""

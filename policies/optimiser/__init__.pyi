@@ -13,8 +13,8 @@ from .problem import SolverError as SolverError
 from .problem import replicas_for as replicas_for
 from .programme import PIPELINE_PARAMETERS as PIPELINE_PARAMETERS
 from .programme import Programme as Programme
-from .solution import Answers as Answers
 from .solution import Solution as Solution
+from .solution import SolutionCache as SolutionCache
 from .solution import question as question
 from .solution import solve as solve
 from .solvers import SOLVERS as SOLVERS

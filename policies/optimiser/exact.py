@@ -21,7 +21,7 @@ from typing import NamedTuple
 from ipa.policies.optimiser import graphs
 from ipa.policies.optimiser.fronts import Matters, Point, front, unbeaten
 from ipa.policies.optimiser.problem import LIMITS, Knapsack, Pick
-from ipa.policies.optimiser.relaxation import Envelope, Option, Relaxed
+from ipa.policies.optimiser.relaxation import Envelope, Relaxed, ScaledOption
 
 # Up to this many combinations of options, bounds cost more time than they save.
 FEW = 2000
@@ -182,14 +182,16 @@ def _reduced(fronts: Sequence[Sequence[Point]], knapsack: Knapsack) -> tuple[lis
     return [sorted(stage, key=itemgetter(3), reverse=True) for stage in points], limits
 
 
-def _in_shares(points: Sequence[Point], unit: int) -> list[Option]:
+def _in_shares(points: Sequence[Point], unit: int) -> list[ScaledOption]:
     least, highest = min(points)[0], max(points[0][3], 1)
-    return [Option((loss - least) / unit, (ns, cores), accuracy / highest) for loss, ns, cores, accuracy, _ in points]
+    return [
+        ScaledOption((loss - least) / unit, (ns, cores), accuracy / highest) for loss, ns, cores, accuracy, _ in points
+    ]
 
 
 def _grown(
     merged: Sequence[Partial],
-    stage: Sequence[tuple[Point, Option]],
+    stage: Sequence[tuple[Point, ScaledOption]],
     bounds: Sequence[Bound],
     limits: tuple[int, int, int],
 ) -> Iterator[Partial]:

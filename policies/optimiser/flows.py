@@ -63,7 +63,7 @@ class Arrivals:
 
 
 @dataclass(frozen=True)
-class Flow:
+class StageFlow:
     """A pipeline with stages as positions in topological order, for some variants of each.
 
     `arrivals`: those of each stage from which its inflow follows; none for entries and for stages that join all items.
@@ -79,7 +79,7 @@ class Flow:
     joint: Ways | Combinations | None = None
 
     @classmethod
-    def of_chain(cls, names: Sequence[str]) -> Flow:
+    def of_chain(cls, names: Sequence[str]) -> StageFlow:
         """The flow of a chain of these stages."""
         parents = tuple([(k - 1,) if k else () for k in range(len(names))])
         return cls(tuple(names), parents, ((),) * len(names), (False,) * len(names))
@@ -154,10 +154,10 @@ class Flow:
 
 def flow_of(
     names: Sequence[str], graph: Graph | None, variants: Sequence[Sequence[str]], joint: Ways | Combinations | None
-) -> Flow:
+) -> StageFlow:
     """The flow of a pipeline; None for its graph: a chain. `variants`: the candidates of each stage."""
     if graph is None:
-        return Flow.of_chain(names)
+        return StageFlow.of_chain(names)
     parents = tuple(tuple(dict.fromkeys(names.index(edge.parent) for edge in graph.into(name))) for name in names)
     joining_all = {name for name, join in graph.joins.items() if join.kind == "all"}
     arrivals = tuple(
@@ -167,7 +167,7 @@ def flow_of(
     on_edges = [arrival for of_stage in arrivals for arrival in of_stage]
     deciding = tuple(k for k in range(len(names)) if any(_decides(arrival, k) for arrival in on_edges))
     is_product = isinstance(joint, Ways) and not deciding and _are_neighbours(parents)
-    return Flow(
+    return StageFlow(
         names=tuple(names),
         parents=parents,
         arrivals=arrivals,

@@ -32,7 +32,7 @@ ROW_UNIT, COST_UNIT = 1e3, 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class FixedModel:
     """The fixed part of a model, while only figures change: its columns, rows and entries.
 
     For each stage, `accuracies` has the distinct accuracies as shares, rising, and `groups` the index of each option's
@@ -60,7 +60,7 @@ class Folded:
     depend on the load; none of these entries is 0.
     """
 
-    layout: Layout
+    layout: FixedModel
     cost: Floats
     rows: Ints
     columns: Ints
@@ -96,7 +96,7 @@ def fold(knapsack: Knapsack) -> Folded | None:
     top = prod(level[-1] for level in levels)
     # A solver may accept a pick just below the least accuracy due to rounding; `pick_of` rejects it.
     least = knapsack.least_accuracy / top * (1 - 1e-6) if knapsack.least_accuracy else None
-    layout = Layout(
+    layout = FixedModel(
         groups=tuple(
             tuple(level.index(value) if flow else 0 for value in stage.accuracy)
             for stage, level in zip(stages, levels, strict=True)
@@ -127,7 +127,7 @@ def _shares(spendings: Sequence[Sequence[int]], limit: int | None) -> list[float
     ]
 
 
-def _written(layout: Layout, costs: list[float], limited: list[float], reward: float) -> Folded:
+def _written(layout: FixedModel, costs: list[float], limited: list[float], reward: float) -> Folded:
     count, stages = layout.options, len(layout.groups)
     stage_of = np.repeat(np.arange(stages, dtype=np.int32), [len(group) for group in layout.groups])
     every = np.arange(count, dtype=np.int32)

@@ -13,7 +13,7 @@ from datetime import date
 import gurobipy as gp
 import numpy as np
 
-from ipa.policies.optimiser.folded import Folded, Layout, fold, pick_of
+from ipa.policies.optimiser.folded import FixedModel, Folded, fold, pick_of
 from ipa.policies.optimiser.problem import Knapsack, Pick, SolverError
 
 NO_LICENCE, TOO_LARGE = gp.GRB.Error.NO_LICENSE, gp.GRB.Error.SIZE_LIMIT_EXCEEDED
@@ -30,7 +30,7 @@ KEPT_MODELS = 16
 
 
 _environments: dict[int, gp.Env] = {}
-_models: dict[Layout, KeptModel] = {}
+_models: dict[FixedModel, KeptModel] = {}
 
 
 def best(knapsack: Knapsack) -> Pick | None:

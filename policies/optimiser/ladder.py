@@ -19,7 +19,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from ipa.policies.optimiser import graphs
-from ipa.policies.optimiser.flows import Flow
+from ipa.policies.optimiser.flows import StageFlow
 from ipa.policies.optimiser.problem import Knapsack, Pick, Problem, Solver, StageOptions, options
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solvers import placed
@@ -296,7 +296,7 @@ def reason(problem: Problem, stages: Sequence[StageOptions], solver: Solver) -> 
     return _cores_in_the_way(problem, Knapsack(stages, flow, sla_ns), solver)
 
 
-def _reason_of_graph(problem: Problem, flow: Flow, stages: Sequence[StageOptions], solver: Solver) -> str:
+def _reason_of_graph(problem: Problem, flow: StageFlow, stages: Sequence[StageOptions], solver: Solver) -> str:
     """As `reason`, in a graph: a stage, a path or the cores, whichever is found first."""
     load, sla_ns = f"{problem.load_rps:.4g} rps", problem.programme.table.sla_ns
     for name, stage in zip(flow.names, stages, strict=True):

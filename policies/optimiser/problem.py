@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ipa.policies import checks
 from ipa.policies.interface import Configuration, PolicyError
-from ipa.policies.optimiser.flows import ONE_ITEM, Flow, Inflows
+from ipa.policies.optimiser.flows import ONE_ITEM, Inflows, StageFlow
 from ipa.policies.optimiser.programme import Columns, Programme, Row
 from ipa.policies.optimiser.scales import NS
 from ipa.profiles import Room
@@ -244,7 +244,7 @@ class Knapsack:
     """
 
     stages: Sequence[StageOptions]
-    flow: Flow
+    flow: StageFlow
     sla_ns: int | None = None
     limit_cores: int | None = None
     reward: int = 0

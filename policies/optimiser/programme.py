@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from ipa.policies import checks
 from ipa.policies.goals import Goal
 from ipa.policies.interface import Configuration, PolicyError
-from ipa.policies.optimiser.flows import Flow, flow_of
+from ipa.policies.optimiser.flows import StageFlow, flow_of
 from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS, Parameters
 from ipa.policies.optimiser.scales import NS, Scales, scales
 
@@ -82,7 +82,7 @@ class Programme(Parameters):
         return replace(self, goal=None, alpha=1.0, beta=0.0, gamma=0.0)
 
     @cached_property
-    def table(self) -> Table:
+    def table(self) -> ProgrammeTable:
         """The figures of the options that are independent of the load, computed once."""
         return tabulate(self)
 
@@ -185,7 +185,7 @@ class StageTable:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ProgrammeTable:
     """The rows of all stages, the scales of their figures, and the SLA in nanoseconds.
 
     `published_wait_ns` is the queue term of each stage, times the load, under the published code's defect.
@@ -196,10 +196,10 @@ class Table:
     scales: Scales
     sla_ns: int
     published_wait_ns: tuple[int, ...]
-    flow: Flow
+    flow: StageFlow
 
 
-def tabulate(parameters: Parameters) -> Table:
+def tabulate(parameters: Parameters) -> ProgrammeTable:
     """The table of the programme with these parameters."""
     stages = parameters.pipeline.stages
     candidates = [_placeable(parameters, stage) for stage in stages]
@@ -222,7 +222,7 @@ def tabulate(parameters: Parameters) -> Table:
         tables.append(StageTable(stage.name, tuple(smallest), distinct[k], Columns.of(rows), Columns.of(idle)))
     used = len(set().union(*distinct))
     names = tuple(stage.name for stage in stages)
-    return Table(
+    return ProgrammeTable(
         stages=tuple(tables),
         names=names,
         scales=scale,

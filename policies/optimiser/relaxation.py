@@ -25,7 +25,7 @@ ENOUGH = 0.1
 ROUNDING = 1e-12
 
 
-class Option(NamedTuple):
+class ScaledOption(NamedTuple):
     """An option: cost and accuracy as shares; time [ns] and cores above the stage's least."""
 
     cost: float
@@ -76,7 +76,7 @@ class Relaxed:
 
     def __init__(
         self,
-        stages: Sequence[Sequence[Option]],
+        stages: Sequence[Sequence[ScaledOption]],
         reward: float,
         limits: tuple[int, int],
         limited: tuple[bool, bool],
@@ -154,12 +154,12 @@ class Relaxed:
         return cost, (ns, cores)
 
 
-def _least_spending(stage: Sequence[Option], axis: int) -> int:
+def _least_spending(stage: Sequence[ScaledOption], axis: int) -> int:
     return min(range(len(stage)), key=lambda i: (stage[i].spent[axis], stage[i].cost))
 
 
 def _envelopes(
-    stages: Sequence[Sequence[Option]], reward: float, prices: tuple[float, float], lows: Sequence[float]
+    stages: Sequence[Sequence[ScaledOption]], reward: float, prices: tuple[float, float], lows: Sequence[float]
 ) -> tuple[list[Envelope], float, tuple[int, ...]]:
     """F_0 .. F_S, F_0(1) and the pick that attains it; `lows[k]` is the least product of accuracies before stage k."""
     time_price, core_price = prices

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ipa.policies.optimiser.flows import Combinations, Flow, Ways
+from ipa.policies.optimiser.flows import Combinations, StageFlow, Ways
 from ipa.policies.optimiser.problem import Cheapest, Knapsack, Pick, SolverError, StageOptions
 
 SLOTS = 8
@@ -225,7 +225,7 @@ def _least_costs(units_taken: Sequence[int], costs: Sequence[int], following: Se
     return least_costs
 
 
-def beside(flow: Flow, least_ns: Sequence[int]) -> tuple[list[int], list[int]]:
+def beside(flow: StageFlow, least_ns: Sequence[int]) -> tuple[list[int], list[int]]:
     """The least time [ns] before each stage, and after it, on the slowest path."""
     before_ns: list[int] = []
     for parents in flow.parents:

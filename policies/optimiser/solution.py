@@ -211,14 +211,14 @@ MOST_KEPT = 2_000
 Question = tuple[object, ...]
 
 
-class Asked(NamedTuple):
+class CacheCounts(NamedTuple):
     """The numbers of cache hits and misses."""
 
     hits: int
     misses: int
 
 
-class Answers:
+class SolutionCache:
     """A cache of the solutions of one programme's problems by one solver.
 
     A solution depends only on its problem, so a cached answer equals a new one. `hits` and `misses` count the
@@ -232,13 +232,13 @@ class Answers:
         self.misses = 0
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> CacheCounts:
         """How many questions have been asked so far."""
-        return Asked(self.hits, self.misses)
+        return CacheCounts(self.hits, self.misses)
 
-    def hit_rate(self, since: Asked | None = None) -> float:
+    def hit_rate(self, since: CacheCounts | None = None) -> float:
         """The share of cache hits among the questions asked `since`; 0 without questions."""
-        before = Asked(0, 0) if since is None else since
+        before = CacheCounts(0, 0) if since is None else since
         hits, misses = self.hits - before.hits, self.misses - before.misses
         return hits / (hits + misses) if hits + misses else 0.0
 

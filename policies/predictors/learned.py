@@ -15,7 +15,7 @@ from ipa.policies.predictors.simple import Ewma, Shipped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ipa.policies.predictors.trained import Floats, Model
+    from ipa.policies.predictors.trained import Floats, TrainedModel
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Learned(Shipped):
     """`model`: the name of a shipped one, or a file, .npz or .keras. PolicyError: it cannot be used here."""
 
     model: str
-    _trained: Model = field(init=False, repr=False, compare=False)
+    _trained: TrainedModel = field(init=False, repr=False, compare=False)
     _outputs: Callable[[Floats], Floats] = field(init=False, repr=False, compare=False)
 
     kind: ClassVar[str]
@@ -100,7 +100,7 @@ class Relative(Learned):
         return forecasts
 
 
-def _loaded(model: str) -> tuple[Model, Callable[[Floats], Floats]]:
+def _loaded(model: str) -> tuple[TrainedModel, Callable[[Floats], Floats]]:
     loaded = trained.load(model)
     return loaded, trained.forward_pass(loaded)
 

@@ -11,7 +11,7 @@ from ipa.sim import rules
 from ipa.sim.compiled.graph_memory import GraphMemory
 from ipa.sim.compiled.heaps import pop_number, push_event
 from ipa.sim.compiled.jit import hot, inner, small
-from ipa.sim.compiled.memory import COMPLETES, IDLE, IDLE_OTHERS, Memory, RecordArray
+from ipa.sim.compiled.memory import COMPLETES, IDLE, IDLE_OTHERS, KernelMemory, RecordArray
 from ipa.sim.compiled.routing import arrival_of, lose_item
 from ipa.sim.rules import NEVER
 from ipa.sim.streams import BLOCK
@@ -27,7 +27,7 @@ _stay_s = small(rules.stay_s)
 
 
 @hot
-def attempt(s: int, memory: Memory, deadlines: RecordArray | None, graph: GraphMemory | None) -> bool:
+def attempt(s: int, memory: KernelMemory, deadlines: RecordArray | None, graph: GraphMemory | None) -> bool:
     """Central dispatch: start every batch that can start now; if the next must wait, set the timer. False: no draws."""
     stage, numbers = memory.stages[s], memory.numbers
     stage.timer_s = NEVER
@@ -47,7 +47,7 @@ def attempt(s: int, memory: Memory, deadlines: RecordArray | None, graph: GraphM
 
 
 @small
-def waits(s: int, memory: Memory, deadlines: RecordArray | None, graph: GraphMemory | None) -> bool:
+def waits(s: int, memory: KernelMemory, deadlines: RecordArray | None, graph: GraphMemory | None) -> bool:
     """Whether the next batch of stage s must wait; if so, set the timer to the end of its wait."""
     stage = memory.stages[s]
     ready_s = next_batch_s(s, memory, deadlines, graph)
@@ -60,13 +60,13 @@ def waits(s: int, memory: Memory, deadlines: RecordArray | None, graph: GraphMem
 
 
 @small
-def lacks_draw(s: int, number: int, memory: Memory) -> bool:
+def lacks_draw(s: int, number: int, memory: KernelMemory) -> bool:
     """Whether a batch at this replica of stage s needs a random draw and none is left."""
     return memory.stages[s].draw == BLOCK and memory.options[memory.replicas[s, number].option].is_sampled
 
 
 @inner
-def look_again(s: int, memory: Memory, deadlines: RecordArray, graph: GraphMemory | None) -> None:
+def look_again(s: int, memory: KernelMemory, deadlines: RecordArray, graph: GraphMemory | None) -> None:
     """By deadline: set the timer to now if requests that arrive now have not made an attempt yet."""
     stage = memory.stages[s]
     if not stage.is_entry or deadlines[s].looked_s == stage.now_s:
@@ -79,7 +79,7 @@ def look_again(s: int, memory: Memory, deadlines: RecordArray, graph: GraphMemor
 
 
 @small
-def next_batch_s(s: int, memory: Memory, deadlines: RecordArray | None, graph: GraphMemory | None) -> float:
+def next_batch_s(s: int, memory: KernelMemory, deadlines: RecordArray | None, graph: GraphMemory | None) -> float:
     """Drop expired requests at the head, then say when the next batch may start: now, later, or never."""
     run, stage, enqueued_s = memory.run[0], memory.stages[s], memory.enqueued_s
     now_s, total = stage.now_s, stage.tail
@@ -104,7 +104,7 @@ def next_batch_s(s: int, memory: Memory, deadlines: RecordArray | None, graph: G
 
 
 @inner
-def _look_ahead(s: int, memory: Memory, deadlines: RecordArray, graph: GraphMemory | None) -> None:
+def _look_ahead(s: int, memory: KernelMemory, deadlines: RecordArray, graph: GraphMemory | None) -> None:
     """By deadline: set the age limit of stage s from the time that an item has ahead of it by the slowest way."""
     run, stage = memory.run[0], memory.stages[s]
     ahead_s = _stay_s(stage.at_replicas, stage.ready, deadlines[s].full, deadlines[s].latency_s)
@@ -136,7 +136,7 @@ def _way_s(s: int, j: int, deadlines: RecordArray, graph: GraphMemory | None) ->
 
 
 @small
-def _full_s(s: int, memory: Memory) -> float:
+def _full_s(s: int, memory: KernelMemory) -> float:
     """When the batch at the head is full; NEVER if too few requests are in memory."""
     stage = memory.stages[s]
     last = stage.head + stage.batch - 1
@@ -145,7 +145,7 @@ def _full_s(s: int, memory: Memory) -> float:
 
 
 @inner
-def wake_s(s: int, memory: Memory, deadlines: RecordArray | None, graph: GraphMemory | None) -> float:
+def wake_s(s: int, memory: KernelMemory, deadlines: RecordArray | None, graph: GraphMemory | None) -> float:
     """When a waiting batch may start, or the first arrival that finds its head expired, if that is earlier."""
     stage, enqueued_s = memory.stages[s], memory.enqueued_s
     head, total = stage.head, stage.tail
@@ -173,7 +173,7 @@ def wake_s(s: int, memory: Memory, deadlines: RecordArray | None, graph: GraphMe
 
 
 @small
-def take(s: int, size: int, memory: Memory, graph: GraphMemory | None) -> int:
+def take(s: int, size: int, memory: KernelMemory, graph: GraphMemory | None) -> int:
     """Move up to `size` requests from the head of the queue to the end of `served` and return their number.
 
     Expired requests are dropped instead. With batch dropping, the whole batch is dropped if its oldest has expired.
@@ -210,7 +210,7 @@ def later(one_s: float, other_s: float) -> float:
 
 
 @inner
-def drop(s: int, request: int, finish_s: float, memory: Memory, graph: GraphMemory | None) -> None:
+def drop(s: int, request: int, finish_s: float, memory: KernelMemory, graph: GraphMemory | None) -> None:
     """Drop or fail a request or item, which leaves unserved; `finish_s` is as in `Drops`."""
     run, stage = memory.run[0], memory.stages[s]
     left = memory.drops[s, stage.drops]
@@ -227,7 +227,7 @@ def drop(s: int, request: int, finish_s: float, memory: Memory, graph: GraphMemo
 
 
 @small
-def change_busy(by: int, now_s: float, memory: Memory) -> None:
+def change_busy(by: int, now_s: float, memory: KernelMemory) -> None:
     """Add `by` to the number of busy cores."""
     run = memory.run[0]
     run.busy_core_s += run.busy_cores * (now_s - run.busy_since_s)
@@ -236,7 +236,7 @@ def change_busy(by: int, now_s: float, memory: Memory) -> None:
 
 
 @inner
-def _among_others_s(s: int, number: int, latency_s: float, memory: Memory) -> float:
+def _among_others_s(s: int, number: int, latency_s: float, memory: KernelMemory) -> float:
     """Slow a starting batch down by the cores that are busy, and count its own cores as busy; returns its latency."""
     replica = memory.replicas[s, number]
     option = memory.options[replica.option]
@@ -249,7 +249,7 @@ def _among_others_s(s: int, number: int, latency_s: float, memory: Memory) -> fl
 
 
 @small
-def begin_of(s: int, k: int, memory: Memory) -> int:
+def begin_of(s: int, k: int, memory: KernelMemory) -> int:
     """Where the members of the k-th batch started at stage s begin in `served`."""
     begin: Any = np.int64(0)  # typed, as numba may join a literal and an unsigned number to a float
     if k > 0:
@@ -258,14 +258,14 @@ def begin_of(s: int, k: int, memory: Memory) -> int:
 
 
 @small
-def size_of(s: int, k: int, memory: Memory) -> int:
+def size_of(s: int, k: int, memory: KernelMemory) -> int:
     """The size of the k-th batch started at stage s."""
     end: Any = np.int64(memory.batches[s, k].end)
     return end - begin_of(s, k, memory)
 
 
 @small
-def start(s: int, number: int, size: int, memory: Memory) -> None:
+def start(s: int, number: int, size: int, memory: KernelMemory) -> None:
     """Start the `size` requests at the end of `served` as a batch on a replica."""
     stage, replica, now_s = memory.stages[s], memory.replicas[s, number], memory.stages[s].now_s
     figures = memory.service[replica.option, size]

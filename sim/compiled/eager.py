@@ -17,13 +17,13 @@ from ipa.sim.compiled.dispatch import (
 )
 from ipa.sim.compiled.graph_memory import GraphMemory
 from ipa.sim.compiled.jit import hot, inner
-from ipa.sim.compiled.memory import DRAINING, EXISTING, Memory, RecordArray
+from ipa.sim.compiled.memory import DRAINING, EXISTING, KernelMemory, RecordArray
 from ipa.sim.rules import NEVER
 
 
 @hot
 def attempt_eager(
-    s: int, memory: Memory, waiting: RecordArray, deadlines: RecordArray | None, graph: GraphMemory | None
+    s: int, memory: KernelMemory, waiting: RecordArray, deadlines: RecordArray | None, graph: GraphMemory | None
 ) -> bool:
     """Start the next batch at a replica that has just finished one, then form batches. False: out of random draws."""
     stage = memory.stages[s]
@@ -55,7 +55,7 @@ def attempt_eager(
 
 
 @inner
-def next_in_turn(s: int, memory: Memory) -> int:
+def next_in_turn(s: int, memory: KernelMemory) -> int:
     """The next ready replica, round-robin: the next number after the one chosen last, else the lowest; -1: none."""
     existing = memory.numbers[s, EXISTING]
     lowest = -1
@@ -70,7 +70,7 @@ def next_in_turn(s: int, memory: Memory) -> int:
 
 
 @inner
-def _put_waiting(s: int, number: int, head: int, size: int, memory: Memory, waiting: RecordArray) -> None:
+def _put_waiting(s: int, number: int, head: int, size: int, memory: KernelMemory, waiting: RecordArray) -> None:
     """Queue at a replica the batch just taken from position `head` on; dropped requests may lie in between."""
     stage, replica, served = memory.stages[s], memory.replicas[s, number], memory.served
     first = served[s, stage.served]
@@ -92,7 +92,7 @@ def _put_waiting(s: int, number: int, head: int, size: int, memory: Memory, wait
 
 
 @inner
-def _take_waiting(s: int, number: int, memory: Memory, waiting: RecordArray) -> int:
+def _take_waiting(s: int, number: int, memory: KernelMemory, waiting: RecordArray) -> int:
     """Move the first batch that waits at a replica to the end of `served`; returns its size."""
     replica, end = memory.replicas[s, number], memory.stages[s].served
     request = replica.first
@@ -106,7 +106,7 @@ def _take_waiting(s: int, number: int, memory: Memory, waiting: RecordArray) -> 
 
 
 @inner
-def lose(s: int, since: int, memory: Memory, waiting: RecordArray | None, graph: GraphMemory | None) -> None:
+def lose(s: int, since: int, memory: KernelMemory, waiting: RecordArray | None, graph: GraphMemory | None) -> None:
     """Fail the batches of removed replicas, from the `since`-th on: those that wait there, then the one in service."""
     stage, removed = memory.stages[s], memory.numbers[s, DRAINING]
     for i in range(since, removed[0]):
@@ -134,7 +134,7 @@ def lose(s: int, since: int, memory: Memory, waiting: RecordArray | None, graph:
 
 
 @inner
-def take_back(s: int, since: int, memory: Memory, waiting: RecordArray) -> None:
+def take_back(s: int, since: int, memory: KernelMemory, waiting: RecordArray) -> None:
     """Return the waiting batches of removed replicas, from the `since`-th on, to the queue's head, oldest first."""
     stage, replicas, removed = memory.stages[s], memory.replicas, memory.numbers[s, DRAINING]
     for i in range(since, removed[0]):

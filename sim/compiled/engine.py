@@ -16,7 +16,16 @@ from ipa.sim.compiled.jit import direct, is_cached
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_PLACES, OUT_OF_ROOM, advance
 from ipa.sim.compiled.language_memory import LanguageMemory, allocate_language
 from ipa.sim.compiled.language_stage import LanguageStage
-from ipa.sim.compiled.memory import DEADLINE, NO_LIMIT, Layout, Memory, RecordArray, allocate, extended, layout_of
+from ipa.sim.compiled.memory import (
+    DEADLINE,
+    NO_LIMIT,
+    KernelMemory,
+    RecordArray,
+    ReplicaKinds,
+    allocate,
+    extended,
+    layout_of,
+)
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.graph import ItemLog, Routes
 from ipa.sim.language_model import TokenRows
@@ -131,7 +140,7 @@ class CompiledEngine:
             return None
         return allocate_graph(self.routes, self._layout, self.arrivals_s, self._memory.capacity)
 
-    def _stage(self, position: int, layout: Layout) -> CompiledStage:
+    def _stage(self, position: int, layout: ReplicaKinds) -> CompiledStage:
         model = self.run_input.models[position]
         if self._language is not None and model.language:
             return LanguageStage(position, model, self._memory, layout, lambda: self.language, self.token_rows)
@@ -277,7 +286,7 @@ class CompiledEngine:
                 requests.append(graph.coming["number"][stage.position, into["delivered"] : into["expected"]])
         return np.concatenate(requests).astype(np.int64)
 
-    def _use(self, memory: Memory) -> None:
+    def _use(self, memory: KernelMemory) -> None:
         """Continue with another memory of the same content."""
         self._memory = memory
         for stage in self.stages:

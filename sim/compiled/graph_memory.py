@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.sim.compiled.jit import direct, entry
-from ipa.sim.compiled.memory import Layout, Memory, RecordArray, extended, record
+from ipa.sim.compiled.memory import KernelMemory, RecordArray, ReplicaKinds, extended, record
 from ipa.sim.graph import NO_EDGE, Routes, Way, draws
 from ipa.sim.model import FloatArray
 
@@ -76,7 +76,7 @@ class GraphMemory(NamedTuple):
         """The same with so many places for items at each stage."""
         return self._replace(items=extended(self.items, items), coming=extended(self.coming, items))
 
-    def fill_in(self, memory: Memory, layout: Layout, routes: Routes) -> bool:
+    def fill_in(self, memory: KernelMemory, layout: ReplicaKinds, routes: Routes) -> bool:
         """Fill in the numbers of items for the variants that stages have replicas of; whether any were missing."""
         was_missing = False
         for stage, first in enumerate(self.first_way[:-1].tolist()):
@@ -92,13 +92,13 @@ class GraphMemory(NamedTuple):
         return was_missing
 
 
-def _variants_of(options: set[int], stage: int, layout: Layout) -> list[tuple[int, str]]:
+def _variants_of(options: set[int], stage: int, layout: ReplicaKinds) -> list[tuple[int, str]]:
     """The variants of some options of a stage: each with its place among those of the stage."""
     names = {layout.options[option].variant for option in options}
     return [(layout.variant_numbers[stage][name] - layout.first_variants[stage], name) for name in sorted(names)]
 
 
-def allocate_graph(routes: Routes, layout: Layout, arrivals_s: FloatArray, capacity: int) -> GraphMemory:
+def allocate_graph(routes: Routes, layout: ReplicaKinds, arrivals_s: FloatArray, capacity: int) -> GraphMemory:
     """The memory of a graph at the start: each request is an item at each entry."""
     stages, requests = len(routes.ways), len(arrivals_s)
     drawn = [number for number, carries_one in enumerate(routes.carries_one) if not carries_one]

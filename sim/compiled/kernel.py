@@ -16,7 +16,7 @@ from ipa.sim.compiled.graph_memory import GraphMemory
 from ipa.sim.compiled.heaps import RANK_SHIFT, pop_event
 from ipa.sim.compiled.jit import entry, hot, inner, small
 from ipa.sim.compiled.language_memory import LanguageMemory
-from ipa.sim.compiled.memory import DRAINING, IDLE, IDLE_OTHERS, Memory, RecordArray
+from ipa.sim.compiled.memory import DRAINING, IDLE, IDLE_OTHERS, KernelMemory, RecordArray
 from ipa.sim.compiled.rollout import count_replicas, expect_room, has_room, put_idle, roll_out
 from ipa.sim.compiled.routing import enter, is_timed, lacks_places, next_entry, send
 from ipa.sim.compiled.steps import attempt_language, end_step, lose_steps
@@ -35,7 +35,7 @@ _HANDOVER = COMPLETION - 1
 def advance(
     until_s: float,
     until_rank: int,
-    memory: Memory,
+    memory: KernelMemory,
     waiting: RecordArray | None,
     deadlines: RecordArray | None,
     graph: GraphMemory | None,
@@ -90,7 +90,7 @@ def advance(
 
 
 @small
-def count_requests(memory: Memory) -> None:
+def count_requests(memory: KernelMemory) -> None:
     """Copy each stage's counts into one row, which Python reads faster than the fields of a record."""
     for s in range(len(memory.stages)):
         counts, stage = memory.counts[s], memory.stages[s]
@@ -112,7 +112,7 @@ def count_requests(memory: Memory) -> None:
 
 
 @small
-def _come_before(now_s: float, known: int, memory: Memory) -> int:
+def _come_before(now_s: float, known: int, memory: KernelMemory) -> int:
     """How many of the requests in memory arrive before now."""
     first, end = 0, known
     while first < end:
@@ -131,7 +131,7 @@ def _go_on(
     until_rank: int,
     is_closing: bool,
     is_alone: bool,
-    memory: Memory,
+    memory: KernelMemory,
     waiting: RecordArray | None,
     deadlines: RecordArray | None,
     graph: GraphMemory | None,
@@ -190,7 +190,7 @@ def _go_on(
 
 @small
 def _attempt(
-    s: int, memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None, graph: GraphMemory | None
+    s: int, memory: KernelMemory, waiting: RecordArray | None, deadlines: RecordArray | None, graph: GraphMemory | None
 ) -> bool:
     """Start batches at stage s. False: no draws."""
     if waiting is None:
@@ -201,7 +201,7 @@ def _attempt(
 
 
 @hot
-def _next(s: int, memory: Memory, graph: GraphMemory | None) -> tuple[float, int]:
+def _next(s: int, memory: KernelMemory, graph: GraphMemory | None) -> tuple[float, int]:
     """The time and rank of the next event of stage s."""
     stage = memory.stages[s]
     time_s, rank = NEVER, TIMER
@@ -219,7 +219,7 @@ def _next(s: int, memory: Memory, graph: GraphMemory | None) -> tuple[float, int
 
 
 @inner
-def _first_stage(until_s: float, until_rank: int, memory: Memory, graph: GraphMemory | None) -> int:
+def _first_stage(until_s: float, until_rank: int, memory: KernelMemory, graph: GraphMemory | None) -> int:
     """The stage of the pipeline's next event, if that is before (time, rank), else -1.
 
     A stage that has just received a batch attempts before the one that finished it.
@@ -241,7 +241,7 @@ def _first_stage(until_s: float, until_rank: int, memory: Memory, graph: GraphMe
 
 
 @inner
-def _next_handed(memory: Memory, graph: GraphMemory) -> int:
+def _next_handed(memory: KernelMemory, graph: GraphMemory) -> int:
     """The stage that goes on while a batch is handed to several: one that has received, else the next to receive.
 
     -1: no batch is being handed on.
@@ -259,7 +259,7 @@ def _next_handed(memory: Memory, graph: GraphMemory) -> int:
 
 @inner
 def _set_first_timer(
-    s: int, memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None, graph: GraphMemory | None
+    s: int, memory: KernelMemory, waiting: RecordArray | None, deadlines: RecordArray | None, graph: GraphMemory | None
 ) -> None:
     """Set the timer of an entry as if the latest attempt had known all arrivals known now.
 
@@ -280,7 +280,7 @@ def _set_first_timer(
 def _complete(
     s: int,
     is_alone: bool,
-    memory: Memory,
+    memory: KernelMemory,
     waiting: RecordArray | None,
     graph: GraphMemory | None,
     language: LanguageMemory | None,
@@ -299,7 +299,7 @@ def _complete(
 def _finish_batch(
     s: int,
     is_alone: bool,
-    memory: Memory,
+    memory: KernelMemory,
     waiting: RecordArray | None,
     graph: GraphMemory | None,
     language: LanguageMemory | None,
@@ -339,7 +339,7 @@ def _finish_batch(
 
 
 @hot
-def _lacks_places(s: int, memory: Memory, graph: GraphMemory | None, language: LanguageMemory | None) -> bool:
+def _lacks_places(s: int, memory: KernelMemory, graph: GraphMemory | None, language: LanguageMemory | None) -> bool:
     """Whether there may be too few places for what the batch or step leads to that stage s finishes next."""
     lacks = False
     if graph is not None:
@@ -358,7 +358,11 @@ def _lacks_places(s: int, memory: Memory, graph: GraphMemory | None, language: L
 
 @small
 def _activate(
-    s: int, memory: Memory, waiting: RecordArray | None, graph: GraphMemory | None, language: LanguageMemory | None
+    s: int,
+    memory: KernelMemory,
+    waiting: RecordArray | None,
+    graph: GraphMemory | None,
+    language: LanguageMemory | None,
 ) -> None:
     """Make a replica ready at the end of its start-up, unless it has been removed in the meantime."""
     stage = memory.stages[s]
@@ -373,7 +377,11 @@ def _activate(
 
 @inner
 def _roll_out(
-    s: int, memory: Memory, waiting: RecordArray | None, graph: GraphMemory | None, language: LanguageMemory | None
+    s: int,
+    memory: KernelMemory,
+    waiting: RecordArray | None,
+    graph: GraphMemory | None,
+    language: LanguageMemory | None,
 ) -> None:
     removed_before = memory.numbers[s, DRAINING, 0]
     roll_out(s, memory)
@@ -394,19 +402,19 @@ def _roll_out(
 
 
 @small
-def _expects_requests(s: int, memory: Memory) -> bool:
+def _expects_requests(s: int, memory: KernelMemory) -> bool:
     """Whether stage s has requests or will get some from the stage before."""
     return memory.stages[s].present > 0 or _expects_delivery(s, memory)
 
 
 @small
-def _expects_delivery(s: int, memory: Memory) -> bool:
+def _expects_delivery(s: int, memory: KernelMemory) -> bool:
     """Whether the stage before has finished a batch that stage s has not received yet."""
     return s > 0 and memory.stages[s - 1].delivered < memory.stages[s - 1].finished
 
 
 @hot
-def _delivered_s(s: int, memory: Memory, graph: GraphMemory | None) -> float:
+def _delivered_s(s: int, memory: KernelMemory, graph: GraphMemory | None) -> float:
     """When stage s receives the next batch that a stage before has finished; in a graph NEVER if there is none."""
     if graph is not None:
         moment_s = next_entry(s, graph)
@@ -417,7 +425,7 @@ def _delivered_s(s: int, memory: Memory, graph: GraphMemory | None) -> float:
 
 
 @hot
-def _is_event(s: int, memory: Memory, graph: GraphMemory | None) -> bool:
+def _is_event(s: int, memory: KernelMemory, graph: GraphMemory | None) -> bool:
     """Whether a delivery to stage s is an event of its own, not part of a completion."""
     is_apart = memory.run[0].hop_s > 0.0
     if graph is not None:
@@ -426,7 +434,9 @@ def _is_event(s: int, memory: Memory, graph: GraphMemory | None) -> bool:
 
 
 @inner
-def _deliver(s: int, now_s: float, memory: Memory, graph: GraphMemory | None, language: LanguageMemory | None) -> None:
+def _deliver(
+    s: int, now_s: float, memory: KernelMemory, graph: GraphMemory | None, language: LanguageMemory | None
+) -> None:
     """Put that batch in the queue of stage s, which will attempt."""
     if graph is not None:
         memory.stages[s].now_s = now_s
@@ -438,7 +448,7 @@ def _deliver(s: int, now_s: float, memory: Memory, graph: GraphMemory | None, la
 
 
 @inner
-def _receive(s: int, now_s: float, memory: Memory, language: LanguageMemory | None) -> None:
+def _receive(s: int, now_s: float, memory: KernelMemory, language: LanguageMemory | None) -> None:
     """Put the next batch of the stage before in the queue of stage s, which will attempt; of language models, all that
     one step has ended."""
     stage, sender = memory.stages[s], memory.stages[s - 1]

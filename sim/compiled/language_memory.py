@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ipa.sim.compiled.memory import Layout, RecordArray, record
+from ipa.sim.compiled.memory import RecordArray, ReplicaKinds, record
 from ipa.sim.language_model import TokenRows
 from ipa.sim.model import StageModel
 
@@ -103,7 +103,7 @@ def _longer(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
 
 
 def allocate_language(
-    models: Sequence[StageModel], layout: Layout, rows: TokenRows, requests: int, capacity: int
+    models: Sequence[StageModel], layout: ReplicaKinds, rows: TokenRows, requests: int, capacity: int
 ) -> LanguageMemory | None:
     """The memory of a run at its start; None if no stage is of language models."""
     if not any(model.language for model in models):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ipa.policies import StageConfiguration
 from ipa.sim.compiled.language_memory import RUNNING, LanguageMemory
-from ipa.sim.compiled.memory import Layout, Memory
+from ipa.sim.compiled.memory import KernelMemory, ReplicaKinds
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.interface import StepLog, TokenLog
 from ipa.sim.model import IntArray, StageModel
@@ -22,8 +22,8 @@ class LanguageStage(CompiledStage):
         self,
         position: int,
         model: StageModel,
-        memory: Memory,
-        layout: Layout,
+        memory: KernelMemory,
+        layout: ReplicaKinds,
         language: Callable[[], LanguageMemory],
         token_rows: Callable[[int], tuple[IntArray, IntArray]],
     ) -> None:

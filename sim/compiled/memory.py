@@ -179,7 +179,7 @@ DROP = record(dropped_s="f8", finish_s="f8", request="i4")
 WAITING = record(enqueued_s="f8", formed="i8", size="i4", behind="i4", next="i4")
 
 
-class Memory(NamedTuple):
+class KernelMemory(NamedTuple):
     """The arrays: S stages, N requests, at most R replicas of a stage."""
 
     run: RecordArray  # RUN (1,)
@@ -213,7 +213,7 @@ class Memory(NamedTuple):
         """R: how many replicas a stage can have over the run."""
         return int(self.replicas.shape[1])
 
-    def with_room(self, room: int) -> Memory:
+    def with_room(self, room: int) -> KernelMemory:
         """The same with room for `room` replicas at every stage."""
         stages, before = self.replicas.shape
         replicas = np.zeros((stages, room), REPLICA)
@@ -224,7 +224,7 @@ class Memory(NamedTuple):
         heap[:, : 2 * before] = self.heap
         return self._replace(replicas=replicas, numbers=numbers, heap=heap)
 
-    def with_capacity(self, requests: int) -> Memory:
+    def with_capacity(self, requests: int) -> KernelMemory:
         """The same with room for `requests` requests, at least as many as now."""
         kept = {name: extended(getattr(self, name), requests) for name in PER_REQUEST}
         return self._replace(**kept)
@@ -244,7 +244,9 @@ def extended(array: npt.NDArray[Any], requests: int) -> npt.NDArray[Any]:
     return longer
 
 
-def allocate(requests: int, stages: int, layout: Layout, *, is_eager: bool) -> tuple[Memory, RecordArray | None]:
+def allocate(
+    requests: int, stages: int, layout: ReplicaKinds, *, is_eager: bool
+) -> tuple[KernelMemory, RecordArray | None]:
     """The memory of a run and, for eager dispatch, the requests in batches that wait at replicas: WAITING (S, N).
 
     `stages`: their number. The arrays with a place for each request lie in a block that the process keeps for its next
@@ -262,7 +264,7 @@ def allocate(requests: int, stages: int, layout: Layout, *, is_eager: bool) -> t
     }
     arrays = dict(zip(kinds, carve(list(kinds.values())), strict=True))
     waiting = arrays.pop("waiting")
-    memory = Memory(
+    memory = KernelMemory(
         run=np.zeros(1, RUN),
         stages=np.zeros(stages, STAGE),
         options=layout.rows,
@@ -286,7 +288,7 @@ MOST_KEPT = 64
 """How many layouts a process keeps, some 100 KB each."""
 
 
-class Option(NamedTuple):
+class ReplicaKind(NamedTuple):
     """A kind of replica; the kernel uses its number among the options of all stages."""
 
     stage: int
@@ -294,7 +296,7 @@ class Option(NamedTuple):
     cores: int
 
 
-class Layout(NamedTuple):
+class ReplicaKinds(NamedTuple):
     """The options of all stages, stage by stage, and their figures; the kernel only reads the arrays.
 
     For each stage, `numbers` maps (variant, cores) to the option's number, `variant_numbers` a variant to its number
@@ -302,7 +304,7 @@ class Layout(NamedTuple):
     latency of every batch, in doubles.
     """
 
-    options: tuple[Option, ...]
+    options: tuple[ReplicaKind, ...]
     numbers: tuple[Mapping[tuple[str, int], int], ...]
     variant_numbers: tuple[Mapping[str, int], ...]
     first_variants: tuple[int, ...]
@@ -313,14 +315,14 @@ class Layout(NamedTuple):
     shortest_s: float
 
 
-def layout_of(models: Sequence[StageModel]) -> Layout:
+def layout_of(models: Sequence[StageModel]) -> ReplicaKinds:
     """The layout of these stages."""
     return _layout(tuple(models))
 
 
 @lru_cache(maxsize=MOST_KEPT)
-def _layout(models: tuple[StageModel, ...]) -> Layout:
-    options = tuple(Option(stage, *key) for stage, model in enumerate(models) for key in model.service)
+def _layout(models: tuple[StageModel, ...]) -> ReplicaKinds:
+    options = tuple(ReplicaKind(stage, *key) for stage, model in enumerate(models) for key in model.service)
     services = [service for model in models for service in model.service.values()]
     first_variants = (0, *accumulate(len(model.start_up_s) for model in models))
     variant_numbers = tuple(
@@ -342,7 +344,7 @@ def _layout(models: tuple[StageModel, ...]) -> Layout:
         figures["latency_s"] = service.latency_s
         if service.sigma is not None:
             figures["sigma"] = service.sigma
-    return Layout(
+    return ReplicaKinds(
         options=options,
         numbers=tuple(
             {(each.variant, each.cores): number for number, each in enumerate(options) if each.stage == stage}

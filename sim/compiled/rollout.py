@@ -19,7 +19,7 @@ from ipa.sim.compiled.memory import (
     IS_READY,
     READY,
     STARTING,
-    Memory,
+    KernelMemory,
 )
 from ipa.sim.rules import NEVER
 
@@ -31,20 +31,20 @@ _rollout = small(rules.rollout)
 
 
 @small
-def _max_surge(s: int, memory: Memory) -> int:
+def _max_surge(s: int, memory: KernelMemory) -> int:
     given: int = memory.run[0].max_surge
     return _default_max_surge(memory.stages[s].desired) if given < 0 else given
 
 
 @small
-def has_room(s: int, memory: Memory) -> bool:
+def has_room(s: int, memory: KernelMemory) -> bool:
     """Whether there is room for all replicas that a rollout step of stage s may create."""
     stage = memory.stages[s]
     return stage.replicas + stage.desired + _max_surge(s, memory) <= memory.replicas.shape[1]
 
 
 @inner
-def taken(s: int, memory: Memory) -> tuple[int, int]:
+def taken(s: int, memory: KernelMemory) -> tuple[int, int]:
     """The cores and GPUs of all replicas of stage s that exist now, draining ones too."""
     cores, gpus = _taken_by_staying(s, memory)
     draining, now_s = memory.numbers[s, DRAINING], memory.stages[s].now_s
@@ -57,7 +57,7 @@ def taken(s: int, memory: Memory) -> tuple[int, int]:
 
 
 @small
-def gone_s(s: int, number: int, memory: Memory) -> float:
+def gone_s(s: int, number: int, memory: KernelMemory) -> float:
     """When a removed replica is gone."""
     replica = memory.replicas[s, number]
     busy_until_s = replica.removed_s if memory.run[0].loses else replica.finish_s
@@ -66,7 +66,7 @@ def gone_s(s: int, number: int, memory: Memory) -> float:
 
 
 @small
-def _taken_by_staying(s: int, memory: Memory) -> tuple[int, int]:
+def _taken_by_staying(s: int, memory: KernelMemory) -> tuple[int, int]:
     """The cores and GPUs of the starting and ready replicas of stage s."""
     existing = memory.numbers[s, EXISTING]
     cores: Any = np.int64(0)
@@ -79,7 +79,7 @@ def _taken_by_staying(s: int, memory: Memory) -> tuple[int, int]:
 
 
 @small
-def _room(s: int, memory: Memory) -> int:
+def _room(s: int, memory: KernelMemory) -> int:
     """How many replicas stage s can create now."""
     stage = memory.stages[s]
     room: int = stage.desired
@@ -93,7 +93,7 @@ def _room(s: int, memory: Memory) -> int:
 
 
 @small
-def _must_replace_one(s: int, memory: Memory) -> bool:
+def _must_replace_one(s: int, memory: KernelMemory) -> bool:
     """Whether stage s, which lacks room, removes an obsolete ready replica to make some."""
     stage, existing = memory.stages[s], memory.numbers[s, EXISTING]
     zero: Any = np.int64(0)
@@ -116,7 +116,7 @@ def _must_replace_one(s: int, memory: Memory) -> bool:
 
 
 @inner
-def roll_out(s: int, memory: Memory) -> None:
+def roll_out(s: int, memory: KernelMemory) -> None:
     """Roll stage s out towards its configuration, as far as there is room."""
     zero: Any = np.int64(0)
     one: Any = np.int64(1)
@@ -135,7 +135,7 @@ def roll_out(s: int, memory: Memory) -> None:
 
 
 @inner
-def _step(s: int, memory: Memory) -> int:
+def _step(s: int, memory: KernelMemory) -> int:
     """One rollout step of stage s; returns how many more replicas it would create if there were room."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
     zero: Any = np.int64(0)  # numba would compile the rule a second time for a literal 0
@@ -170,7 +170,7 @@ def _step(s: int, memory: Memory) -> int:
 
 
 @small
-def _note_room(s: int, lacks_room: bool, memory: Memory) -> None:
+def _note_room(s: int, lacks_room: bool, memory: KernelMemory) -> None:
     """Count how often and how long stage s lacks room."""
     stage, duration_s = memory.stages[s], memory.run[0].duration_s
     if lacks_room and not stage.lacks_room:
@@ -184,7 +184,7 @@ def _note_room(s: int, lacks_room: bool, memory: Memory) -> None:
 
 
 @inner
-def expect_room(s: int, removed_before: int, memory: Memory) -> None:
+def expect_room(s: int, removed_before: int, memory: KernelMemory) -> None:
     """Wake stage s when the replicas removed since then are gone."""
     draining, now_s = memory.numbers[s, DRAINING], memory.stages[s].now_s
     for i in range(removed_before, draining[0]):
@@ -194,7 +194,7 @@ def expect_room(s: int, removed_before: int, memory: Memory) -> None:
 
 
 @inner
-def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
+def _remove(s: int, current: int, obsolete: int, memory: KernelMemory) -> None:
     """Remove this many current and this many obsolete replicas, in the rules' order of removal."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
     count = existing[0]
@@ -221,7 +221,7 @@ def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
 
 
 @inner
-def _create(s: int, memory: Memory) -> None:
+def _create(s: int, memory: KernelMemory) -> None:
     stage, now_s = memory.stages[s], memory.stages[s].now_s
     number = stage.replicas
     stage.replicas += 1
@@ -239,7 +239,7 @@ def _create(s: int, memory: Memory) -> None:
 
 
 @small
-def _idle_row(s: int, replica: Any, memory: Memory) -> int:
+def _idle_row(s: int, replica: Any, memory: KernelMemory) -> int:
     """The heap of idle replicas that a replica belongs to: of the configured variant, or of others."""
     stage = memory.stages[s]
     # The first comparison often settles it, and saves looking up the options.
@@ -249,7 +249,7 @@ def _idle_row(s: int, replica: Any, memory: Memory) -> int:
 
 
 @inner
-def _sort_idle(s: int, memory: Memory) -> None:
+def _sort_idle(s: int, memory: KernelMemory) -> None:
     """Rebuild the heaps of idle replicas and count the ready ones. Ascending numbers already form a heap."""
     existing = memory.numbers[s, EXISTING]
     memory.numbers[s, IDLE, 0] = 0
@@ -263,7 +263,7 @@ def _sort_idle(s: int, memory: Memory) -> None:
 
 
 @inner
-def put_idle(s: int, number: int, memory: Memory) -> None:
+def put_idle(s: int, number: int, memory: KernelMemory) -> None:
     """Make a replica idle again after a batch, unless it has been removed."""
     replica = memory.replicas[s, number]
     if replica.removed_s == NEVER:
@@ -271,7 +271,7 @@ def put_idle(s: int, number: int, memory: Memory) -> None:
 
 
 @inner
-def count_replicas(memory: Memory) -> None:
+def count_replicas(memory: KernelMemory) -> None:
     """Count the replicas of every stage by variant and state."""
     run, tally, options = memory.run[0], memory.tally, memory.options
     for variant in range(len(tally)):

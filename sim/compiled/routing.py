@@ -8,7 +8,7 @@ import numpy as np
 
 from ipa.sim.compiled.graph_memory import ALL, ANY, EACH, WAIT, GraphMemory
 from ipa.sim.compiled.jit import hot, inner, small
-from ipa.sim.compiled.memory import Memory, RecordArray
+from ipa.sim.compiled.memory import KernelMemory, RecordArray
 from ipa.sim.graph import NO_EDGE, draws
 from ipa.sim.rules import NEVER
 
@@ -17,7 +17,7 @@ _mixed: Any = small(draws.mixed)
 
 
 @hot
-def arrival_of(s: int, item: int, memory: Memory, graph: GraphMemory | None) -> float:
+def arrival_of(s: int, item: int, memory: KernelMemory, graph: GraphMemory | None) -> float:
     """When the request of an item of stage s arrived."""
     if graph is None:
         moment_s: float = memory.arrivals_s[item]
@@ -44,7 +44,7 @@ def next_entry(s: int, graph: GraphMemory) -> float:
 
 
 @inner
-def enter(s: int, now_s: float, memory: Memory, graph: GraphMemory) -> None:
+def enter(s: int, now_s: float, memory: KernelMemory, graph: GraphMemory) -> None:
     """Put what enters stage s next in its queue."""
     stage, into, coming = memory.stages[s], graph.into[s], graph.coming[s]
     if is_timed(s, graph):
@@ -124,7 +124,14 @@ def lacks_places(s: int, size: int, variant: int, graph: GraphMemory) -> bool:
 
 @inner
 def send(
-    s: int, members: RecordArray, begin: int, size: int, variant: int, now_s: float, memory: Memory, graph: GraphMemory
+    s: int,
+    members: RecordArray,
+    begin: int,
+    size: int,
+    variant: int,
+    now_s: float,
+    memory: KernelMemory,
+    graph: GraphMemory,
 ) -> None:
     """Put what a batch leads to on the edges: these are its members from `begin` on, and `variant` served it."""
     run, opened = memory.run[0], np.int64(0)

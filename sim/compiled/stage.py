@@ -8,7 +8,7 @@ import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
-from ipa.sim.compiled.memory import DRAINING, EXISTING, IDLE, Layout, Memory, RecordArray
+from ipa.sim.compiled.memory import DRAINING, EXISTING, IDLE, KernelMemory, RecordArray, ReplicaKinds
 from ipa.sim.interface import Batches, Drops, Held, Replicas, RoomLack, Seen, StepLog, TokenLog
 from ipa.sim.model import CORES, GPUS, StageModel
 from ipa.sim.rules import NEVER
@@ -21,7 +21,7 @@ class CompiledStage:
 
     configuration: StageConfiguration
 
-    def __init__(self, position: int, model: StageModel, memory: Memory, layout: Layout) -> None:
+    def __init__(self, position: int, model: StageModel, memory: KernelMemory, layout: ReplicaKinds) -> None:
         self.position = position
         self.model = model
         self.configured: list[tuple[float, int]] = []
@@ -66,7 +66,7 @@ class CompiledStage:
             configuration.batch_timeout_s,
         )
 
-    def use(self, memory: Memory) -> None:
+    def use(self, memory: KernelMemory) -> None:
         """Continue with another memory of the same content."""
         self.memory = memory
 

@@ -12,7 +12,7 @@ from ipa.sim.compiled.graph_memory import GraphMemory
 from ipa.sim.compiled.heaps import pop_event, push_event
 from ipa.sim.compiled.jit import hot, inner, small
 from ipa.sim.compiled.language_memory import RUNNING, WAITING, LanguageMemory
-from ipa.sim.compiled.memory import COMPLETES, DRAINING, EXISTING, HAS_ROOM, Memory, RecordArray
+from ipa.sim.compiled.memory import COMPLETES, DRAINING, EXISTING, HAS_ROOM, KernelMemory, RecordArray
 from ipa.sim.compiled.rollout import gone_s
 from ipa.sim.compiled.routing import send
 from ipa.sim.rules import NEVER
@@ -29,7 +29,7 @@ _step_s = small(rules.step_s)
 
 @inner
 def attempt_language(
-    s: int, memory: Memory, language: LanguageMemory, deadlines: RecordArray | None, graph: GraphMemory | None
+    s: int, memory: KernelMemory, language: LanguageMemory, deadlines: RecordArray | None, graph: GraphMemory | None
 ) -> bool:
     """Give out every request that a replica has a place for, then let replicas begin their steps. False: no rows."""
     if graph is not None and not _have_rows(s, memory, language, graph):
@@ -46,7 +46,7 @@ def attempt_language(
 
 
 @inner
-def _have_rows(s: int, memory: Memory, language: LanguageMemory, graph: GraphMemory) -> bool:
+def _have_rows(s: int, memory: KernelMemory, language: LanguageMemory, graph: GraphMemory) -> bool:
     """In a graph, find the rows of the items that have come; False if there are too few."""
     stage, requests = language.stages[s], language.came.shape[1]
     while stage.counted < memory.stages[s].tail:
@@ -62,7 +62,7 @@ def _have_rows(s: int, memory: Memory, language: LanguageMemory, graph: GraphMem
 
 
 @inner
-def _next_replica(s: int, memory: Memory, language: LanguageMemory) -> int:
+def _next_replica(s: int, memory: KernelMemory, language: LanguageMemory) -> int:
     """The ready replica with the fewest requests, the lowest number first; -1 if all have as many as they may."""
     existing, at_once = memory.numbers[s, EXISTING], language.stages[s].at_once
     chosen: Any = np.int64(-1)
@@ -79,7 +79,7 @@ def _next_replica(s: int, memory: Memory, language: LanguageMemory) -> int:
 
 
 @inner
-def _admit(s: int, number: int, memory: Memory, language: LanguageMemory, graph: GraphMemory | None) -> None:
+def _admit(s: int, number: int, memory: KernelMemory, language: LanguageMemory, graph: GraphMemory | None) -> None:
     """Let the request at the end of `served` wait at a replica; it fails if that has too few blocks for it."""
     stage, replica, steps = memory.stages[s], memory.replicas[s, number], language.replicas[s, number]
     model, now_s = language.models[replica.option], memory.stages[s].now_s
@@ -128,7 +128,7 @@ def _begins(s: int, number: int, language: LanguageMemory) -> None:
 
 
 @small
-def _begin_steps(s: int, memory: Memory, language: LanguageMemory) -> None:
+def _begin_steps(s: int, memory: KernelMemory, language: LanguageMemory) -> None:
     stage = language.stages[s]
     for i in range(stage.beginning):
         number: Any = np.int64(language.beginning[s, i])
@@ -137,7 +137,7 @@ def _begin_steps(s: int, memory: Memory, language: LanguageMemory) -> None:
 
 
 @inner
-def _begin_step(s: int, number: int, memory: Memory, language: LanguageMemory) -> None:
+def _begin_step(s: int, number: int, memory: KernelMemory, language: LanguageMemory) -> None:
     steps, now_s = language.replicas[s, number], memory.stages[s].now_s
     end_s = now_s + _next_step_s(s, number, memory, language)
     steps.since_s = now_s
@@ -146,7 +146,7 @@ def _begin_step(s: int, number: int, memory: Memory, language: LanguageMemory) -
 
 
 @inner
-def _next_step_s(s: int, number: int, memory: Memory, language: LanguageMemory) -> float:
+def _next_step_s(s: int, number: int, memory: KernelMemory, language: LanguageMemory) -> float:
     """Begin a step; returns how long it takes. A plain one takes no look at the requests."""
     steps = language.replicas[s, number]
     steps.is_plain = steps.plain > 0 and steps.waiting == 0
@@ -162,7 +162,7 @@ def _next_step_s(s: int, number: int, memory: Memory, language: LanguageMemory) 
 
 
 @inner
-def settle(s: int, number: int, ahead: int, memory: Memory, language: LanguageMemory) -> None:
+def settle(s: int, number: int, ahead: int, memory: KernelMemory, language: LanguageMemory) -> None:
     """Write the plain steps that have ended in the requests; `ahead`: how many more tokens they have blocks for."""
     steps, sequences = language.replicas[s, number], language.sequences[s]
     running, lag = language.order[s, number, RUNNING], steps.lag
@@ -183,7 +183,7 @@ def settle(s: int, number: int, ahead: int, memory: Memory, language: LanguageMe
 
 
 @inner
-def _begin(s: int, number: int, memory: Memory, language: LanguageMemory) -> float:
+def _begin(s: int, number: int, memory: KernelMemory, language: LanguageMemory) -> float:
     """Choose what a step computes; returns how long it takes."""
     steps, sequences = language.replicas[s, number], language.sequences[s]
     running, waiting = language.order[s, number, RUNNING], language.order[s, number, WAITING]
@@ -265,7 +265,7 @@ def _preempt_last(s: int, number: int, language: LanguageMemory) -> None:
 
 
 @inner
-def end_step(s: int, is_alone: bool, memory: Memory, language: LanguageMemory, graph: GraphMemory | None) -> bool:
+def end_step(s: int, is_alone: bool, memory: KernelMemory, language: LanguageMemory, graph: GraphMemory | None) -> bool:
     """End the step of the replica whose completion is next: requests whose last token it has made go on together.
 
     Returns whether the next stage of a chain gets them at once.
@@ -301,7 +301,13 @@ def end_step(s: int, is_alone: bool, memory: Memory, language: LanguageMemory, g
 
 @inner
 def _pass_on(
-    s: int, number: int, size: int, is_alone: bool, memory: Memory, language: LanguageMemory, graph: GraphMemory | None
+    s: int,
+    number: int,
+    size: int,
+    is_alone: bool,
+    memory: KernelMemory,
+    language: LanguageMemory,
+    graph: GraphMemory | None,
 ) -> bool:
     """Let the requests that a step has ended go on, or end."""
     run, stage = memory.run[0], memory.stages[s]
@@ -331,7 +337,7 @@ def _pass_on(
 
 
 @hot
-def _carry_out(s: int, number: int, now_s: float, memory: Memory, language: LanguageMemory) -> int:
+def _carry_out(s: int, number: int, now_s: float, memory: KernelMemory, language: LanguageMemory) -> int:
     """Give the step's tokens to its requests; those that have all of theirs move to `ended`. Returns how many do."""
     steps, sequences = language.replicas[s, number], language.sequences[s]
     running, ended = language.order[s, number, RUNNING], language.ended[s]
@@ -374,7 +380,7 @@ def _carry_out(s: int, number: int, now_s: float, memory: Memory, language: Lang
 
 
 @inner
-def lose_steps(s: int, since: int, memory: Memory, language: LanguageMemory, graph: GraphMemory | None) -> None:
+def lose_steps(s: int, since: int, memory: KernelMemory, language: LanguageMemory, graph: GraphMemory | None) -> None:
     """Fail the requests of removed replicas, from the `since`-th on, in the order in which they came; their steps break
     off."""
     stage, removed = memory.stages[s], memory.numbers[s, DRAINING]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ipa.policies import StageConfiguration
 from ipa.sim.compiled.engine import CompiledEngine
-from ipa.sim.compiled.memory import Layout, Memory, RecordArray
+from ipa.sim.compiled.memory import KernelMemory, RecordArray, ReplicaKinds
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.interface import Batches, Drops, Handover, Seen
 from ipa.sim.model import FloatArray, IntArray, RunInput, StageModel
@@ -49,7 +49,7 @@ class StreamedEngine(CompiledEngine):
         at_start = int(self.arrivals_s.searchsorted(0.0, "right"))
         return min(max(self._window, at_start), len(self.arrivals_s))
 
-    def _stage(self, position: int, layout: Layout) -> StreamedStage:
+    def _stage(self, position: int, layout: ReplicaKinds) -> StreamedStage:
         return StreamedStage(position, self.run_input.models[position], self._memory, layout, self.arrivals_s)
 
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
@@ -105,8 +105,8 @@ class StreamedStage(CompiledStage):
         self,
         position: int,
         model: StageModel,
-        memory: Memory,
-        layout: Layout,
+        memory: KernelMemory,
+        layout: ReplicaKinds,
         arrivals_s: FloatArray,
     ) -> None:
         super().__init__(position, model, memory, layout)

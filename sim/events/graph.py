@@ -18,7 +18,7 @@ from ipa.sim.events.stage import SimPyStage
 from ipa.sim.graph import NO_EDGE, ItemLog, Routes, Way, draws
 
 
-class Sent(NamedTuple):
+class SentItem(NamedTuple):
     """An item on its way to a stage, or there since `enqueue_s`."""
 
     request: int
@@ -44,7 +44,7 @@ class GraphFlow:
         self._env, self._hop_s, self._on_ended = env, hop_s, on_ended
         self._routes = routes
         self._arrivals_s = arrivals_s
-        self._sent: list[list[Sent]] = [[] for _ in routes.ways]  # by stage, in order of number
+        self._sent: list[list[SentItem]] = [[] for _ in routes.ways]  # by stage, in order of number
         self._joined: dict[int, set[int]] = defaultdict(set)  # joining stage -> the requests that came there
         self._joining: dict[tuple[int, float], list[int]] = {}  # (stage, moment) -> the requests that enter then
         self._gathering = {stage: _Gathered(routes, stage, len(arrivals_s)) for stage in routes.gathering}
@@ -61,7 +61,7 @@ class GraphFlow:
                 stage.arrivals_s = []
 
     def served(self, stage: SimPyStage, items: Batch, variant: str, now_s: float) -> None:
-        own, sent = self._sent[stage.position], defaultdict[int, list[Sent]](list)
+        own, sent = self._sent[stage.position], defaultdict[int, list[SentItem]](list)
         for item in items:
             for way in self._routes.ways[stage.position]:
                 sent[way.child] += self._put_on(way, own[item], variant, now_s)
@@ -100,7 +100,7 @@ class GraphFlow:
         sent = [item.request for stage in self._stages for item in self._sent[stage.position][stage.enqueued :]]
         return sent + [request for requests in self._joining.values() for request in requests]
 
-    def _adopt(self, stage: SimPyStage, sent: Sequence[Sent]) -> Batch:
+    def _adopt(self, stage: SimPyStage, sent: Sequence[SentItem]) -> Batch:
         """Give these items the next numbers of a stage and return them."""
         own = self._sent[stage.position]
         first = len(own)
@@ -108,16 +108,16 @@ class GraphFlow:
         stage.arrivals_s += [self._arrivals_s[item.request] for item in sent]
         return list(range(first, len(own)))
 
-    def _put_on(self, way: Way, item: Sent, variant: str, now_s: float) -> list[Sent]:
+    def _put_on(self, way: Way, item: SentItem, variant: str, now_s: float) -> list[SentItem]:
         """The items that an item puts on an edge."""
         if not (way.is_sure or way.low <= draws.uniform(draws.key_of(item.key, way.drawn)) < way.high):
             return []
         key = draws.key_of(item.key, way.number)
         count = int(self._routes.numbers(way.number, variant)[item.request])
         enqueue_s = now_s + self._hop_s
-        return [Sent(item.request, draws.key_of(key, number), way.number, enqueue_s) for number in range(count)]
+        return [SentItem(item.request, draws.key_of(key, number), way.number, enqueue_s) for number in range(count)]
 
-    def _entering(self, child: int, sent: Sequence[Sent], now_s: float) -> list[Sent]:
+    def _entering(self, child: int, sent: Sequence[SentItem], now_s: float) -> list[SentItem]:
         """The sent items that enter a stage; if it joins, only the first of each request; if it joins all, none."""
         join = self._routes.joins[child]
         if join is None:
@@ -131,11 +131,11 @@ class GraphFlow:
                 fresh.append(self._whole(child, item.request, now_s + self._hop_s))
         return fresh
 
-    def _whole(self, stage: int, request: int, enqueue_s: float) -> Sent:
+    def _whole(self, stage: int, request: int, enqueue_s: float) -> SentItem:
         """The one item that a request is at an entry, or becomes at a stage that joins."""
-        return Sent(request, self._routes.key(stage, request), NO_EDGE, enqueue_s)
+        return SentItem(request, self._routes.key(stage, request), NO_EDGE, enqueue_s)
 
-    def _put_on_way(self, child: int, entering: list[Sent], now_s: float) -> None:
+    def _put_on_way(self, child: int, entering: list[SentItem], now_s: float) -> None:
         join, stage = self._routes.joins[child], self._stages[child]
         if not entering:
             return
@@ -146,7 +146,7 @@ class GraphFlow:
         else:
             self._env.at(now_s + self._hop_s, stage.delivery, stage.receive, self._adopt(stage, entering))
 
-    def _gather(self, stage: int, ended: list[int], came: Mapping[int, Sequence[Sent]], end_s: float) -> int:
+    def _gather(self, stage: int, ended: list[int], came: Mapping[int, Sequence[SentItem]], end_s: float) -> int:
         """Tell the stages that join all which items ended at a stage and which came to others; returns how many
         requests join by that."""
         coming = {child: [item.request for item in entering] for child, entering in came.items()}

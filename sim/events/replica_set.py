@@ -104,7 +104,7 @@ class RolloutResult(NamedTuple):
     lacks_room: bool
 
 
-class ReplicaSet:
+class ReplicaPool:
     """All replicas that a stage has ever had, in order of creation, and which of them exist or are idle now."""
 
     def __init__(

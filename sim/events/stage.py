@@ -18,7 +18,7 @@ from ipa.policies import StageConfiguration
 from ipa.sim import rules, streams
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.logs import BatchLog, DropLog
-from ipa.sim.events.replica_set import Batch, BusyCores, ReplicaSet, RolloutResult, SimPyReplica, removal_order
+from ipa.sim.events.replica_set import Batch, BusyCores, ReplicaPool, RolloutResult, SimPyReplica, removal_order
 from ipa.sim.interface import Batches, Drops, Held, Replicas, RoomLack, Seen, StepLog, TokenLog
 from ipa.sim.model import RunInput
 from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, ROOM, TIMER
@@ -139,7 +139,7 @@ class SimPyStage:
         self.head = 0
         self.at_replicas = 0  # eager dispatch: requests in batches that wait at a replica
         self.past = 0  # how many requests have left the front of these lists
-        self.replicas = ReplicaSet(model, world, configuration)
+        self.replicas = ReplicaPool(model, world, configuration)
         self.configured: list[tuple[float, int]] = []  # batch sizes, as (since when, size)
         self._adopt(configuration, 0.0)
         for _ in self.replicas.all:

@@ -7,8 +7,8 @@ from .items import records_of_items as records_of_items
 from .items import records_of_none as records_of_none
 from .measuring import MeasuringItems as MeasuringItems
 from .routes import NO_EDGE as NO_EDGE
-from .routes import After as After
 from .routes import Routes as Routes
+from .routes import StageAfter as StageAfter
 from .routes import Way as Way
 from .routes import parents_and_waits as parents_and_waits
 from .routes import ways_after as ways_after

@@ -44,7 +44,7 @@ def parents_and_waits(routes: Routes | None, stages: int) -> tuple[Sequence[Sequ
     return routes.parents, [0.0 if join is None else join.wait_s for join in routes.joins]
 
 
-class After(NamedTuple):
+class StageAfter(NamedTuple):
     """A stage on a way from another one to an exit, see `ways_after`.
 
     `before` and `besides`: the places of the stages that lead to it, among the other one (0) and those after it (1, 2,
@@ -57,14 +57,14 @@ class After(NamedTuple):
     wait_s: float
 
 
-def ways_after(stage: int, parents: Sequence[Sequence[int]], waits_s: Sequence[float]) -> list[After]:
+def ways_after(stage: int, parents: Sequence[Sequence[int]], waits_s: Sequence[float]) -> list[StageAfter]:
     """The stages on all ways from one to the exits, in topological order, from those of `parents_and_waits`."""
     places = {stage: 0}
     after = []
     for position in range(stage + 1, len(parents)):
         if before := [places[parent] for parent in parents[position] if parent in places]:
             places[position] = len(places)
-            after.append(After(position, before[0], tuple(before[1:]), waits_s[position]))
+            after.append(StageAfter(position, before[0], tuple(before[1:]), waits_s[position]))
     return after
 
 

@@ -14,7 +14,7 @@ from ipa.studies.commands import printing, progress, reports, unwritten
 from ipa.studies.commands.options import check_required, values_of
 
 if TYPE_CHECKING:
-    from ipa.studies.fleets import Answers, Fleet, FleetComparison
+    from ipa.studies.fleets import Fleet, FleetAnswers, FleetComparison
     from ipa.studies.many import Requirement
     from ipa.studies.many.sweeps import SweepOptions
 
@@ -166,7 +166,7 @@ def print_comparison(comparison: FleetComparison, seeds: int) -> None:
         printing.print_line(sentence)
 
 
-def print_answers(answers: Answers) -> None:
+def print_answers(answers: FleetAnswers) -> None:
     """Print the table of a fleet, and who pays for whom."""
     fleet = answers.run.fleet
     title = f"{fleet.budget} {fleet.unit}, shared by {fleet.sharing}"

@@ -59,7 +59,7 @@ def new(file: Path, sources: Sequence[str], name: str | None, overwrite: bool, a
     cores with each of its batch sizes.
     """
     _check_new(file, overwrite)
-    table = ipa.profiles.read_latencies(*map(ipa.profiles.Source.of, sources))
+    table = ipa.profiles.read_latencies(*map(ipa.profiles.LatencySource.of, sources))
     called = ipa.profiles.slug(file.stem if name is None else name)
     if not called or (name is not None and called != name):
         raise ScenarioError(f"--name {name or file.stem}: should be lower-case letters, digits and single hyphens")

@@ -42,7 +42,7 @@ def predictor() -> None:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ForecastOptions:
     """The predictors, the load and the moments of forecasts that the options describe."""
 
     names: Sequence[str] = option(
@@ -95,12 +95,12 @@ class Asked:
 
 
 asked_options = together(
-    declared(Asked, "names", "name", "windows"),
+    declared(ForecastOptions, "names", "name", "windows"),
     scale_options,
     workload_seed_option,
-    declared(Asked, "interval_s", "horizon_s", "history_s", "without_zeros"),
+    declared(ForecastOptions, "interval_s", "horizon_s", "history_s", "without_zeros"),
 )
-"""The options of `Asked`."""
+"""The options of `ForecastOptions`."""
 
 
 # ---- evaluate ----
@@ -127,7 +127,7 @@ def evaluate(to: Path | None, as_json: bool, **options: Any) -> None:
     if to is not None:
         studies.many.predictor.check_file(to)
     measured = taken(MeasuredOptions, options)
-    load = Asked(**options)
+    load = ForecastOptions(**options)
     chosen, trace = load.predictors(), load.trace()
     cases = load.cases(trace)
     with progress.shared("forecasts") as advance:
@@ -191,7 +191,7 @@ def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
     forecast that was made then, with its interval.
     """
     studies.displayed.check_plotly("--to")
-    load = Asked(**options)
+    load = ForecastOptions(**options)
     chosen, trace = load.predictors(), load.trace()
     ends = MeasuredOptions(interval=within).ends
     reports.write_page(studies.pages.predictor.page(trace, load.cases(trace), chosen, ends), to)

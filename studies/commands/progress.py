@@ -106,7 +106,7 @@ def _shown(what: str, total: int, unit: str) -> Iterator[Callable[[float, str], 
     if printing.is_quiet():
         yield lambda _, __: None
     elif not sys.stderr.isatty():
-        yield Lines(what, total, unit)
+        yield ProgressLines(what, total, unit)
     else:
         with _bar(what, total, unit) as show:
             yield show
@@ -116,7 +116,7 @@ RECENT_S, RECENT = 60.0, 10
 """A rate covers the last minute, or the last ten updates if these took longer."""
 
 
-class Pace:
+class ProgressRate:
     """The recent rate of progress, and the remaining time at that rate."""
 
     def __init__(self, total: float, unit: str, clock: Callable[[], float]) -> None:
@@ -140,12 +140,12 @@ class Pace:
         return f"{_rate(per_s, self._unit)}, {span((self._total - done) / per_s)} left"
 
 
-class Lines:
+class ProgressLines:
     """Progress as lines for a log, at most one every 10 s, and none once all is done."""
 
     def __init__(self, what: str, total: int, unit: str = "", clock: Callable[[], float] = monotonic) -> None:
         self._what, self._total, self._unit, self._clock = what, total, unit, clock
-        self._pace = Pace(total, unit, clock)
+        self._pace = ProgressRate(total, unit, clock)
         self._printed_s = self._pace.began_s
 
     def __call__(self, done: float, besides: str = "") -> None:
@@ -166,7 +166,7 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[float, str], ob
     columns = (TextColumn(what), BarColumn(), share, TimeElapsedColumn(), TextColumn("{task.fields[pace]}"))
     with Progress(*columns, console=printing.console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total, pace="")
-        pace, shown = Pace(total, unit, monotonic), 0.0
+        pace, shown = ProgressRate(total, unit, monotonic), 0.0
 
         def show(done: float, besides: str) -> None:
             nonlocal shown

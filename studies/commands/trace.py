@@ -258,7 +258,7 @@ def from_prometheus(
     """
     queried = _asked(**asked_for, now_s=time.time())
     token = None if token_file is None else _token(token_file)
-    server = studies.prometheus.PrometheusServer(url, token=token, timeout_s=timeout_s)
+    server = studies.prometheus.RemotePrometheus(url, token=token, timeout_s=timeout_s)
     ipa.traces.check_new(to)
     with progress.counted("Answers of Prometheus", len(list(queried.parts()))) as advance:
         trace = server.load(queried, seed=seed, filling=fill or "refuse", each=advance)

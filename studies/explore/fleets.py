@@ -20,7 +20,7 @@ from ipa.studies.explore.figures import plain
 from ipa.studies.explore.inside import inside
 from ipa.studies.explore.questions import ExplorerQuestion, as_text, control, spec
 from ipa.studies.explore.take import FORMS
-from ipa.studies.fleets import Answers, Fleet, Member
+from ipa.studies.fleets import Fleet, FleetAnswers, Member
 from ipa.studies.intervals import limits
 from ipa.studies.runs import Figure, figures_of
 from ipa.studies.scenario import Scenario, ScenarioError, Shared
@@ -169,7 +169,7 @@ def view_of_fleet(task: FleetTask, shared: Shared, look: Callable[[], object]) -
     return {"run": _drawn(fleets.answers_of(fleets.simulate_fleet(shorter, shared, look))), "whole_s": whole_s}
 
 
-def _drawn(answers: Answers) -> FleetFigures:
+def _drawn(answers: FleetAnswers) -> FleetFigures:
     plots = plain([pages.fleet.over_time(answers)])
     return FleetFigures(fleets.figures_of_fleet(answers.run), plots, tuple(fleets.sentences(answers)))
 

@@ -1,5 +1,5 @@
-from .answers import Answers as Answers
-from .answers import Row as Row
+from .answers import FleetAnswers as FleetAnswers
+from .answers import MemberRow as MemberRow
 from .answers import answered as answered
 from .answers import answers_of as answers_of
 from .answers import sentences as sentences

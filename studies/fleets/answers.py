@@ -22,7 +22,7 @@ WORST_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MemberOutcome:
     """How one run of a pipeline came out: the share of late or lost requests, its accuracy (PAS), and its objective
     (None without a journal)."""
 
@@ -32,7 +32,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MemberRow:
     """One pipeline of a fleet: what it wanted and got, and how it came out in the fleet, alone, and with one unit more
     (None: live, where there is only the one run).
 
@@ -46,9 +46,9 @@ class Row:
     got: float
     worst_wanted: float
     worst_got: float
-    alone: Outcome | None
-    fleet: Outcome
-    more: Outcome | None
+    alone: MemberOutcome | None
+    fleet: MemberOutcome
+    more: MemberOutcome | None
 
     @property
     def lacking(self) -> float:
@@ -57,17 +57,17 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Answers:
+class FleetAnswers:
     """A run of a fleet, its pipelines alone, and the rows of its table. `short`: the share of the time in which some
     pipeline got less than it wanted."""
 
     run: FleetRun
     alone: Mapping[str, Run]
-    rows: Sequence[Row]
+    rows: Sequence[MemberRow]
     short: float
 
 
-def answered(fleet: Fleet, shared: Shared | None = None, on_step: Callable[[], object] = lambda: None) -> Answers:
+def answered(fleet: Fleet, shared: Shared | None = None, on_step: Callable[[], object] = lambda: None) -> FleetAnswers:
     """Run a fleet, each of its pipelines alone within the same budget, and the fleet with one core, or GPU, more.
 
     Raises as `simulate_fleet`.
@@ -79,17 +79,17 @@ def answered(fleet: Fleet, shared: Shared | None = None, on_step: Callable[[], o
         for member in fleet.pipelines
     }
     more = simulate_fleet(fleet.with_values({f"limit_{fleet.resource}": fleet.budget + 1}), shared, on_step)
-    return Answers(run, alone, rows_of(run, alone, more.runs), short_share(run))
+    return FleetAnswers(run, alone, rows_of(run, alone, more.runs), short_share(run))
 
 
-def answers_of(run: FleetRun) -> Answers:
+def answers_of(run: FleetRun) -> FleetAnswers:
     """What one run alone tells."""
-    return Answers(run, {}, rows_of(run), short_share(run))
+    return FleetAnswers(run, {}, rows_of(run), short_share(run))
 
 
 def rows_of(
     run: FleetRun, alone: Mapping[str, Run] | None = None, more: Mapping[str, Run] | None = None
-) -> Sequence[Row]:
+) -> Sequence[MemberRow]:
     """A row for each pipeline."""
     rows = []
     for member in run.fleet.pipelines:
@@ -98,7 +98,7 @@ def rows_of(
         worst = worst_window(times_s, wanted, got)
         mean_wanted, mean_got = mean_units(run, name)
         rows.append(
-            Row(
+            MemberRow(
                 name,
                 member.priority,
                 wanted=mean_wanted,
@@ -154,13 +154,13 @@ def worst_window(times_s: FloatArray, wanted: FloatArray, got: FloatArray) -> sl
     return best
 
 
-def outcome_of(run: Run) -> Outcome:
+def outcome_of(run: Run) -> MemberOutcome:
     """How a run came out, by the programme of its policy, or of the pipeline if the policy solves none."""
     scenario = run.scenario
     objective = None
     if scenario.records != "none":
         objective = run.objective(_programme(run))
-    return Outcome(run.summary["sla_violation_rate"], run.summary["pas_mean"], objective)
+    return MemberOutcome(run.summary["sla_violation_rate"], run.summary["pas_mean"], objective)
 
 
 def _programme(run: Run) -> Programme:
@@ -183,7 +183,7 @@ def short_share(run: FleetRun) -> float:
     return short_s / end_s
 
 
-def sentences(answers: Answers) -> Iterator[str]:
+def sentences(answers: FleetAnswers) -> Iterator[str]:
     """Who pays for whom, and what one core more would bring whom."""
     fleet, rows = answers.run.fleet, answers.rows
     if not answers.short:
@@ -211,7 +211,7 @@ def sentences(answers: Answers) -> Iterator[str]:
         yield f"{one_more} would make no pipeline's requests late less often."
 
 
-def _late(row: Row) -> str:
+def _late(row: MemberRow) -> str:
     late = _per_cent(row.fleet.late)
     return late if row.alone is None else f"{_per_cent(row.alone.late)} -> {late}"
 

@@ -73,7 +73,7 @@ def run_live_fleet(
     `prepare_fleet`.
     """
     live_runs.check_installed()
-    from ipa.live import Load, run_fleet_with_load
+    from ipa.live import MemberLoad, run_fleet_with_load
 
     started_s = perf_counter()
     check_live_fleet(fleet, live)
@@ -100,7 +100,7 @@ def run_live_fleet(
                 keeper = live_runs.keeper_of(keep_in / name, prepared, controllers[name], initial[name], how)
                 stack.enter_context(closing(keeper))
             schedule = live_runs.schedule_of(live, prepared, arrivals_s[name])
-            sends[name] = Load(schedule, partial(_shown, kept_steps, on_view, name), keeper)
+            sends[name] = MemberLoad(schedule, partial(_shown, kept_steps, on_view, name), keeper)
         all_finished = run_fleet_with_load(members, sends, arbiter)
     wall_s = perf_counter() - started_s
     runs = {}
@@ -136,7 +136,7 @@ def control_live_fleet(fleet: Fleet, live: Live, on_step: Callable[[Step], objec
     members, recalls, keeps = {}, {}, {}
     with ExitStack() as stack:
         for name, prepared in all_prepared.items():
-            cluster, held_decisions = _deployment(live, name), live_runs.Held()
+            cluster, held_decisions = _deployment(live, name), live_runs.LeaseHolder()
             no_history = (float("nan"),) * prepared.scenario.history_s
             try:
                 make_backend = live_runs.backend_maker(
@@ -305,7 +305,7 @@ def _ready_at_first(
 ) -> dict[str, Configuration]:
     """What is ready at t = 0 of each pipeline: the journal's latest configuration, else the scenario's, else what its
     policy decides within its limit once all have said what they want (rule 12)."""
-    from ipa.live import Opening, total_cores
+    from ipa.live import SharedOpening, total_cores
 
     initial, wishes = {}, {}
     for name, prepared in all_prepared.items():
@@ -322,10 +322,10 @@ def _ready_at_first(
         if name not in initial
     }
     for name, opening in openings.items():
-        wishes[name] = controllers[name].tell(Opening(opening), opening.observe())
+        wishes[name] = controllers[name].tell(SharedOpening(opening), opening.observe())
     for name, opening in openings.items():
         wish, claim_cores, problem = wishes[name]
-        entry = controllers[name].take(Opening(opening), wish, claim_cores, 0.0, problem)
+        entry = controllers[name].take(SharedOpening(opening), wish, claim_cores, 0.0, problem)
         live_runs.check_opening(controllers[name], entry)
         initial[name] = opening.configuration
     return initial

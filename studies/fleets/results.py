@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies.sharing import Step
-from ipa.studies.fleets.answers import Answers, sentences
+from ipa.studies.fleets.answers import FleetAnswers, sentences
 from ipa.studies.runs import results
 
 if TYPE_CHECKING:
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 FLEET, STEPS = "fleet.json", "steps.parquet"
 
 
-def steps_table(answers: Answers) -> pd.DataFrame:
+def steps_table(answers: FleetAnswers) -> pd.DataFrame:
     """All steps in the order of time, with the fields of a `Step`."""
     import pandas as pd
 
     return pd.DataFrame(list(answers.run.steps), columns=list(Step._fields))
 
 
-def write_fleet(answers: Answers, folder: Path) -> None:
+def write_fleet(answers: FleetAnswers, folder: Path) -> None:
     """Write `fleet.json`, `steps.parquet`, and for each pipeline a folder as `ipa simulate` writes it.
 
     The folder appears complete or not at all. Raises ScenarioError if it cannot be written.
@@ -35,7 +35,7 @@ def write_fleet(answers: Answers, folder: Path) -> None:
         results.write_json(as_plain(answers), fresh / FLEET)
 
 
-def as_plain(answers: Answers) -> dict[str, Any]:
+def as_plain(answers: FleetAnswers) -> dict[str, Any]:
     """The fleet, the rows of its table and its sentences, JSON-able."""
     return {
         "fleet": answers.run.fleet.model_dump(mode="json"),

@@ -33,7 +33,7 @@ from .outcome import ARRIVED_SECONDS as ARRIVED_SECONDS
 from .outcome import TIMELINE as TIMELINE
 from .outcome import Course as Course
 from .outcome import DecidedConfiguration as DecidedConfiguration
-from .outcome import Outcome as Outcome
+from .outcome import FinishedRun as FinishedRun
 from .outcome import course_of as course_of
 from .outcome import latency_edges_s as latency_edges_s
 from .plan import OBJECTIVES as OBJECTIVES

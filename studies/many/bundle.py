@@ -23,7 +23,7 @@ from typing import Any
 
 from ipa.studies.many.child import Child
 from ipa.studies.many.executor import Chunk, Done, Kept, make_apart
-from ipa.studies.many.outcome import Outcome
+from ipa.studies.many.outcome import FinishedRun
 from ipa.studies.many.plan import PlannedRun
 from ipa.studies.runs import Content, Renaming, content_of, digest_of, names_in
 from ipa.studies.runs.results import MANIFEST, as_json, versions, write_files
@@ -85,13 +85,13 @@ class Unpacked:
         """The results of runs with the files' original names."""
         return Done([(key, self._as_asked(outcome)) for key, outcome in done.ended], done.took_s)
 
-    def _as_asked(self, outcome: Outcome | str) -> Outcome | str:
+    def _as_asked(self, outcome: FinishedRun | str) -> FinishedRun | str:
         if isinstance(outcome, str):
             return str(self._as_printed.over(outcome))
         files = dict(outcome.files)
         if (manifest := files.get(MANIFEST)) is not None:
             files[MANIFEST] = as_json(self._back.over(json.loads(manifest))).encode()
-        return Outcome(self._back.over(outcome.summary), files)
+        return FinishedRun(self._back.over(outcome.summary), files)
 
 
 # The work of a cluster's worker on a chunk, and the version of its program.

@@ -129,12 +129,12 @@ class StoppedError(Exception):
 
 
 @dataclass
-class _State:
+class _ChildState:
     task: int = 0
     stopped: int = 0
 
 
-_state = _State()
+_state = _ChildState()
 
 
 def look(_: float = 0.0) -> None:

@@ -16,7 +16,7 @@ from ipa.studies import results
 from ipa.studies.displayed import Displayed
 from ipa.studies.intervals import Estimate, as_columns, estimate_of
 from ipa.studies.many.answers import Demand, Recommendation, demand_of, recommend_policy
-from ipa.studies.many.outcome import LATENCIES, Outcome, latencies_in
+from ipa.studies.many.outcome import LATENCIES, FinishedRun, latencies_in
 from ipa.studies.many.plan import Keys, PlannedRun, key_of
 from ipa.studies.many.requirements import Requirement
 from ipa.studies.many.runner import LOCAL, Progress, Running, begun, silent
@@ -127,7 +127,7 @@ class RunWithoutTables(RunInStore):
         return latencies_in(self.read(LATENCIES) or b"")
 
 
-def _of_outcome(outcome: Outcome) -> RunInStore:
+def _of_outcome(outcome: FinishedRun) -> RunInStore:
     """A run that is kept in memory."""
     manifest = {**json.loads(outcome.files[results.MANIFEST]), "inputs": {"files": {}, "loads": {}}}
     kind = RunWithoutTables if LATENCIES in outcome.files else RunInStore

@@ -22,7 +22,7 @@ from ipa.errors import Error
 from ipa.policies import OptimisingPolicy
 from ipa.studies.many import workers
 from ipa.studies.many.child import Child, ProcessEndedError
-from ipa.studies.many.outcome import Outcome, course_of, with_latencies
+from ipa.studies.many.outcome import FinishedRun, course_of, with_latencies
 from ipa.studies.many.plan import OBJECTIVES, PlannedRun
 from ipa.studies.runs import Run, prepare, simulate
 from ipa.studies.runs.results import run_files
@@ -32,11 +32,11 @@ Kept = Literal["summary", "latencies", "course", "run"]
 """What is kept of a run: its summary, with it its manifest and latencies, its course for a study's tables and pages, or
 all of its own results folder."""
 
-OUTCOMES: Mapping[Kept, Callable[[Run], Outcome]] = {
-    "summary": lambda run: Outcome(run.summary),
+OUTCOMES: Mapping[Kept, Callable[[Run], FinishedRun]] = {
+    "summary": lambda run: FinishedRun(run.summary),
     "latencies": with_latencies,
     "course": lambda run: course_of(run).packed,
-    "run": lambda run: Outcome(run.summary, run_files(run)),
+    "run": lambda run: FinishedRun(run.summary, run_files(run)),
 }
 
 Chunk = list[PlannedRun]
@@ -54,7 +54,7 @@ ATTEMPTS = 2
 class Done:
     """A finished chunk: for each run, its key and its outcome or the error that ended it."""
 
-    ended: list[tuple[str, Outcome | str]]
+    ended: list[tuple[str, FinishedRun | str]]
     took_s: float
 
 
@@ -138,7 +138,7 @@ def make(detail: Kept, cache: str, chunk: Sequence[PlannedRun]) -> Done:
 _AT_HAND: dict[str, Shared] = {}
 
 
-def outcome(detail: Kept, planned: PlannedRun, shared: Shared) -> Outcome | str:
+def outcome(detail: Kept, planned: PlannedRun, shared: Shared) -> FinishedRun | str:
     """The outcome of a run, or the error that ended it."""
     try:
         run = simulate(Scenario.model_validate(planned.data), shared=shared)
@@ -162,7 +162,7 @@ def make_apart(child: Child, detail: Kept, chunk: Chunk) -> Done:
     return Done(ended, perf_counter() - began_s)
 
 
-def _made_apart(child: Child, detail: Kept, planned: PlannedRun) -> Outcome | str:
+def _made_apart(child: Child, detail: Kept, planned: PlannedRun) -> FinishedRun | str:
     code = 0
     for _ in range(ATTEMPTS):
         try:

@@ -50,7 +50,7 @@ LATENCY_DECADES = 7
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FinishedRun:
     """What is kept of a finished run: its summary, and files by name."""
 
     summary: dict[str, Any]
@@ -61,10 +61,10 @@ LATENCIES = "latencies"
 """The file of a run's latencies, where no tables are kept."""
 
 
-def with_latencies(run: Run) -> Outcome:
+def with_latencies(run: Run) -> FinishedRun:
     """A run without its tables and journal."""
     manifest = as_json(manifest_of(run, {})).encode()
-    return Outcome(run.summary, {MANIFEST: manifest, LATENCIES: _completed_latencies(run).tobytes()})
+    return FinishedRun(run.summary, {MANIFEST: manifest, LATENCIES: _completed_latencies(run).tobytes()})
 
 
 def _completed_latencies(run: Run) -> FloatArray:
@@ -110,7 +110,7 @@ class Course:
     configurations: list[DecidedConfiguration]
 
     @classmethod
-    def of(cls, outcome: Outcome) -> Self:
+    def of(cls, outcome: FinishedRun) -> Self:
         """The course that an outcome of `packed` holds."""
         timeline, latencies, seconds, configurations = (zlib.decompress(outcome.files[name]) for name in _COURSE)
         return cls(
@@ -125,7 +125,7 @@ class Course:
         )
 
     @property
-    def packed(self) -> Outcome:
+    def packed(self) -> FinishedRun:
         """The course as an outcome, to be kept."""
         contents = (
             np.ascontiguousarray(self.timeline, dtype="<f8").tobytes(),
@@ -134,7 +134,7 @@ class Course:
             json.dumps(self.configurations).encode(),
         )
         packed = {name: zlib.compress(content, 1) for name, content in zip(_COURSE, contents, strict=True)}
-        return Outcome(self.summary, packed)
+        return FinishedRun(self.summary, packed)
 
 
 _COURSE = ("timeline", "latencies", "seconds", "configurations")

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 from ipa.studies import results
-from ipa.studies.many.outcome import Outcome
+from ipa.studies.many.outcome import FinishedRun
 from ipa.studies.scenario import ScenarioError
 
 FINISHED = "finished.sqlite"
@@ -126,7 +126,7 @@ class Store:
         """The errors of failed runs that have not finished since, by key."""
         return dict(self._connection.execute("SELECT key, error FROM failed"))
 
-    def keep(self, ended: Iterable[tuple[str, Outcome | str]]) -> None:
+    def keep(self, ended: Iterable[tuple[str, FinishedRun | str]]) -> None:
         """Add runs, each with its outcome or its error: all of them or, if interrupted, none."""
         runs, files, failed, keys = [], [], [], []
         for key, outcome in ended:
@@ -146,11 +146,11 @@ class Store:
 
         self._change(change)
 
-    def outcome(self, key: str) -> Outcome:
+    def outcome(self, key: str) -> FinishedRun:
         """The run of a key in the store. Raises ScenarioError if it is damaged."""
         ((_, summary),) = self._rows("key, summary", "runs", "key = ?", (key,))
         files = self._rows("key, name, content", "files", "key = ?", (key,))
-        return Outcome(json.loads(summary), {name: content for _, name, content in files})
+        return FinishedRun(json.loads(summary), {name: content for _, name, content in files})
 
     def file(self, key: str, name: str) -> bytes | None:
         """One file of a run in the store; None if it has none of this name. Raises ScenarioError if it is damaged."""

@@ -13,10 +13,10 @@ from ipa.studies.pages.plots import Plot, Spec, axis, layout, numbers, ruler, sa
 
 if TYPE_CHECKING:
     from ipa.sim import FloatArray
-    from ipa.studies.fleets import Answers
+    from ipa.studies.fleets import FleetAnswers
 
 
-def page(answers: Answers) -> Page:
+def page(answers: FleetAnswers) -> Page:
     """The page; the same answers give the same page."""
     fleet = answers.run.fleet
     subtitle = f"{fleet.budget} {fleet.unit} for {len(fleet.pipelines)} pipelines, shared by {fleet.sharing}"
@@ -28,7 +28,7 @@ def page(answers: Answers) -> Page:
     return Page(f"Fleet: {fleet.title}", [subtitle], parts)
 
 
-def over_time(answers: Answers) -> Plot:
+def over_time(answers: FleetAnswers) -> Plot:
     """What each pipeline gets, stacked; what all want together, dashed; and the budget."""
     run, budget = answers.run, answers.run.fleet.budget
     unit = run.fleet.unit
@@ -67,7 +67,7 @@ def _held(times_s: FloatArray, own_s: FloatArray, units: FloatArray) -> FloatArr
     return held
 
 
-def _table(answers: Answers) -> Section:
+def _table(answers: FleetAnswers) -> Section:
     fleet = answers.run.fleet
     costs, note = ["late (%)", "PAS"], f"{fleet.unit[0].upper()}{fleet.unit[1:]} are means over time."
     if answers.alone:

@@ -19,8 +19,8 @@ from ipa.studies.validation import (
     GRID_S,
     JUDGED_UP_TO,
     KINDS,
-    FigureRow,
     FloatArray,
+    JudgedFigure,
     Tables,
     Validation,
     busiest,
@@ -83,14 +83,14 @@ def _muted(text: str) -> Paragraph:
     return Paragraph(text, "muted")
 
 
-def _judged(rows: Sequence[FigureRow]) -> Table:
+def _judged(rows: Sequence[JudgedFigure]) -> Table:
     """The figures of the whole pipeline with their verdicts."""
     shown = [[_name(row), *_cells(row, _JUDGED)] for row in rows if row.metric.stage is None]
     columns = [*sentences.HEADINGS[:-1], "verdict"]
     return Table("Live against simulated", ["figure", *(columns[place] for place in _JUDGED)], shown)
 
 
-def _by_stage(rows: Sequence[FigureRow]) -> Table:
+def _by_stage(rows: Sequence[JudgedFigure]) -> Table:
     """The figures of each stage, which are not judged."""
     shown = [
         [Cell(row.metric.stage, is_heading=True), _name(row), *_cells(row, _NOT_JUDGED)]
@@ -101,12 +101,12 @@ def _by_stage(rows: Sequence[FigureRow]) -> Table:
     return Table("Live against simulated, by stage", columns, shown)
 
 
-def _name(row: FigureRow) -> Cell:
+def _name(row: JudgedFigure) -> Cell:
     metric = row.metric
     return Cell(f"{metric.title} ({metric.unit})" if metric.unit else metric.title, is_heading=metric.stage is None)
 
 
-def _cells(row: FigureRow, places: Sequence[int]) -> list[str | Cell]:
+def _cells(row: JudgedFigure, places: Sequence[int]) -> list[str | Cell]:
     texts = sentences.cells(row)
     return [
         Cell([Strong(texts[place], _COLOURS[texts[place]])]) if texts[place] in _COLOURS else texts[place]

@@ -144,7 +144,7 @@ def moment_s(text: str, now_s: float) -> float:
     return moment.timestamp()
 
 
-class PrometheusServer:
+class RemotePrometheus:
     """The server at a URL, which may contain a user and a password for basic authentication.
 
     `token` is a bearer token; `timeout_s` is for each request. Raises ScenarioError for an invalid URL, or if both a

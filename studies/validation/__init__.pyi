@@ -6,8 +6,8 @@ from .experiment import Experiment as Experiment
 from .experiment import design as design
 from .experiment import live_runner as live_runner
 from .figures import JUDGED_UP_TO as JUDGED_UP_TO
-from .figures import FigureRow as FigureRow
 from .figures import FloatArray as FloatArray
+from .figures import JudgedFigure as JudgedFigure
 from .figures import Tables as Tables
 from .figures import Windows as Windows
 from .figures import busiest as busiest

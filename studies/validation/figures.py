@@ -301,7 +301,7 @@ SPREADS_ALLOWED = 2.0
 
 
 @dataclass(frozen=True)
-class FigureRow:
+class JudgedFigure:
     """One compared figure. Errors and spreads are fractions of the live value, or points, as the metric says; NaN:
     none.
 
@@ -403,7 +403,7 @@ class Worlds:
 
 def compare_worlds(
     worlds: Worlds, windows: Windows, judged: Sequence[ComparedFigure], sla_s: float, price_per_core: float
-) -> list[FigureRow]:
+) -> list[JudgedFigure]:
     """One row per metric, over the requests that arrived in the chosen windows and the windows' time."""
 
     def measured(runs: Sequence[Tables]) -> Mapping[str, float]:
@@ -412,10 +412,10 @@ def compare_worlds(
     live, simulated, open_loop = measured(worlds.live), measured([worlds.simulated]), measured(worlds.open_loop)
     repeats = [measured([run]) for run in worlds.live]
 
-    def row(metric: ComparedFigure) -> FigureRow:
+    def row(metric: ComparedFigure) -> JudgedFigure:
         key = metric.key
         spread = _spread(metric, [figures[key] for figures in repeats], live[key])
-        return FigureRow(metric, live[key], spread, simulated[key], open_loop[key])
+        return JudgedFigure(metric, live[key], spread, simulated[key], open_loop[key])
 
     return [row(metric) for metric in judged]
 

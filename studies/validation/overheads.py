@@ -190,7 +190,7 @@ def _generation_s(tables: Tables, model: StageModel, quiet: Windows) -> FloatArr
         tokens = own["input_tokens"].to_numpy(), own["output_tokens"].to_numpy()
         requests = language_fit.MeasuredRequests(model.name, start_s, first_s, finish_s, *tokens)
         language = model.language[variants[replica]]
-        _, _, simulated_s = language_fit.Replica(language, requests).times_s(language.step)
+        _, _, simulated_s = language_fit.SimulatedReplica(language, requests).times_s(language.step)
         beyond_s.append((finish_s - start_s - simulated_s)[quiet.holds(start_s)])
     return np.concatenate(beyond_s)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipa.studies.formatting import NONE
 from ipa.studies.validation.decisions import Agreement, Took
-from ipa.studies.validation.figures import JUDGED_UP_TO, FigureRow
+from ipa.studies.validation.figures import JUDGED_UP_TO, JudgedFigure
 from ipa.studies.validation.overheads import Overheads
 from ipa.studies.validation.validation import CLOSED_LOOP_PERCENT, Validation
 
@@ -107,7 +107,7 @@ def judged(validation: Validation) -> str:
     )
 
 
-def cells(row: FigureRow) -> tuple[str, ...]:
+def cells(row: JudgedFigure) -> tuple[str, ...]:
     """A row as text, under `HEADINGS`; the last is the verdict."""
     return (
         _figure(row.live),
@@ -120,7 +120,7 @@ def cells(row: FigureRow) -> tuple[str, ...]:
     )
 
 
-def _allowed(row: FigureRow) -> str:
+def _allowed(row: JudgedFigure) -> str:
     """The allowed error, with the part of it that is spread."""
     if row.allowed is None:
         return ""

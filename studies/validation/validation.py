@@ -18,8 +18,8 @@ from ipa.studies.validation.experiment import Experiment
 from ipa.studies.validation.figures import (
     JUDGED_UP_TO,
     LIMITS,
-    FigureRow,
     FloatArray,
+    JudgedFigure,
     Tables,
     Windows,
     Worlds,
@@ -224,12 +224,12 @@ class Validation(Displayed):
         return live, simulated, open_loop
 
     @cached_property
-    def rows(self) -> list[FigureRow]:
+    def rows(self) -> list[JudgedFigure]:
         """The comparison that verdicts are about."""
         return self.compared(self.judged)
 
     @cached_property
-    def bands(self) -> dict[str, tuple[Windows, list[FigureRow]]]:
+    def bands(self) -> dict[str, tuple[Windows, list[JudgedFigure]]]:
         """The comparison by band of utilisation; bands that no window lies in are left out."""
         windows_by_band = by_band(self.busy, self.windows)
         return {
@@ -237,7 +237,7 @@ class Validation(Displayed):
         }
 
     @cached_property
-    def by_interference(self) -> dict[bool, list[FigureRow]]:
+    def by_interference(self) -> dict[bool, list[JudgedFigure]]:
         """The comparison without (False) and with interference; empty where it has not been measured."""
         if self.other is None:
             return {}
@@ -245,7 +245,7 @@ class Validation(Displayed):
         worlds = {is_on: self.worlds, not is_on: self.other.worlds}
         return {on: self.compared(self.judged, worlds[on]) for on in (False, True)}
 
-    def compared(self, windows: Windows, worlds: Worlds | None = None) -> list[FigureRow]:
+    def compared(self, windows: Windows, worlds: Worlds | None = None) -> list[JudgedFigure]:
         """Live against simulated within some windows; `worlds`: others than those that verdicts are about."""
         judged = metrics(self.stages, LIMITS[self.experiment.backend], self.languages)
         return compare_worlds(worlds or self.worlds, windows, judged, self.prepared.sla_s, self.scenario.price_per_core)
@@ -430,5 +430,5 @@ def _agreement(agreement: Agreement, wanted_percent: float) -> dict[str, Any]:
     return {**vars(agreement), "percent": plain(agreement.percent), "wanted_percent": wanted_percent}
 
 
-def _part(windows: Windows, rows: Sequence[FigureRow]) -> dict[str, Any]:
+def _part(windows: Windows, rows: Sequence[JudgedFigure]) -> dict[str, Any]:
     return {**windows.counted, "rows": [row.as_dict() for row in rows]}

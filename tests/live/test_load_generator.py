@@ -24,7 +24,7 @@ from aiohttp import web
 from ipa import traces
 from ipa.live import load_generator
 from ipa.live.errors import LiveError, RunError
-from ipa.live.load_generator import Job, generate, write_job
+from ipa.live.load_generator import LoadJob, generate, write_job
 from ipa.live.plane import free_port
 from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
 from ipa.live.server_answers import DEFAULT_BODY, zeros_for
@@ -60,7 +60,7 @@ async def serving(answer: Answer, metadata: dict[str, Any] | None = None, status
 def sent_to(answer: Answer, scheduled_s: list[float], patience_s: float = 30.0, first: int = 0) -> Sent:
     async def story() -> Sent:
         async with serving(answer) as url:
-            job = Job(url, "m", time.monotonic() + 0.05, patience_s, DEFAULT_BODY, first)
+            job = LoadJob(url, "m", time.monotonic() + 0.05, patience_s, DEFAULT_BODY, first)
             return await generate(job, np.array(scheduled_s))
 
     return asyncio.run(story())
@@ -126,7 +126,7 @@ def test_every_way_to_end_has_its_outcome() -> None:
 
 
 def test_where_nobody_listens_all_fail() -> None:
-    job = Job(f"http://127.0.0.1:{free_port()}", "m", time.monotonic(), 5.0, DEFAULT_BODY)
+    job = LoadJob(f"http://127.0.0.1:{free_port()}", "m", time.monotonic(), 5.0, DEFAULT_BODY)
     sent = asyncio.run(generate(job, np.array([0.0, 0.01])))
     assert sent.status.tolist() == [UNREACHABLE] * 2
     assert sent.reason.tolist() == ["no connection: Connection refused"] * 2
@@ -135,7 +135,7 @@ def test_where_nobody_listens_all_fail() -> None:
 def test_a_connection_that_is_not_made_in_time_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_generator, "CONNECT_S", 0.1)
     with hanging_server() as url:
-        sent = asyncio.run(generate(Job(url, "m", time.monotonic(), 60.0, DEFAULT_BODY), np.array([0.0])))
+        sent = asyncio.run(generate(LoadJob(url, "m", time.monotonic(), 60.0, DEFAULT_BODY), np.array([0.0])))
     assert sent.status.tolist() == [UNREACHABLE]
     assert sent.reason[0].startswith("no connection: Connection timeout")
     assert load_table(sent)["outcome"].tolist() == ["failed"]
@@ -201,7 +201,7 @@ def test_of_long_and_of_compressed_answers_only_the_beginning_is_kept() -> None:
 def test_lateness_is_measured_and_told() -> None:
     async def story() -> Sent:
         async with serving(at_once) as url:
-            job = Job(url, "m", time.monotonic() - 1.0, 30.0, DEFAULT_BODY)  # the schedule began a second ago
+            job = LoadJob(url, "m", time.monotonic() - 1.0, 30.0, DEFAULT_BODY)  # the schedule began a second ago
             return await generate(job, np.array([0.0, 0.5, 1.3]))
 
     lateness = asyncio.run(story()).lateness()
@@ -234,7 +234,7 @@ def test_told_to_end_it_writes_what_it_has_sent(tmp_path: Path) -> None:
             return web.json_response({})
 
         async with serving(note) as url:
-            job = Job(url, "m", time.monotonic(), 60.0, DEFAULT_BODY)
+            job = LoadJob(url, "m", time.monotonic(), 60.0, DEFAULT_BODY)
             write_job(job, np.array([0.0, 1000.0]), tmp_path / "job.npz")
             command = [
                 sys.executable,
@@ -307,9 +307,9 @@ def test_requests_carry_the_token_that_a_file_holds_and_the_job_s_file_names_it_
     create_token_file(tmp_path / "token")
     (token,) = TokenFile(tmp_path / "token").read()
 
-    async def story() -> Job:
+    async def story() -> LoadJob:
         async with serving(note) as url:
-            job = Job(url, "m", time.monotonic(), 30.0, DEFAULT_BODY, token_file=str(tmp_path / "token"))
+            job = LoadJob(url, "m", time.monotonic(), 30.0, DEFAULT_BODY, token_file=str(tmp_path / "token"))
             assert (await generate(job, np.array([0.0, 0.0]))).status.tolist() == [200, 200]
             return job
 

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from ipa.errors import Error
 from ipa.live.kubernetes import readiness
 from ipa.live.kubernetes.api import Api
-from ipa.live.load_generator import Job, generate
+from ipa.live.load_generator import LoadJob, generate
 from ipa.live.monitoring.prometheus_api import PrometheusApi
 from ipa.live.server_answers import DEFAULT_BODY, metadata_of
 from ipa.live.serving.peers import Turns
@@ -55,7 +55,7 @@ async def replica(url: str) -> None:
 
 
 async def load(url: str) -> None:
-    await generate(Job(url, "m", time.monotonic(), 5.0, DEFAULT_BODY), np.array([0.0]))
+    await generate(LoadJob(url, "m", time.monotonic(), 5.0, DEFAULT_BODY), np.array([0.0]))
 
 
 async def prometheus(url: str) -> None:

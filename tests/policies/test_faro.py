@@ -8,7 +8,7 @@ from math import log, sqrt
 import pytest
 
 from ipa.policies import Decision, Faro, LatencyQuantiles, Memory, Observation
-from ipa.policies.faro import SURELY_IDLE, Load, StageUtility, erlang_c, wait_s
+from ipa.policies.faro import SURELY_IDLE, StageLoad, StageUtility, erlang_c, wait_s
 from tests.tiny import chosen, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published(accuracy="sum"))
@@ -39,7 +39,7 @@ def test_where_nobody_waits_the_formula_agrees() -> None:
 def stage(samples_rps: list[float], **more: float) -> StageUtility:
     """10 rps and 0.1 s a replica; the SLO is half of what one replica keeps at 5 rps, 0.1 s + 0.3912 s."""
     return StageUtility(
-        load=Load(samples_rps, (0.1 + log(50) / 10) / 2, 0.99, more.get("exponent", 1.0)),
+        load=StageLoad(samples_rps, (0.1 + log(50) / 10) / 2, 0.99, more.get("exponent", 1.0)),
         throughput_rps=10.0,
         batch=1,
         service_s=0.1,

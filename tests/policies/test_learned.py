@@ -18,7 +18,7 @@ import pytest
 from ipa.policies import PolicyError, create_predictor
 from ipa.policies.forecast import LEVELS
 from ipa.policies.predictors import Lstm, describe_predictor
-from ipa.policies.predictors.trained import Model, features, forward_pass, load, shipped, write_npz
+from ipa.policies.predictors.trained import TrainedModel, features, forward_pass, load, shipped, write_npz
 from tests.tiny import observation
 
 LIBRARY = Path(__file__).parents[2] / "policies" / "predictors" / "library"
@@ -156,7 +156,7 @@ def test_a_network_computes_the_equations_of_an_lstm() -> None:
         cell = kept * cell + entering * np.tanh(np.split(z, 4)[2])
         state = shown * np.tanh(cell)
     expected = state @ given["dense_kernel"] + given["dense_bias"]
-    assert forward_pass(Model("lstm", given, CARD, "here"))(inputs)[0] == pytest.approx(expected, abs=1e-12)
+    assert forward_pass(TrainedModel("lstm", given, CARD, "here"))(inputs)[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_trees_are_followed_to_their_leaves_and_summed() -> None:
@@ -170,7 +170,7 @@ def test_trees_are_followed_to_their_leaves_and_summed() -> None:
         "baseline": np.array([1000.0]),
     }
     rows = np.array([[9.0, 2.0], [9.0, 5.0], [9.0, 6.0]])
-    outputs = forward_pass(Model("quantile-gbm", trees, TREES_CARD, "here"))(rows)
+    outputs = forward_pass(TrainedModel("quantile-gbm", trees, TREES_CARD, "here"))(rows)
     assert outputs[:, 0].tolist() == [1110.0, 1120.0, 1130.0]
 
 
@@ -179,7 +179,7 @@ def test_trees_of_any_shape_lead_where_a_walk_does(leaves: int) -> None:
     rng = np.random.default_rng(leaves)
     trees = drawn_trees(rng, leaves)
     rows = rng.integers(0, 4, (80, 5)).astype(float)  # often exactly at a threshold
-    outputs = forward_pass(Model("quantile-gbm", trees, TREES_CARD, "here"))(rows)
+    outputs = forward_pass(TrainedModel("quantile-gbm", trees, TREES_CARD, "here"))(rows)
     assert outputs[:, 0].tolist() == [
         np.array([walked(trees, tree, row) for tree in range(20)]).sum() + 0.5 for row in rows
     ]
@@ -229,7 +229,7 @@ def refusal(model: str, name: str = "lstm") -> str:
 
 
 def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
-    model = Model("lstm", arrays(), CARD, "here")
+    model = TrainedModel("lstm", arrays(), CARD, "here")
     write_npz(model, tmp_path / "m.npz")
     again = load(str(tmp_path / "m.npz"))
     assert (again.kind, again.card) == ("lstm", CARD)
@@ -284,13 +284,13 @@ def test_nodes_that_are_no_tree_are_refused(left: tuple[int, ...], right: tuple[
     none = np.zeros((1, 1, nodes), np.int64)
     given = {"left": np.array([[left]]), "right": np.array([[right]]), "baseline": np.zeros(1)}
     with pytest.raises(PolicyError, match="here: left and right should lead from each node to two others"):
-        Model("quantile-gbm", {"feature": none, "threshold": none, "value": none, **given}, TREES_CARD, "here")
+        TrainedModel("quantile-gbm", {"feature": none, "threshold": none, "value": none, **given}, TREES_CARD, "here")
 
 
 def test_trees_of_too_many_nodes_are_refused() -> None:
     trees = drawn_trees(np.random.default_rng(1), 65)
     with pytest.raises(PolicyError, match="here: trees of 129 nodes; allowed: up to 127"):
-        Model("quantile-gbm", trees, TREES_CARD, "here")
+        TrainedModel("quantile-gbm", trees, TREES_CARD, "here")
 
 
 def test_wrong_cards_are_refused(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ipa.policies import create
 from ipa.policies.interface import PolicyError, StageConfiguration
 from ipa.policies.optimiser import RUNGS, Problem, Programme, explain_problem, solve
 from ipa.policies.optimiser.exact import exact
-from ipa.policies.optimiser.flows import Flow
+from ipa.policies.optimiser.flows import StageFlow
 from ipa.policies.optimiser.problem import Knapsack, StageOptions
 from ipa.policies.optimiser.programme import Row
 from ipa.profiles import Defaults, Pipeline, Variant
@@ -164,9 +164,9 @@ def bare_options(random: Random) -> list[StageOptions]:
     ]
 
 
-def chain_of(stages: Sequence[StageOptions]) -> Flow:
+def chain_of(stages: Sequence[StageOptions]) -> StageFlow:
     """A chain of stages without names."""
-    return Flow.of_chain([""] * len(stages))
+    return StageFlow.of_chain([""] * len(stages))
 
 
 def within(bounds: list[list[int]], random: Random) -> int:

@@ -19,9 +19,9 @@ from ipa import profiles
 from ipa.policies import Ipa, ScaleOnly, create
 from ipa.policies.interface import Decision, Memory, PolicyError
 from ipa.policies.optimiser import (
-    Answers,
     Problem,
     Programme,
+    SolutionCache,
     SolverError,
     exact,
     explain_problem,
@@ -30,7 +30,7 @@ from ipa.policies.optimiser import (
 )
 from ipa.policies.optimiser.problem import Knapsack, Pick, Solver, StageOptions
 from ipa.policies.optimiser.programme import Row
-from ipa.policies.optimiser.relaxation import Option, Relaxed
+from ipa.policies.optimiser.relaxation import Relaxed, ScaledOption
 from tests.policies import brute_force
 from tests.policies.random_problems import tight
 from tests.policies.test_optimiser import chain_of, problem, problems
@@ -145,7 +145,12 @@ def test_a_bound_is_below_every_pick_that_keeps_the_limit_and_close_to_the_best(
     Every unit of time saves 2, so at a price of 2 all options cost 10: the bound is 20 - 4 x 2 = 12,
     and 8 + 4 for times 1 + 3 attains it.
     """
-    stage = [Option(10.0, (0, 0), 1.0), Option(8.0, (1, 0), 1.0), Option(4.0, (3, 0), 1.0), Option(0.0, (5, 0), 1.0)]
+    stage = [
+        ScaledOption(10.0, (0, 0), 1.0),
+        ScaledOption(8.0, (1, 0), 1.0),
+        ScaledOption(4.0, (3, 0), 1.0),
+        ScaledOption(0.0, (5, 0), 1.0),
+    ]
     relaxed = Relaxed([stage, stage], 0.0, (4, 0), (True, False))
     within = [a.cost + b.cost for a in stage for b in stage if a.spent[0] + b.spent[0] <= 4]
     assert min(within) == 12.0
@@ -160,9 +165,9 @@ def test_bounds_follow_the_product_of_accuracies() -> None:
 
     They cross at y = 0.8: before it the cheap option is better, after it the accurate one.
     """
-    stage = [Option(0.6, (0, 0), 1.0), Option(0.2, (0, 0), 0.5)]
+    stage = [ScaledOption(0.6, (0, 0), 1.0), ScaledOption(0.2, (0, 0), 0.5)]
     (relaxation,) = Relaxed(
-        [[Option(0.0, (0, 0), 1.0), Option(0.0, (0, 0), 0.1)], stage], 1.0, (0, 0), (False, False)
+        [[ScaledOption(0.0, (0, 0), 1.0), ScaledOption(0.0, (0, 0), 0.1)], stage], 1.0, (0, 0), (False, False)
     ).tried
     lines, cuts = relaxation.envelopes[1]
     assert [(value, slope) for value, slope, _ in lines] == [(0.2, 0.5), (0.6, 1.0)]
@@ -435,7 +440,7 @@ def test_loads_that_round_to_the_same_are_the_same_question(solved: list[Problem
 def test_decisions_are_the_same_with_and_without_kept_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     loads = [float(load) for load in (4, 6, 9, 6, 4, 9, 30, 90, 30, 4, 6, 9, 4)]
     kept = list(run(Ipa(profiles.load("video")), loads))
-    monkeypatch.setattr(Answers, "solve", lambda _, problem: solve(problem))
+    monkeypatch.setattr(SolutionCache, "solve", lambda _, problem: solve(problem))
     assert kept == list(run(Ipa(profiles.load("video")), loads))
 
 
@@ -454,7 +459,7 @@ def test_decisions_are_the_same_with_and_without_kept_answers(monkeypatch: pytes
 )
 def test_whatever_may_change_the_answer_is_another_question(changes: dict[str, Any], solved: list[Problem]) -> None:
     asked = replace(problem(4.0), current=configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1)))
-    answers = Answers(asked.programme)
+    answers = SolutionCache(asked.programme)
     answers.solve(asked)
     other = replace(asked, **changes)
     assert answers.solve(other) == solve(other)
@@ -464,7 +469,7 @@ def test_whatever_may_change_the_answer_is_another_question(changes: dict[str, A
 def test_what_cannot_change_the_answer_is_the_same_question(solved: list[Problem]) -> None:
     """Replicas and timeouts at hand decide no tie."""
     asked = replace(problem(4.0), current=configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1)))
-    answers = Answers(asked.programme)
+    answers = SolutionCache(asked.programme)
     answers.solve(asked)
     answers.solve(replace(asked, current=configuration(a=("small", 1, 7, 1), b=("small", 1, 2, 1))))
     answers.solve(replace(asked, failed={"a": ()}))
@@ -474,7 +479,7 @@ def test_what_cannot_change_the_answer_is_the_same_question(solved: list[Problem
 def test_a_tie_goes_to_the_configuration_at_hand_although_another_was_answered_before() -> None:
     """3 cores: one stage may be large, and it stays the one that is."""
     asked = problem(4.0, limit_cores=3)
-    answers = Answers(asked.programme)
+    answers = SolutionCache(asked.programme)
     for a, b in (("small", "large"), ("large", "small")) * 2:
         at_hand = configuration(a=(a, 1, 1, 1), b=(b, 1, 1, 1))
         found = chosen(answers.solve(replace(asked, current=at_hand)).configuration)
@@ -484,7 +489,7 @@ def test_a_tie_goes_to_the_configuration_at_hand_although_another_was_answered_b
 
 def test_another_programme_is_answered_and_not_kept() -> None:
     asked = problem(4.0)
-    answers = Answers(asked.programme)
+    answers = SolutionCache(asked.programme)
     other = replace(asked, programme=replace(asked.programme, alpha=0.0))
     assert answers.solve(other) == solve(other) != answers.solve(asked)
     assert (answers.hits, answers.misses, answers.hit_rate()) == (0, 1, 0.0)
@@ -494,7 +499,7 @@ def test_very_many_answers_push_the_oldest_out(monkeypatch: pytest.MonkeyPatch) 
     from ipa.policies.optimiser import solution
 
     monkeypatch.setattr(solution, "MOST_KEPT", 2)
-    kept = Answers(problem(1.0).programme)
+    kept = SolutionCache(problem(1.0).programme)
     for load_rps in (1.0, 2.0, 3.0, 1.0, 3.0):
         kept.solve(Problem(kept._programme, load_rps))
     assert (kept.hits, kept.misses) == (1, 4)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ipa.profiles import Latencies, ProfileError, Source, read_latencies
+from ipa.profiles import Latencies, LatencySource, ProfileError, read_latencies
 from tests.command import ipa
 
 PERF = """\
@@ -36,7 +36,7 @@ SERIES = "experiment_id,pipeline_name,model_variant,cpu_request,max_batch_size,l
 
 def read(folder: Path, text: str, said: str = "") -> Latencies:
     (folder / "table.csv").write_text(text)
-    return read_latencies(Source.of(f"{folder / 'table.csv'} {said}".strip()))
+    return read_latencies(LatencySource.of(f"{folder / 'table.csv'} {said}".strip()))
 
 
 def only(found: Latencies) -> tuple[str, str, int, int, float, float]:
@@ -96,7 +96,7 @@ def test_a_folder_of_the_published_profiler_is_read_from_its_experiments(tmp_pat
     slow = {"times": {"request": {}, "models": {"resnet": {"arrival": 5.0, "serving": 5.5}}}}
     responses = [times[:50], [*times[50:], slow, {"failed": "timeout"}]]
     (tmp_path / "1.json").write_text(json.dumps({"responses": responses, "start_time_experiment": 0.0}))
-    found = read_latencies(Source.of(f"{tmp_path} stage=classify accuracy=0.6975"))
+    found = read_latencies(LatencySource.of(f"{tmp_path} stage=classify accuracy=0.6975"))
     stage, variant, cores, batch, mean_s, p99_s = only(found)
     assert (stage, variant, cores, batch) == ("classify", "resnet18", 1, 1)
     assert (mean_s, p99_s) == (pytest.approx((98 * 0.1 + 0.5) / 99), pytest.approx(0.5))

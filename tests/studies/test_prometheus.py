@@ -14,8 +14,8 @@ import pytest
 from ipa.studies.scenario.errors import ScenarioError
 from ipa.studies.scenario.prometheus import (
     MOST_POINTS,
-    PrometheusServer,
     QueryRange,
+    RemotePrometheus,
     ServerError,
     duration_s,
     moment_s,
@@ -44,7 +44,7 @@ def asked(steps: int, step_s: int = 60, query: str = QUERY) -> QueryRange:
 def test_a_load_is_every_step_from_start_to_end(server: Fake) -> None:
     """A value counts the minute before it, so that the first is a minute after the start."""
     server.value = lambda time_s: (time_s - NOON_S) // 60
-    trace = PrometheusServer(server.url + "/").load(asked(3), seed=1)
+    trace = RemotePrometheus(server.url + "/").load(asked(3), seed=1)
     assert trace.per_second().reshape(3, 60).sum(axis=1).tolist() == [1, 2, 3]
     assert (trace.name, trace.starts_at.timestamp() if trace.starts_at else None) == ("prometheus", NOON_S)
     given = {"query": QUERY, "start": str(NOON_S), "end": str(NOON_S + 180), "step": "60"}
@@ -55,7 +55,7 @@ def test_no_request_asks_for_more_points_than_prometheus_answers(server: Fake) -
     """A counter over 25,000 s: 25,001 points in three requests, and no second lost between two."""
     server.value, server.labels = lambda time_s: 3 * (time_s - NOON_S), {"__name__": "requests_total"}
     done = []
-    trace = PrometheusServer(server.url).load(asked(25_000, 1, "requests_total"), seed=1, each=lambda: done.append(1))
+    trace = RemotePrometheus(server.url).load(asked(25_000, 1, "requests_total"), seed=1, each=lambda: done.append(1))
     spans = [(int(given["start"]), int(given["end"])) for _, given, _ in server.asked]
     assert [end - start + 1 for start, end in spans] == [MOST_POINTS, MOST_POINTS, 3001]
     assert (spans[0][0], spans[-1][1], len(done)) == (NOON_S, NOON_S + 25_000, 3)
@@ -66,20 +66,20 @@ def test_no_request_asks_for_more_points_than_prometheus_answers(server: Fake) -
 def test_gaps_are_refused_or_filled(server: Fake) -> None:
     server.value = lambda time_s: None if time_s == NOON_S + 120 else 10
     with pytest.raises(TraceError, match=r"no sample in 1 of 3 steps, .* 2026-01-05T12:02:00.*--fill zero"):
-        PrometheusServer(server.url).load(asked(3), seed=1)
-    assert PrometheusServer(server.url).load(asked(3), seed=1, filling="zero").requests == 20
-    assert PrometheusServer(server.url).load(asked(3), seed=1, filling="linear").requests == 30
+        RemotePrometheus(server.url).load(asked(3), seed=1)
+    assert RemotePrometheus(server.url).load(asked(3), seed=1, filling="zero").requests == 20
+    assert RemotePrometheus(server.url).load(asked(3), seed=1, filling="linear").requests == 30
     server.value = lambda time_s: None
     with pytest.raises(TraceError, match="no sample: the query matches nothing in this time, or its window"):
-        PrometheusServer(server.url).load(asked(3), seed=1, filling="zero")
+        RemotePrometheus(server.url).load(asked(3), seed=1, filling="zero")
 
 
 # ---- credentials ----
 
 
 def test_credentials_go_with_every_request(server: Fake) -> None:
-    PrometheusServer(f"http://jo%40x:p%3Aw@{server.netloc}/prefix/").load(asked(2), seed=1)
-    PrometheusServer(server.url, token="secret").load(asked(2), seed=1)
+    RemotePrometheus(f"http://jo%40x:p%3Aw@{server.netloc}/prefix/").load(asked(2), seed=1)
+    RemotePrometheus(server.url, token="secret").load(asked(2), seed=1)
     paths, _, sent = zip(*server.asked, strict=True)
     assert paths == ("/prefix/api/v1/query_range", "/api/v1/query_range")
     assert sent == ("Basic " + base64.b64encode(b"jo@x:p:w").decode(), "Bearer secret")
@@ -88,7 +88,7 @@ def test_credentials_go_with_every_request(server: Fake) -> None:
 def test_a_password_is_never_shown_and_never_sent_elsewhere(server: Fake) -> None:
     server.says = 302, b"", {"Location": "http://elsewhere.example/api/v1/query_range?query=x"}
     with pytest.raises(ServerError) as refused:
-        PrometheusServer(f"http://jo:hidden@{server.netloc}").load(asked(2), seed=1)
+        RemotePrometheus(f"http://jo:hidden@{server.netloc}").load(asked(2), seed=1)
     assert str(refused.value) == (
         f"{server.url}: sends elsewhere, to http://elsewhere.example/api/v1/query_range; give that URL"
     )
@@ -111,21 +111,21 @@ def test_a_password_is_never_shown_and_never_sent_elsewhere(server: Fake) -> Non
 def test_what_a_server_says_is_shown(server: Fake, status: int, content: bytes, message: str) -> None:
     server.says = status, content, {}
     with pytest.raises(ServerError, match=f"{server.url}: .*{message}"):
-        PrometheusServer(server.url).load(asked(2), seed=1)
+        RemotePrometheus(server.url).load(asked(2), seed=1)
 
 
 def test_an_error_in_an_answer_is_shown(server: Fake) -> None:
     server.says = 200, b'{"status": "error", "error": "query timed out"}', {}
     with pytest.raises(TraceError, match="query timed out"):
-        PrometheusServer(server.url).load(asked(2), seed=1)
+        RemotePrometheus(server.url).load(asked(2), seed=1)
 
 
 def test_a_server_that_is_silent_or_gone_is_named(server: Fake) -> None:
     server.waits.clear()
     with pytest.raises(ServerError, match=rf"{server.url}: no answer within 0.05 s"):
-        PrometheusServer(server.url, timeout_s=0.05).load(asked(2), seed=1)
+        RemotePrometheus(server.url, timeout_s=0.05).load(asked(2), seed=1)
     with pytest.raises(ServerError, match=r"http://127.0.0.1:9: .*[Rr]efused"):
-        PrometheusServer("http://127.0.0.1:9").load(asked(2), seed=1)
+        RemotePrometheus("http://127.0.0.1:9").load(asked(2), seed=1)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_a_server_that_is_silent_or_gone_is_named(server: Fake) -> None:
 )
 def test_what_is_no_url_of_a_server_is_refused(url: str) -> None:
     with pytest.raises(ScenarioError, match="the URL of the server"):
-        PrometheusServer(url)
+        RemotePrometheus(url)
     with pytest.raises(ScenarioError, match="a user in the URL or a token, one of the two"):
-        PrometheusServer("http://jo:pw@h", token="x")
+        RemotePrometheus("http://jo:pw@h", token="x")
 
 
 # ---- queries and times ----
@@ -219,7 +219,7 @@ def wait_for(url: str) -> None:
     until_s = time.monotonic() + 45.0
     while True:
         try:
-            PrometheusServer(url).load(asked(2, 60, "vector(1)"), seed=1)
+            RemotePrometheus(url).load(asked(2, 60, "vector(1)"), seed=1)
         except ServerError:
             assert time.monotonic() < until_s, "the server did not start"
             time.sleep(0.05)
@@ -229,19 +229,19 @@ def wait_for(url: str) -> None:
 
 def test_a_real_server_s_counter_is_a_load_by_the_second(real: str) -> None:
     """At second 900 the counter begins at 0 again: nothing came in that second."""
-    counts = PrometheusServer(real).load(asked(1800, 1, "requests_total"), seed=1).per_second()
+    counts = RemotePrometheus(real).load(asked(1800, 1, "requests_total"), seed=1).per_second()
     assert counts.tolist() == [2] * 899 + [0] + [2] * 899 + [0]
 
 
 def test_a_real_server_s_increase_is_a_load_by_the_minute(real: str) -> None:
-    trace = PrometheusServer(real).load(asked(30), seed=1)
+    trace = RemotePrometheus(real).load(asked(30), seed=1)
     assert trace.per_second().reshape(30, 60).sum(axis=1) == pytest.approx(np.full(30, 120), abs=3)
     with pytest.raises(TraceError, match="no sample in 6 of 36 steps, the first of which ends at 2026-01-05T12:31:00"):
-        PrometheusServer(real).load(asked(36), seed=1)
+        RemotePrometheus(real).load(asked(36), seed=1)
 
 
 def test_a_real_server_answers_every_request_of_a_long_load(real: str) -> None:
     """It refuses more than 11,000 points, and shows what is wrong with a query."""
-    assert PrometheusServer(real).load(asked(25_000, 1, "vector(3)"), seed=1).requests == 75_000
+    assert RemotePrometheus(real).load(asked(25_000, 1, "vector(3)"), seed=1).requests == 75_000
     with pytest.raises(ServerError, match=r"HTTP status 400: .*parse error"):
-        PrometheusServer(real).load(asked(2, 60, "sum("), seed=1)
+        RemotePrometheus(real).load(asked(2, 60, "sum("), seed=1)

@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 
 from ipa.traces.checks import TraceError
-from ipa.traces.readers.columns import Column
+from ipa.traces.readers.columns import NumberColumn
 from ipa.traces.readers.dates import moment_of_log, moment_on_clock
 from ipa.traces.readers.from_columns import start_us, trace_of_columns
 from ipa.traces.readers.notation import EPOCH, NO_HINTS, TimeHints, microseconds, on_clock
@@ -152,5 +152,5 @@ def _exact(stored: Stored, form: _Form, times: Iterator[tuple[int, bytes]], seed
     if not lines:
         raise TraceError(f"{stored.path}: no line in {form.words}{stored.passed_over}")
     notation = on_clock(form.words, zone)
-    column = Column("", np.array(instants_us), str(stored.path), "line", lines, notation)
+    column = NumberColumn("", np.array(instants_us), str(stored.path), "line", lines, notation)
     return trace_of_columns([column], {}, stored, NO_HINTS, seed)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ipa.traces.checks import Numbers, TraceError
-from ipa.traces.readers.columns import Column, Gathering, is_count, listed_names
+from ipa.traces.readers.columns import Gathering, NumberColumn, is_count, listed_names
 from ipa.traces.readers.notation import INDICES, TimeHints
 
 _SHOWN = 3
@@ -65,10 +65,10 @@ class TextCandidates:
 class TimeCandidates:
     """The columns of a table that hold times or numbers alone; `why_not`: of each other one a value that is neither."""
 
-    columns: tuple[Column, ...] = ()
+    columns: tuple[NumberColumn, ...] = ()
     why_not: Mapping[str, str] = field(default_factory=dict)
 
-    def time_of(self, counts: Column, named: Column | None, hints: TimeHints) -> Column | None:
+    def time_of(self, counts: NumberColumn, named: NumberColumn | None, hints: TimeHints) -> NumberColumn | None:
         """The column of the times of these counts; None: they have none, and each row is a step.
 
         `named`: the column whose name says that it is the time. One that numbers seconds, minutes, hours or days gives
@@ -96,7 +96,7 @@ class TimeCandidates:
             raise TraceError(f"{counts.path}: {self._why_none(counts)}")
         return named
 
-    def _why_none(self, counts: Column) -> str:
+    def _why_none(self, counts: NumberColumn) -> str:
         why_not = [text.removeprefix(f"{counts.path}, ") for text in self.why_not.values()]
         why_not += [f"column {column.name}: neither dates, each once, nor equal steps" for column in self.columns]
         rest = f"; and {len(why_not) - _SHOWN} more" if len(why_not) > _SHOWN else ""
@@ -106,7 +106,7 @@ class TimeCandidates:
         )
 
 
-def _is_clock(column: Column) -> bool:
+def _is_clock(column: NumberColumn) -> bool:
     """Whether a column holds dates, or numbers since 1970 in equal steps."""
     notation = column.notation
     if notation is None:
@@ -115,12 +115,12 @@ def _is_clock(column: Column) -> bool:
     return notation.is_clock and is_even
 
 
-def _is_each_once(column: Column) -> bool:
+def _is_each_once(column: NumberColumn) -> bool:
     """Whether no two rows have the same time, as far as it is known."""
     return bool(column.doubt) or len(np.unique(column.values)) == len(column.values)
 
 
-def _rises(column: Column) -> bool:
+def _rises(column: NumberColumn) -> bool:
     """Whether a column holds numbers that rise, or fall, by equal steps from row to row."""
     steps = np.diff(column.values)
     return len(steps) > 0 and steps[0] != 0 and bool(np.allclose(steps, steps[0], rtol=1e-3))

@@ -53,7 +53,7 @@ Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Column:
+class NumberColumn:
     """The numbers of one column, and the place of each; `word` is the format's word for it, line or row.
 
     `notation`: that of times; None for counts. `doubt`: what the file leaves open of it, the unit of numbers or the
@@ -71,7 +71,7 @@ class Column:
     def place(self, index: int) -> str:
         return f"{self.path}, {self.word} {self.rows[index]}, column {self.name}"
 
-    def rearranged(self, order: Numbers) -> "Column":
+    def rearranged(self, order: Numbers) -> "NumberColumn":
         """The column with its values in another order; their places stay theirs."""
         return replace(self, values=self.values[order], rows=np.asarray(self.rows)[order].tolist())
 
@@ -112,14 +112,14 @@ class Gathering:
         self._open = []
         return self.parse(token)
 
-    def column(self, path: str, word: str, rows: Sequence[int]) -> Column:
+    def column(self, path: str, word: str, rows: Sequence[int]) -> NumberColumn:
         """The parsed column with its places."""
         if self._open:
             self._doubt = (
                 f"{self._open[0][:40]!r} is {AMBIGUOUS}, and no date has a day above 12, which would settle it; write "
                 "dates as 2026-01-31"
             )
-        return Column(self.name, np.array(self.values, np.float64), path, word, rows, self._notation, self._doubt)
+        return NumberColumn(self.name, np.array(self.values, np.float64), path, word, rows, self._notation, self._doubt)
 
 
 def is_count(name: str, hints: TimeHints) -> bool:
@@ -129,7 +129,7 @@ def is_count(name: str, hints: TimeHints) -> bool:
     return name.lower() in COUNT_NAMES and name != hints.column
 
 
-class Beside:
+class UnreadColumns:
     """Finds the columns of numbers that are not read: beside times, they may be counts.
 
     The first thousand rows and the last are examined, as a single row may lack a value.

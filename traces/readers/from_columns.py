@@ -15,7 +15,7 @@ import numpy as np
 
 from ipa.traces.checks import LONGEST_S, Counts, Numbers, TraceError
 from ipa.traces.readers.candidates import TimeCandidates, are_steps
-from ipa.traces.readers.columns import TIME_NAMES, Column, Facts
+from ipa.traces.readers.columns import TIME_NAMES, Facts, NumberColumn
 from ipa.traces.readers.notation import INDICES, NO_COUNTS, UNITS, Notation, TimeHints
 from ipa.traces.readers.stored import Stored
 from ipa.traces.trace import Trace, spread
@@ -39,7 +39,7 @@ def step_words(step_s: float) -> str:
 
 
 def trace_of_columns(
-    columns: list[Column],
+    columns: list[NumberColumn],
     facts: Facts,
     stored: Stored,
     hints: TimeHints,
@@ -79,7 +79,7 @@ def trace_of_columns(
 
 
 def _check_are_requests(
-    times: Column, notation: Notation, stored: Stored, hints: TimeHints, beside: Collection[str]
+    times: NumberColumn, notation: Notation, stored: Stored, hints: TimeHints, beside: Collection[str]
 ) -> None:
     """Raises TraceError if the rows of these times may be steps rather than requests."""
     if hints.step_s is not None:
@@ -105,7 +105,7 @@ def start_us(instants_us: Numbers, place: Callable[[int], str]) -> int:
     return start
 
 
-def _of_times(column: Column, notation: Notation, facts: Facts, seed: int) -> Facts:
+def _of_times(column: NumberColumn, notation: Notation, facts: Facts, seed: int) -> Facts:
     if column.name.lower() in _EXACT and (notation.is_clock, notation.us) == (False, 1e6):
         rows = np.argsort(column.values, kind="stable")
         times_s = column.values[rows]
@@ -146,13 +146,15 @@ def _written_step_s(instants_us: Counts, notation: Notation) -> int:
     return 0
 
 
-def _of_rows(counts: Column, step_s: int | None, seed: int) -> Facts:
+def _of_rows(counts: NumberColumn, step_s: int | None, seed: int) -> Facts:
     """Counts without times: each row is the step after the one before."""
     how = f"column {counts.name!r}" if step_s is None else f"column {counts.name!r}, in the order of the rows"
     return _per_second(counts, (step_s or 1) * _SECOND_US, how, seed)
 
 
-def _of_counts(counts: Column, clock: Column, notation: Notation, given_step_s: int | None, seed: int) -> Facts:
+def _of_counts(
+    counts: NumberColumn, clock: NumberColumn, notation: Notation, given_step_s: int | None, seed: int
+) -> Facts:
     instants_us = np.rint(clock.values * notation.us).astype(np.int64)
     backwards = int((np.diff(instants_us) < 0).sum())
     order = np.argsort(instants_us, kind="stable")
@@ -171,7 +173,7 @@ def _of_counts(counts: Column, clock: Column, notation: Notation, given_step_s: 
     return count_facts
 
 
-def _per_second(counts: Column, step_us: int, how: str, seed: int) -> Facts:
+def _per_second(counts: NumberColumn, step_us: int, how: str, seed: int) -> Facts:
     """Counts of steps as counts per second; `how` says of which columns, for the reading."""
     step_s = step_us // _SECOND_US
     if step_us % _SECOND_US or len(counts.values) * step_s > LONGEST_S:
@@ -186,7 +188,7 @@ def _per_second(counts: Column, step_us: int, how: str, seed: int) -> Facts:
     return {"counts": per_second, "duration_s": len(per_second), "reading": reading}
 
 
-def _step_us(clock: Column, notation: Notation, instants_us: Counts) -> int:
+def _step_us(clock: NumberColumn, notation: Notation, instants_us: Counts) -> int:
     """The step of sorted times [us]: that of the column's name, else the most frequent distance of two rows."""
     is_index = clock.name.lower() in INDICES
     if is_index and (len(instants_us) == 1 or not notation.is_clock):
@@ -201,7 +203,7 @@ def _step_us(clock: Column, notation: Notation, instants_us: Counts) -> int:
     return int(steps_us[forward][np.argmax(frequencies[forward])]) if forward.any() else _SECOND_US
 
 
-def _check_steps(clock: Column, notation: Notation, instants_us: Counts, start: int, step_us: int) -> None:
+def _check_steps(clock: NumberColumn, notation: Notation, instants_us: Counts, start: int, step_us: int) -> None:
     """Raise TraceError at the first row whose time is not one step after the row before."""
     due_us = start + np.arange(len(instants_us)) * step_us
     good = instants_us == due_us

@@ -9,7 +9,7 @@ import numpy as np
 
 from ipa.traces.checks import TraceError
 from ipa.traces.readers.candidates import TimeCandidates, names_of_candidates
-from ipa.traces.readers.columns import FACTS, Column, Gathering, columns_to_read, facts_of, is_count
+from ipa.traces.readers.columns import FACTS, Gathering, NumberColumn, columns_to_read, facts_of, is_count
 from ipa.traces.readers.dates import is_of_digits
 from ipa.traces.readers.from_columns import trace_of_columns
 from ipa.traces.readers.notation import (
@@ -76,7 +76,7 @@ def _is_number(kind: "pa.DataType") -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
-def _column(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -> Column:
+def _column(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -> NumberColumn:
     """The numbers of a column. Raises TraceError if it has others, or leaves their meaning open."""
     rows = range(1, len(values) + 1)
     if values.null_count:
@@ -85,13 +85,13 @@ def _column(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -
     if is_count(name, hints):
         if not _is_number(values.type):
             raise TraceError(f"{path}, column {name}: holds {values.type}, not plain numbers")
-        return Column(name, values.to_numpy(), path, "row", rows)
+        return NumberColumn(name, values.to_numpy(), path, "row", rows)
     if _is_number(values.type) and not (len(values) and is_of_digits(str(values[0]))):
-        return _numbers(Column(name, values.to_numpy(), path, "row", rows), hints)
+        return _numbers(NumberColumn(name, values.to_numpy(), path, "row", rows), hints)
     return _moments(name, values, path, hints)
 
 
-def _numbers(column: Column, hints: TimeHints) -> Column:
+def _numbers(column: NumberColumn, hints: TimeHints) -> NumberColumn:
     """The same column with the notation of its times, or with the doubt about it."""
     if not len(column.values):
         return column
@@ -103,7 +103,7 @@ def _numbers(column: Column, hints: TimeHints) -> Column:
         raise TraceError(f"{column.place(0)}: {error}") from None
 
 
-def _moments(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -> Column:
+def _moments(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -> NumberColumn:
     import pyarrow as pa
 
     is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or _is_number(values.type)
@@ -119,7 +119,7 @@ def _moments(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) 
         if hints.zone is None:
             notation = replace(_on_clock(values.type.tz), written_s=86_400 if is_date else 1)
             rows = range(1, len(values) + 1)
-            return Column(name, values.cast(pa.int64()).to_numpy(), path, "row", rows, notation)
+            return NumberColumn(name, values.cast(pa.int64()).to_numpy(), path, "row", rows, notation)
     return _of_text(name, values.cast(pa.string()), path, hints)
 
 
@@ -133,7 +133,7 @@ def _on_clock(zone: str | None) -> Notation:
         return on_clock("timestamps", UTC)
 
 
-def _of_text(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -> Column:
+def _of_text(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -> NumberColumn:
     column = Gathering(name, hints)
     row = 0
     for chunk in values.chunks:

@@ -13,7 +13,7 @@ from itertools import chain
 
 from ipa.traces.checks import TraceError
 from ipa.traces.readers.candidates import TextCandidates
-from ipa.traces.readers.columns import FACTS, Beside, Facts, Gathering, columns_to_read, facts_of
+from ipa.traces.readers.columns import FACTS, Facts, Gathering, UnreadColumns, columns_to_read, facts_of
 from ipa.traces.readers.from_columns import trace_of_columns
 from ipa.traces.readers.notation import TimeHints
 from ipa.traces.readers.stored import Stored
@@ -53,7 +53,7 @@ class _Table:
         read = columns_to_read(names, stored.place(line), hints)
         self._columns = [Gathering(name, hints) for name in read]
         self._candidates = TextCandidates(names, read, hints)
-        self._beside = Beside(read, hints)
+        self._beside = UnreadColumns(read, hints)
         self._stored, self._hints = stored, hints
         self._lines = array("q")
         self._last: Mapping[str, object] = {}

@@ -3,7 +3,7 @@ from .features import Floats as Floats
 from .forward import forward_pass as forward_pass
 from .models import SHAPES as SHAPES
 from .models import TREES as TREES
-from .models import Model as Model
+from .models import TrainedModel as TrainedModel
 from .models import load as load
 from .models import shipped as shipped
 from .models import write_npz as write_npz

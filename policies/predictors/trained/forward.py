@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.policies.predictors.trained.features import Floats
-from ipa.policies.predictors.trained.models import TREES, Model
+from ipa.policies.predictors.trained.models import TREES, TrainedModel
 
 _ROWS = 128
 """The rows of one pass: the forecasts of a run of 20 minutes."""
@@ -89,15 +89,15 @@ def _leaves(left_child: Numbers, right_child: Numbers, asks: npt.NDArray[np.bool
     return count, first
 
 
-def forward_pass(model: Model) -> Callable[[Floats], Floats]:
+def forward_pass(model: TrainedModel) -> Callable[[Floats], Floats]:
     """What computes a model's outputs, shape (rows, levels), from its inputs: of shape (rows, windows, features) for a
     network, (rows, features) for trees."""
     if model.kind == TREES:
         return Trees(model.arrays)
-    return Lstm(model.arrays, model.card["activation"])
+    return LstmLayer(model.arrays, model.card["activation"])
 
 
-class Lstm:
+class LstmLayer:
     """An LSTM layer (Hochreiter and Schmidhuber, 1997, with forget gates; the gates in the order of Keras: input,
     forget, cell, output), and a dense layer on its last state."""
 

@@ -157,7 +157,7 @@ NORMALISATIONS = {
 
 
 @dataclass(frozen=True)
-class Model:
+class TrainedModel:
     """The arrays of a trained model, and its card."""
 
     kind: str
@@ -242,7 +242,7 @@ class Model:
             )
 
 
-def load(model: str) -> Model:
+def load(model: str) -> TrainedModel:
     """A shipped model by its name, or the one in an .npz or .keras file. PolicyError: none, or one that is wrong."""
     path = Path(model)
     if path.suffix == ".npz":
@@ -264,11 +264,11 @@ def shipped() -> tuple[str, ...]:
 
 
 @cache
-def _shipped(name: str) -> Model:
+def _shipped(name: str) -> TrainedModel:
     return read_npz(LIBRARY / f"{name}.npz")
 
 
-def read_npz(path: Path) -> Model:
+def read_npz(path: Path) -> TrainedModel:
     """The model in an .npz file. PolicyError: it cannot be read, holds objects, or is no model."""
     try:
         with path.open("rb") as file:
@@ -280,7 +280,7 @@ def read_npz(path: Path) -> Model:
     if "card" not in arrays:
         raise PolicyError(f"{path}: lacks card, the JSON text that says what the model is")
     card = _card(arrays.pop("card"), path)
-    return Model(str(card.get("kind")), arrays, card, str(path))
+    return TrainedModel(str(card.get("kind")), arrays, card, str(path))
 
 
 def _unpacked(loaded: Any, path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -293,18 +293,18 @@ def _unpacked(loaded: Any, path: Path) -> dict[str, npt.NDArray[Any]]:
         return {name: packed[name] for name in packed.files}
 
 
-def write_npz(model: Model, path: Path) -> None:
+def write_npz(model: TrainedModel, path: Path) -> None:
     """Write a model to a file that takes exactly this name."""
     with path.open("wb") as file:
         arrays: dict[str, Any] = {"card": np.array(json.dumps(model.card)), **model.arrays}
         np.savez_compressed(file, **arrays)
 
 
-def _read_keras(path: Path) -> Model:
+def _read_keras(path: Path) -> TrainedModel:
     arrays, activation = _keras_arrays(path)
     beside = _card_beside(path)
     card = {"kind": "lstm", "normalisation": "none", **beside, "activation": activation}
-    return Model(str(card["kind"]), arrays, card, str(path))
+    return TrainedModel(str(card["kind"]), arrays, card, str(path))
 
 
 def _card(stored: npt.NDArray[Any], path: Path) -> dict[str, Any]:

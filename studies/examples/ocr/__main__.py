@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from ipa.errors import Error, InputError
-from ipa.live import Job, ask_file, read_samples
+from ipa.live import LoadJob, ask_file, read_samples
 
 NEW, FOLDER = click.Path(path_type=Path), click.Path(exists=True, file_okay=False, path_type=Path)
 COUNT, SEED = click.IntRange(1, 9999), click.IntRange(0)
@@ -107,7 +107,7 @@ def check(results: Path, models: Path, samples: Path) -> None:
 @click.option("--token-file", type=NEW, help="File with the token that the gateway asks its clients for.")
 def read(pictures: tuple[Path, ...], url: str, model: str, token_file: Path | None) -> None:
     """Send pictures to a running pipeline, one after the other, and print their text."""
-    job = Job(url, model, 0.0, 0.0, {}, token_file=str(token_file or ""))
+    job = LoadJob(url, model, 0.0, 0.0, {}, token_file=str(token_file or ""))
     for picture in pictures:
         try:
             content = picture.read_bytes()

@@ -21,7 +21,7 @@ from ipa.profiles import did_you_mean
 from ipa.studies.examples.ocr.lines import Box, Line, cut
 from ipa.studies.examples.ocr.model_folder import PIPELINE, RELEASES, check_new
 from ipa.studies.examples.ocr.networks import opened
-from ipa.studies.examples.ocr.pages import SIZE, Page, pages
+from ipa.studies.examples.ocr.pages import SIZE, ScannedPage, pages
 from ipa.studies.runs.live_runs import character_accuracy
 
 OVERLAP = 0.5
@@ -139,7 +139,7 @@ def _model(folder: Path, stage: str, variant: str) -> Any:
     return folder_model(variant_folder(folder, PIPELINE, stage, variant).path, 1).predictor
 
 
-def _f1(boxes: Sequence[Sequence[Any]], made: Sequence[Page]) -> float:
+def _f1(boxes: Sequence[Sequence[Any]], made: Sequence[ScannedPage]) -> float:
     true = [[line.box for line in page.lines] for page in made]
     matched = sum(matches(found, each, SIZE) for found, each in zip(boxes, true, strict=True))
     return round(f1(matched, sum(map(len, boxes)), sum(map(len, true))), DIGITS)

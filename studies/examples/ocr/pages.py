@@ -73,7 +73,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Page:
+class ScannedPage:
     """A page: its picture file (JPEG), and its lines from the top."""
 
     picture: bytes
@@ -85,13 +85,13 @@ class Page:
         return "\n".join(line.text for line in self.lines)
 
 
-def pages(count: int, seed: int) -> Iterator[Page]:
+def pages(count: int, seed: int) -> Iterator[ScannedPage]:
     """The first pages of a seed. Raises WheelError if a font is not installed."""
     fonts = [file_of(*each) for each in FONTS]
     return (_page(Random(f"page {seed} {index}"), fonts) for index in range(count))
 
 
-def _page(rng: Random, fonts: list[Path]) -> Page:
+def _page(rng: Random, fonts: list[Path]) -> ScannedPage:
     from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
     paper, ink = rng.randint(190, 245), rng.randint(10, 110)
@@ -115,7 +115,7 @@ def _page(rng: Random, fonts: list[Path]) -> Page:
             break
     turned = picture.rotate(-angle * 180 / np.pi, Image.Resampling.BICUBIC, fillcolor=paper)
     blurred = turned.filter(ImageFilter.GaussianBlur(rng.uniform(*BLURS)))
-    return Page(_noisy(blurred, rng), tuple(placed))
+    return ScannedPage(_noisy(blurred, rng), tuple(placed))
 
 
 def _text(rng: Random) -> str:

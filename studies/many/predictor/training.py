@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ipa.policies.predictors import LEVELS
 from ipa.policies.predictors.trained import TREES as TREE_KIND
-from ipa.policies.predictors.trained import Model, features, forward_pass, write_npz
+from ipa.policies.predictors.trained import TrainedModel, features, forward_pass, write_npz
 from ipa.studies import results
 from ipa.studies.many.predictor import samples
 from ipa.studies.many.predictor.options import Recipe
@@ -52,7 +52,7 @@ _ROWS = 10_000
 class Trained:
     """A trained model and, for a network, its .keras file."""
 
-    model: Model
+    model: TrainedModel
     keras_file: bytes | None
 
 
@@ -112,15 +112,15 @@ def _fitted(
     validation: Set | None,
     card: dict[str, Any],
     on_step: Callable[[], object] = lambda: None,
-) -> tuple[Model, Any]:
+) -> tuple[TrainedModel, Any]:
     """A model before calibration and, for a network, its `Fitted`."""
     kind, seed = recipe.kind, recipe.seed
     levels = () if kind == "lstm" else LEVELS
     if kind == TREE_KIND:
         arrays = _fitter("fit_trees").fit(training, validation, levels, seed, TREES, on_step)
-        return Model(kind, arrays, {**card, "fit": {"trees": TREES}}, "the trained model"), None
+        return TrainedModel(kind, arrays, {**card, "fit": {"trees": TREES}}, "the trained model"), None
     fitted = _fitter("fit_network").fit(training, validation, levels, seed, recipe.epochs or EPOCHS[kind], on_step)
-    return Model(kind, fitted.arrays, {**card, "fit": fitted.recipe}, "the trained model"), fitted
+    return TrainedModel(kind, fitted.arrays, {**card, "fit": fitted.recipe}, "the trained model"), fitted
 
 
 def steps(kind: str, epochs: int | None = None) -> int:
@@ -164,7 +164,7 @@ def _fitter(module: str) -> Any:
         raise ScenarioError(f"training needs {error.name}: pip install '.[train]' in the checkout") from error
 
 
-def _errors(model: Model, validation: Set) -> npt.NDArray[np.float64]:
+def _errors(model: TrainedModel, validation: Set) -> npt.NDArray[np.float64]:
     """Targets less the model's outputs, shape (samples, outputs)."""
     return np.asarray(validation.targets[:, None] - forward_pass(model)(validation.inputs))
 
@@ -184,7 +184,7 @@ def _shift(errors: npt.NDArray[np.float64], levels: tuple[float, ...], every_s: 
     return np.array([np.quantile(errors[:, place], level) for place, level in enumerate(at)])
 
 
-def _scores(model: Model, part: Set) -> dict[str, Any]:
+def _scores(model: TrainedModel, part: Set) -> dict[str, Any]:
     """The model's scores on a part, before its quantiles are sorted."""
     busiest, outputs = part.busiest_rps, forward_pass(model)
     answers = np.concatenate([outputs(part.inputs[at : at + _ROWS]) for at in range(0, len(part.inputs), _ROWS)])

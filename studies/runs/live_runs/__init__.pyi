@@ -11,7 +11,7 @@ from .load import load_table as load_table
 from .load import load_target as load_target
 from .load import send_load as send_load
 from .load import write_load_table as write_load_table
-from .on_cluster import Held as Held
+from .on_cluster import LeaseHolder as LeaseHolder
 from .on_cluster import backend_maker as backend_maker
 from .on_cluster import check_reachable as check_reachable
 from .on_cluster import connect as connect

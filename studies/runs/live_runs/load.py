@@ -140,12 +140,12 @@ def drawn_tokens(
 def send_load(target: LoadTarget, patience_s: float) -> Sent:
     """Send the load from this process, which does nothing else. Raises LiveError if the server has no such model,
     RunError if no server answers."""
-    from ipa.live import Job, send_job, zeros_for
+    from ipa.live import LoadJob, send_job, zeros_for
 
     zeros = asyncio.run(zeros_for(target.url, target.model, target.token_file))
     body = zeros if target.body is None and not target.tokens else target.body
     at_s = time.monotonic() + 0.2
-    job = Job(
+    job = LoadJob(
         *(target.url, target.model, at_s, patience_s, body),
         token_file=target.token_file,
         language_stages=tuple(target.tokens),

@@ -89,7 +89,7 @@ def first_configuration(prepared: Prepared) -> Configuration:
 
 
 @dataclass
-class Held:
+class LeaseHolder:
     """Whether a controller holds its Lease, for writers besides its backend; before it runs there is no Lease.
 
     `finish` waits for their last write.
@@ -104,19 +104,19 @@ class Held:
 
 @contextmanager
 def remembered(
-    prepared: Prepared, cluster: LiveCluster, held: Held, *, read_only: bool
+    prepared: Prepared, cluster: LiveCluster, held: LeaseHolder, *, read_only: bool
 ) -> Iterator[tuple[Callable[[Journal], object], Callable[[Entry], object]]]:
     """Two functions: one lets a journal resume from the state kept on the cluster, one keeps a new entry there.
 
     With `read_only` they do nothing.
     """
-    from ipa.live.kubernetes import Memory
+    from ipa.live.kubernetes import ControllerMemory
 
     if read_only:
         yield (lambda _: None), (lambda _: None)
         return
     deployment = deployed(prepared, cluster)
-    with closing(Memory(connect(cluster), deployment, prepared.scenario.as_dict(), held)) as memory:
+    with closing(ControllerMemory(connect(cluster), deployment, prepared.scenario.as_dict(), held)) as memory:
         held.finish = memory.close
         yield memory.resume, memory.keep
 
@@ -129,21 +129,21 @@ def backend_maker(
     read_only: bool = False,
     sends_load: bool = True,
     budget_cores: int | None = None,
-    held: Held | None = None,
+    held: LeaseHolder | None = None,
 ) -> BackendMaker:
     """A factory for the backend of a run on a cluster. Raises LiveError if the pipeline is not deployed.
 
     Without `sends_load`, the backend adopts the deployment as it is. `budget_cores`: those that it shares with others.
     `held` gets the backend's Lease.
     """
-    from ipa.live.kubernetes import KubernetesBackend, Lease, Options, Pace, client_url
+    from ipa.live.kubernetes import ChangeLimit, KubernetesBackend, Lease, Options, client_url
 
     api = connect(cluster, read_only)
     deployment = as_laid_out(api, deployed(prepared, cluster), is_adopted=not sends_load)
     if budget_cores is not None and deployment.plane.most_cores is None:
         deployment = replace(deployment, plane=replace(deployment.plane, most_cores=budget_cores))
     url = cluster.url or (client_url(api, deployment) if sends_load else "")
-    beside = held or Held()
+    beside = held or LeaseHolder()
 
     def make(*, folder: Path, source: SourceMaker, on_rollback: OnRollback) -> KubernetesBackend:
         lease = beside.lease = None if read_only else Lease(api, deployment)
@@ -154,7 +154,7 @@ def backend_maker(
             history_rps,
             Options(
                 url=url,
-                pace=Pace(cluster.changes_per_minute),
+                pace=ChangeLimit(cluster.changes_per_minute),
                 lease=lease,
                 finish=beside.finish,
                 adopts=not sends_load,

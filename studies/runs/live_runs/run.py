@@ -23,7 +23,7 @@ from ipa.sim import LoadView, Opening, RunView, rules, summarise
 from ipa.studies.runs import results
 from ipa.studies.runs.live_runs.checks import check_installed, check_live, plane_of
 from ipa.studies.runs.live_runs.load import drawn_tokens, load_table, loss
-from ipa.studies.runs.live_runs.on_cluster import Held, backend_maker, first_configuration, remembered
+from ipa.studies.runs.live_runs.on_cluster import LeaseHolder, backend_maker, first_configuration, remembered
 from ipa.studies.runs.live_runs.options import Live
 from ipa.studies.runs.live_runs.samples import Checked, checked, is_body, read_body
 from ipa.studies.runs.run import LIVE, Prepared, Run, guarded, prepare, summary_with
@@ -193,7 +193,7 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
     prepared = prepare(scenario)
     check_live(live, prepared)
     no_history = (float("nan"),) * scenario.history_s
-    held = Held()
+    held = LeaseHolder()
     make_backend = backend_maker(prepared, live.cluster, no_history, read_only=live.advise, sends_load=False, held=held)
     setup = setup_of(live, prepared, make_backend)
     has_end = live.duration_s is not None

@@ -103,7 +103,7 @@ def _problem(row: Mapping[str, float]) -> str:
 # ---- simulating ----
 
 
-class Replica:
+class SimulatedReplica:
     """One replica of a language model that serves measured requests, as a simulation has it."""
 
     def __init__(self, model: LanguageModel, requests: MeasuredRequests) -> None:
@@ -163,7 +163,7 @@ def fit(model: LanguageModel, tables: Sequence[MeasuredRequests], part: float) -
     or one that does not fit the model's blocks.
     """
     _check(model, tables, part)
-    replicas = [Replica(model, requests) for requests in tables]
+    replicas = [SimulatedReplica(model, requests) for requests in tables]
     fitted_counts = [math.ceil(part * len(requests.queued_s)) for requests in tables]
 
     def loss(step: StepTime) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ipa import profiles
 from ipa.live import profiling
-from ipa.live.profiling import Beside, Overhead, Point, Start, Target, TextLoad
+from ipa.live.profiling import Overhead, Point, Start, Target, TextLoad, TimesBeside
 from ipa.profiles import AGAINST, Figure, Pipeline, ProfiledVariant, Provenance
 from ipa.studies import results
 from ipa.studies.runs.profiling import language_fit
@@ -96,7 +96,7 @@ def _variant(profile: Profile, target: Target, key: str) -> ProfiledVariant:
     starts = measurements.of(Start, *names)
     memory_mb = [record.memory_mb for record in starts if record.memory_mb is not None]
     beside = {
-        record.busy_cores: _rounded(record.beside_s / record.alone_s) for record in measurements.of(Beside, *names)
+        record.busy_cores: _rounded(record.beside_s / record.alone_s) for record in measurements.of(TimesBeside, *names)
     }
     return ProfiledVariant(
         *names,
@@ -178,7 +178,7 @@ def as_dict(profile: Profile) -> dict[str, Any]:
                 ],
                 "starts": [asdict(entry) for entry in measurements.of(Start, target.stage, target.variant)],
                 "overheads": [asdict(entry) for entry in measurements.of(Overhead, target.stage, target.variant)],
-                "beside": [asdict(entry) for entry in measurements.of(Beside, target.stage, target.variant)],
+                "beside": [asdict(entry) for entry in measurements.of(TimesBeside, target.stage, target.variant)],
                 "loads": [_load(load) for load in loads_of(profile, target)],
                 "fit": None if fit is None else language_fit.as_dict(fit),
             }

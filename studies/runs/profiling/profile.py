@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from ipa import profiles
 from ipa.live import LiveError, profiling
-from ipa.live.profiling import Answer, Beside, Effort, Numbers, Overhead, Point, Target, Visit
+from ipa.live.profiling import Effort, MeasuredVariant, ModelAnswer, Numbers, Overhead, Point, Target, TimesBeside
 from ipa.profiles import Pipeline
 from ipa.studies.runs.profiling import language_loads
 from ipa.studies.runs.profiling.language_fit import Fit
@@ -66,7 +66,7 @@ def check(
     Yields remarks on them. `pipeline` None: its file does not exist yet; else `source` is its name or file. Raises
     LiveError if a batch gets wrong answers or neighbouring stages do not fit, and as `measure`.
     """
-    stages: dict[str, list[Answer]] = {}
+    stages: dict[str, list[ModelAnswer]] = {}
     with TemporaryDirectory(prefix="ipa-check-") as folder:
         for target, batches in targets:
             log = Path(folder) / "server.log"
@@ -105,7 +105,7 @@ def _neighbouring(stages: Sequence[str], pipeline: Pipeline | None) -> list[tupl
 
 async def _ask(
     target: Target, batches: Sequence[int], rows: Mapping[str, int | str] | None, cores: int, effort: Effort, log: Path
-) -> Answer:
+) -> ModelAnswer:
     async with profiling.opened(target, cores, effort, log) as (session, _):
         return await profiling.asked(session, batches, rows)
 
@@ -154,7 +154,7 @@ async def _count(plan: ProfilingPlan, measurements: Measurements, target: Target
 
 
 async def _visit(
-    plan: ProfilingPlan, measurements: Measurements, target: Target, visit: Visit, log: Path, advance: Advance
+    plan: ProfilingPlan, measurements: Measurements, target: Target, visit: MeasuredVariant, log: Path, advance: Advance
 ) -> list[Skipped]:
     """Measure the points of a visit that are neither kept nor ruled out."""
     skipped: list[Skipped] = []
@@ -182,7 +182,7 @@ async def _visit(
 
 
 def _todo(
-    plan: ProfilingPlan, measurements: Measurements, visit: Visit, skipped: list[Skipped], advance: Advance
+    plan: ProfilingPlan, measurements: Measurements, visit: MeasuredVariant, skipped: list[Skipped], advance: Advance
 ) -> Iterator[int]:
     """The batch sizes of a visit that may need measuring; those ruled out already are added to `skipped`."""
     points = measurements.points(visit.stage, visit.variant)
@@ -196,7 +196,7 @@ def _todo(
             yield batch
 
 
-def _ruled_out(plan: ProfilingPlan, measurements: Measurements, visit: Visit, batch: int) -> Skipped | None:
+def _ruled_out(plan: ProfilingPlan, measurements: Measurements, visit: MeasuredVariant, batch: int) -> Skipped | None:
     most_s = stage_sla_s(plan, measurements, visit.stage)
     points = measurements.points(visit.stage, visit.variant)
     means_s = {size: point.mean_s for (cores, size), point in points.items() if cores == visit.cores}
@@ -225,7 +225,7 @@ def _neighbours(
 ) -> None:
     cores = plan.cores[0]
     measured_before = {
-        (record.cores, record.busy_cores) for record in measurements.of(Beside, target.stage, target.variant)
+        (record.cores, record.busy_cores) for record in measurements.of(TimesBeside, target.stage, target.variant)
     }
     if (cores, cores * neighbours) in measured_before:
         advance("")

@@ -16,7 +16,14 @@ from typing import cast
 
 from ipa import profiles
 from ipa.live.kubernetes.api import Api
-from ipa.live.kubernetes.gateway_lease import ControlPorts, GatewayLease, Keeper, PodPort, watch_gateway, watch_lease
+from ipa.live.kubernetes.gateway_lease import (
+    ControlPorts,
+    GatewayLease,
+    LeaseKeeper,
+    PodPort,
+    watch_gateway,
+    watch_lease,
+)
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import Plane, free_port
 from ipa.live.serving import Address
@@ -36,7 +43,7 @@ class GatewayPod:
     name: str
     ip: str
     process: subprocess.Popen[bytes]
-    keeper: Keeper
+    keeper: LeaseKeeper
     client: LeaseClient
     is_deleted: bool = False
 
@@ -135,7 +142,7 @@ class GatewayPods:
             lambda: [pod.name for pod in self.pods if not pod.is_deleted],
             address_of=self.address_of,
         )
-        keeper = Keeper(
+        keeper = LeaseKeeper(
             lease,
             own,
             own,

@@ -15,7 +15,7 @@ from ipa.live.kubernetes import failed_variants
 from ipa.live.kubernetes.controller_manifests import ALERTS, alert_rules
 from ipa.live.kubernetes.foreign_scalers import Dispute, judged
 from ipa.live.kubernetes.manifest_parts import NODE_LOST_FOR_S
-from ipa.live.kubernetes.room import Room
+from ipa.live.kubernetes.room import FoundRoom
 from ipa.live.kubernetes.timeline import PodReplicas
 from ipa.live.live_backend import TROUBLES
 from tests.live.kubernetes.test_room import look
@@ -65,7 +65,7 @@ def failing_variant(_: Path) -> Course:
 def full_quota(folder: Path) -> Course:
     """A policy wants three replicas; two have room. It wants no more while its limit says so."""
     full, fits = look(folder, 2, 0, quota="exceeded quota: few"), look(folder, 2, 0)
-    room, wants_more, course = Room(1, nodes_within_s=180.0), True, []
+    room, wants_more, course = FoundRoom(1, nodes_within_s=180.0), True, []
     for now_s in range(LONG_S):
         if now_s % STEP_S == 0:
             wants_more = room.cores is None
@@ -77,7 +77,7 @@ def full_quota(folder: Path) -> Course:
 def node_that_comes(folder: Path) -> Course:
     """After 170 s, within the time that a node may take; then all is well."""
     full, fits = look(folder, 1, 1), look(folder, 2, 0)
-    room, course = Room(1, nodes_within_s=180.0), []
+    room, course = FoundRoom(1, nodes_within_s=180.0), []
     for now_s in range(LONG_S):
         room.note(now := full if now_s < 170 else fits, float(now_s))
         course.append(bool(room.trouble(now)))

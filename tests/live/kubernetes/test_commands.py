@@ -60,7 +60,7 @@ def test_manifests_as_json_are_one_list_of_the_same_objects(tmp_path: Path) -> N
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster on which one object is missing, and five are there to delete."""
     monkeypatch.setattr(live_runs, "connect", lambda *_, **__: None)
-    monkeypatch.setattr(deploy, "plan", lambda *_: [deploy.Step("create", "Service", "ipa-video")])
+    monkeypatch.setattr(deploy, "plan", lambda *_: [deploy.DeployStep("create", "Service", "ipa-video")])
     monkeypatch.setattr(deploy, "up", lambda *given: given[-1](Look(done=("created Service ipa-video",))))
 
     def down(_api: object, _there: object, tell: Any) -> int:

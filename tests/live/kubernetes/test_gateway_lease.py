@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from ipa.live.kubernetes.api import Api, ApiError
-from ipa.live.kubernetes.gateway_lease import GatewayLease, GoneError, Keeper
+from ipa.live.kubernetes.gateway_lease import GatewayLease, GoneError, LeaseKeeper
 from ipa.live.kubernetes.lease import DURATION_S
 from ipa.live.serving import FOLLOW_PATH, Address, ServingLease
 from tests.live.kubernetes.lease_server import LeaseClient, LeaseServer
@@ -101,7 +101,7 @@ class Pod:
             world.clock,
             lambda ip: Address(ip, ip),
         )
-        self.keeper = Keeper(
+        self.keeper = LeaseKeeper(
             self.lease,
             Address(name, name),
             Address(name, name),

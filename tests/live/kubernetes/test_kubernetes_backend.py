@@ -22,11 +22,11 @@ from ipa.live.kubernetes import names, readiness
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
 from ipa.live.kubernetes.manifests import as_text
-from ipa.live.kubernetes.pace import Pace
+from ipa.live.kubernetes.pace import ChangeLimit
 from ipa.live.kubernetes.permissions import needed
 from ipa.live.kubernetes.stage_state import Look
 from ipa.live.live_backend import NO_CHANGE
-from ipa.live.logs import Lines
+from ipa.live.logs import LineFormatter
 from ipa.live.monitoring import Reading
 from ipa.policies import Applied, Configuration, ReplicaCounts, StageConfiguration
 from tests.live.kubernetes.fake import Cluster, HeldLease, apply, running, stand, story, three_variants
@@ -384,7 +384,7 @@ def test_a_permission_that_it_can_do_without_is_a_warning_and_changes_are_made_w
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         (warning,) = [record for record in caplog.records if "done without" in record.getMessage()]
         assert (
-            Lines()
+            LineFormatter()
             .format(warning)
             .endswith(
                 "warning: not allowed, and can be done without: permission: patch replicasets.apps "
@@ -419,7 +419,7 @@ def test_pods_that_cannot_be_listed_are_said_to_be_so(
 
     with pytest.raises(RunError, match=r"pods could not be listed within 0.2 s: GET pods: HTTP 403: pods is forbidden"):
         story(tmp_path, monkeypatch, None, prepare=forbid)  # type: ignore[arg-type]
-    lines = [Lines().format(record) for record in caplog.records]
+    lines = [LineFormatter().format(record) for record in caplog.records]
     assert any(
         line.endswith("the watch of the pods is interrupted: problem: GET pods: HTTP 403: pods is forbidden")
         for line in lines
@@ -438,7 +438,7 @@ def test_what_stops_it_and_that_it_goes_on_stand_in_the_log(
         await until(lambda: backend.look.is_complete(sort("large", 1)), "it has gone on")
 
     story(tmp_path, monkeypatch, told)
-    lines = [Lines().format(record).partition(" ")[2] for record in caplog.records]
+    lines = [LineFormatter().format(record).partition(" ")[2] for record in caplog.records]
     why = 'another manager owns what has to change: conflict with "someone"'
     assert f"error: stopped: nothing is changed here until somebody acts: stage: sort; problem: {why}" in lines
     assert "warning: goes on: stage: sort" in lines
@@ -457,7 +457,7 @@ def test_why_the_lease_is_waited_for_stands_in_the_log(caplog: pytest.LogCapture
 
     lease.acquire = acquire  # type: ignore[method-assign]
     asyncio.run(lease.take(ThreadPoolExecutor(), lambda: ""))
-    assert [Lines().format(record).partition(" ")[2] for record in caplog.records] == [
+    assert [LineFormatter().format(record).partition(" ")[2] for record in caplog.records] == [
         "warning: waiting for the Lease: problem: held by another",
         "warning: waiting for the Lease: problem: GET leases: HTTP 403: forbidden",
         "warning: the Lease is ours",
@@ -593,7 +593,7 @@ def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatc
         await until(lambda: backend.look.is_complete(sort("large")), "it goes on by itself")
         assert (await apply(backend, sort())).reason == "too fast: 1 changes within a minute; at most 1"
 
-    story(tmp_path, monkeypatch, told, pace=Pace(1))
+    story(tmp_path, monkeypatch, told, pace=ChangeLimit(1))
 
 
 def test_a_pipeline_that_is_deployed_anew_ends_the_run_and_is_left_as_it_is(

@@ -10,7 +10,7 @@ pytest.importorskip("kubernetes")
 
 from ipa.live.kubernetes.events import log_news
 from ipa.live.kubernetes.stage_state import Look
-from ipa.live.logs import Lines
+from ipa.live.logs import LineFormatter
 
 LEFT = "HorizontalPodAutoscaler web keeps setting its replicas; they are set back when ..."
 
@@ -52,4 +52,4 @@ def test_what_changes_from_look_to_look_is_logged_once(
 ) -> None:
     for before, look in pairwise((Look(), *looks)):
         log_news(before, look)
-    assert [Lines().format(record).partition(" ")[2] for record in caplog.records] == lines
+    assert [LineFormatter().format(record).partition(" ")[2] for record in caplog.records] == lines

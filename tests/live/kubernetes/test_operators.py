@@ -13,7 +13,7 @@ import pytest
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.controller_manifests import controller
 from ipa.live.kubernetes.events import REPEATED_AFTER_S, Event, Events, news
-from ipa.live.kubernetes.memory import MOST_BYTES, Memory, memory_map
+from ipa.live.kubernetes.memory import MOST_BYTES, ControllerMemory, memory_map
 from ipa.live.kubernetes.stage_state import Look, read_stage
 from ipa.live.kubernetes.timeline import EXCLUDED_FOR_S
 from ipa.policies import Applied, Decision, Entry, Journal
@@ -123,7 +123,7 @@ def entry(step: int, **memory: Any) -> Entry:
 
 def test_what_a_policy_has_learnt_comes_back_to_a_controller_without_a_journal(tmp_path: Path) -> None:
     api = Given()
-    memory = Memory(api, tiny(tmp_path), {"policy": "rate"})  # type: ignore[arg-type]
+    memory = ControllerMemory(api, tiny(tmp_path), {"policy": "rate"})  # type: ignore[arg-type]
     memory.keep(entry(7, learnt=3))
     memory.close()
     assert set(api.paths) == {"PATCH /api/v1/namespaces/default/configmaps/ipa-tiny-memory"}
@@ -131,7 +131,7 @@ def test_what_a_policy_has_learnt_comes_back_to_a_controller_without_a_journal(t
 
     def resumed(scenario: Any, journal: Journal | None = None) -> list[int]:
         journal = journal or Journal(1)
-        Memory(api, tiny(tmp_path), scenario).resume(journal)  # type: ignore[arg-type]
+        ControllerMemory(api, tiny(tmp_path), scenario).resume(journal)  # type: ignore[arg-type]
         return [each.observation.step for each in journal.entries]
 
     assert resumed({"policy": "rate"}) == [7]
@@ -149,7 +149,7 @@ def test_what_a_policy_has_learnt_comes_back_to_a_controller_without_a_journal(t
 
 def test_a_backend_is_told_how_to_wait_for_what_is_remembered_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does so before it gives the Lease back: another may write from then on."""
-    api, held, scenario = Given(), on_cluster.Held(), find("video")
+    api, held, scenario = Given(), on_cluster.LeaseHolder(), find("video")
     monkeypatch.setattr(on_cluster, "connect", lambda _: api)
     held.lease = SimpleNamespace(is_held=True)  # type: ignore[assignment]
     cluster = LiveCluster(namespace="default")
@@ -162,7 +162,7 @@ def test_a_backend_is_told_how_to_wait_for_what_is_remembered_last(monkeypatch: 
 
 def test_a_controller_that_does_not_hold_the_lease_has_nothing_remembered(tmp_path: Path) -> None:
     api = Given()
-    memory = Memory(api, tiny(tmp_path), {}, lambda: False)  # type: ignore[arg-type]
+    memory = ControllerMemory(api, tiny(tmp_path), {}, lambda: False)  # type: ignore[arg-type]
     memory.keep(entry(7))
     memory.close()
     assert api.paths == []
@@ -170,7 +170,7 @@ def test_a_controller_that_does_not_hold_the_lease_has_nothing_remembered(tmp_pa
 
 def test_a_write_begun_before_another_took_over_undoes_nothing_when_it_comes_late(tmp_path: Path) -> None:
     api: Any = Given()
-    first, second = (Memory(api, tiny(tmp_path), {}) for _ in range(2))
+    first, second = (ControllerMemory(api, tiny(tmp_path), {}) for _ in range(2))
     at_once = api.patch
 
     def late(*given: Any) -> Any:
@@ -183,7 +183,7 @@ def test_a_write_begun_before_another_took_over_undoes_nothing_when_it_comes_lat
     first.keep(entry(7))
     first.close()
     journal = Journal(1)
-    Memory(api, tiny(tmp_path), {}).resume(journal)
+    ControllerMemory(api, tiny(tmp_path), {}).resume(journal)
     assert [each.observation.step for each in journal.entries] == [8]
 
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_kept_is_said_once_and_the_run_goes_on(
 ) -> None:
     api = Given()
     api.refusal = refusal
-    memory = Memory(api, tiny(tmp_path), {})  # type: ignore[arg-type]
+    memory = ControllerMemory(api, tiny(tmp_path), {})  # type: ignore[arg-type]
     memory.keep(entry(1, filler="x" * filler))
     memory.close()
     (record,) = caplog.records

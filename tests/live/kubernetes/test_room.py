@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ipa.live.kubernetes.deployments import present
-from ipa.live.kubernetes.room import Room
+from ipa.live.kubernetes.room import FoundRoom
 from ipa.live.kubernetes.stage_state import Look, read_stage
 from tests.live.kubernetes.world import BEGAN_S, made_of, on_server, pod, tiny
 from tests.live.world import sort
@@ -27,7 +27,7 @@ def look(folder: Path, placed: int, homeless: int, quota: str = "") -> Look:
 
 
 def test_pods_without_a_node_wait_for_one_before_the_limit_falls(tmp_path: Path) -> None:
-    room, full = Room(1, nodes_within_s=60.0), look(tmp_path, 1, 2)
+    room, full = FoundRoom(1, nodes_within_s=60.0), look(tmp_path, 1, 2)
     for now_s in (0.0, 59.0):
         room.note(full, now_s)
         assert room.within(8) == 8
@@ -40,7 +40,7 @@ def test_pods_without_a_node_wait_for_one_before_the_limit_falls(tmp_path: Path)
 
 
 def test_a_look_that_acts_or_breaks_off_does_not_begin_the_wait_anew(tmp_path: Path) -> None:
-    room, full = Room(1, nodes_within_s=60.0), look(tmp_path, 1, 2)
+    room, full = FoundRoom(1, nodes_within_s=60.0), look(tmp_path, 1, 2)
     room.note(full, 0.0)
     room.note(Look(error="away"), 20.0)
     room.note(replace(full, done=("another stage",), out_of_room={}), 40.0)
@@ -49,7 +49,7 @@ def test_a_look_that_acts_or_breaks_off_does_not_begin_the_wait_anew(tmp_path: P
 
 
 def test_a_node_that_comes_for_some_lets_the_others_wait_anew(tmp_path: Path) -> None:
-    room = Room(1, nodes_within_s=60.0)
+    room = FoundRoom(1, nodes_within_s=60.0)
     room.note(look(tmp_path, 1, 2), 0.0)
     room.note(look(tmp_path, 2, 1), 50.0)
     room.note(look(tmp_path, 2, 1), 109.0)
@@ -61,6 +61,6 @@ def test_a_node_that_comes_for_some_lets_the_others_wait_anew(tmp_path: Path) ->
 
 
 def test_a_quota_does_not_grow_by_waiting(tmp_path: Path) -> None:
-    room = Room(1, nodes_within_s=60.0)
+    room = FoundRoom(1, nodes_within_s=60.0)
     room.note(look(tmp_path, 2, 0, quota="exceeded quota: few"), 0.0)
     assert room.within(None) == 2

@@ -22,7 +22,7 @@ from ipa.live.gateway_client import ANSWERS_WITHIN_S
 from ipa.live.kubernetes.api import ApiError, _events
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, ProxiedWay
 from ipa.live.kubernetes.lease import DURATION_S, RETRY_S, Lease
-from ipa.live.kubernetes.pace import Pace
+from ipa.live.kubernetes.pace import ChangeLimit
 from ipa.live.kubernetes.pods import Pod, read
 from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.replica_lister import ReplicaLister
@@ -477,7 +477,7 @@ def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_sa
 
 def test_at_most_so_many_changes_a_minute() -> None:
     clock = Clock()
-    pace = Pace(3, clock)
+    pace = ChangeLimit(3, clock)
     assert pace.refusal(3) == ""
     pace.note(2)
     clock.now_s += 30.0

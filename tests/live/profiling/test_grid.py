@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from ipa.live.profiling import Visit, ruled_out, visits
+from ipa.live.profiling import MeasuredVariant, ruled_out, visits
 
 
 def test_all_single_requests_come_first_and_batches_ascend() -> None:
     assert visits([("a", "x"), ("b", "y")], [2, 1], [8, 1, 4]) == [
-        Visit("a", "x", 1, (1,)),
-        Visit("a", "x", 2, (1,)),
-        Visit("b", "y", 1, (1,)),
-        Visit("b", "y", 2, (1,)),
-        Visit("a", "x", 1, (4, 8)),
-        Visit("a", "x", 2, (4, 8)),
-        Visit("b", "y", 1, (4, 8)),
-        Visit("b", "y", 2, (4, 8)),
+        MeasuredVariant("a", "x", 1, (1,)),
+        MeasuredVariant("a", "x", 2, (1,)),
+        MeasuredVariant("b", "y", 1, (1,)),
+        MeasuredVariant("b", "y", 2, (1,)),
+        MeasuredVariant("a", "x", 1, (4, 8)),
+        MeasuredVariant("a", "x", 2, (4, 8)),
+        MeasuredVariant("b", "y", 1, (4, 8)),
+        MeasuredVariant("b", "y", 2, (4, 8)),
     ]
 
 

@@ -14,7 +14,7 @@ from tests.programs.verification.coverage import profiled
 
 def test_the_p99_is_the_nearest_rank_and_its_interval_two_order_statistics() -> None:
     """Of 1,000 values, 4 to 17 lie above the true p99 in 95 % of all cases: so it lies between 983 and 997."""
-    assert repeats.p99_of([float(n) for n in range(1, 1001)]) == repeats.Estimate(990.0, 983.0, 997.0)
+    assert repeats.p99_of([float(n) for n in range(1, 1001)]) == repeats.TimeEstimate(990.0, 983.0, 997.0)
 
 
 @pytest.mark.parametrize(("count", "is_bounded"), [(367, False), (368, True), (100_000, True)])
@@ -41,7 +41,7 @@ MEAN, BOTH = (repeats.mean_of,), (repeats.mean_of, repeats.p99_of)
 
 @pytest.mark.parametrize(("of", "within", "truth"), [(MEAN, 0.1, 1.0), (MEAN, 0.05, 1.0), (BOTH, 0.2, log(100))])
 def test_they_hold_it_as_often_where_measuring_ends_once_they_are_narrow(
-    of: tuple[Callable[[Sequence[float]], repeats.Estimate], ...], within: float, truth: float
+    of: tuple[Callable[[Sequence[float]], repeats.TimeEstimate], ...], within: float, truth: float
 ) -> None:
     """Stopped at the first look at which it was narrow, the mean's held the truth in 91.6 to 92.8 of 100 cases."""
     assert profiled(of, within, truth, 400, np.random.default_rng(5)) >= 0.935

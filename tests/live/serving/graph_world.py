@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ipa.live.serving.graph_flow import GraphFlow
+from ipa.live.serving.graph_flow import GraphRouting
 from ipa.live.serving.request import Arrival, Item, Request, WholeRequest
 from ipa.live.serving.router import Router
 from ipa.policies import StageConfiguration
@@ -25,7 +25,7 @@ class GraphWorld(GatewayWorld):
     def _router(self, names: list[str], limits_s: list[float], configuration: dict[str, StageConfiguration]) -> Router:
         hop_s: float = self._scenario["hop_s"]
         options, deadlines = self._dispatch()
-        self._flow = GraphFlow(names, self, self, graph_of(self._scenario), (self._seed, hop_s))
+        self._flow = GraphRouting(names, self, self, graph_of(self._scenario), (self._seed, hop_s))
         made = _Noting(names, limits_s, configuration, self, options, deadlines, self._flow)
         made.came = self.came
         return made

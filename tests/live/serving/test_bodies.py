@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipa.live.serving import replica_clients
-from ipa.live.serving.admission import JSON_GROWS, REQUEST_BYTES, Admission, Limits, Share
+from ipa.live.serving.admission import JSON_GROWS, REQUEST_BYTES, Admission, MessageLimits, Share
 from ipa.live.serving.bodies import MOST_MEMBERS, PIECE_BYTES, Collected, Inflater, in_time
 from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import ProtocolError, at_once, json_length, reading_request
@@ -27,11 +27,11 @@ from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import of_array
 
-IN_A_POD = Limits.within(128 * 2**20)
+IN_A_POD = MessageLimits.within(128 * 2**20)
 """Those of a gateway with 512 MiB, as a quarter of it is for the requests inside."""
 
 
-def collected(body: bytes, json_bytes: int | None = None, limits: Limits = IN_A_POD) -> Collected:
+def collected(body: bytes, json_bytes: int | None = None, limits: MessageLimits = IN_A_POD) -> Collected:
     """The body as it arrives, in pieces of 64 KiB."""
     found = Collected(json_bytes, limits)
     for start in range(0, len(body), 65536):
@@ -43,10 +43,10 @@ def collected(body: bytes, json_bytes: int | None = None, limits: Limits = IN_A_
 
 
 def test_limits_follow_from_the_memory_for_the_requests_inside() -> None:
-    assert Limits(32 * 2**20, 4 * 2**20) == IN_A_POD
-    assert Limits.within(2**40) == Limits()
-    assert Limits.within(2**40, 2**30).json_bytes == Limits().body_bytes
-    assert Limits.within(32 * 2**20).json_bytes == 2 * 2**20
+    assert MessageLimits(32 * 2**20, 4 * 2**20) == IN_A_POD
+    assert MessageLimits.within(2**40) == MessageLimits()
+    assert MessageLimits.within(2**40, 2**30).json_bytes == MessageLimits().body_bytes
+    assert MessageLimits.within(32 * 2**20).json_bytes == 2 * 2**20
 
 
 def of_data(data: bytes, shape: str, datatype: str) -> bytes:

@@ -56,7 +56,7 @@ def test_every_option_that_is_named_exists() -> None:
 def test_the_limits_are_those_in_force() -> None:
     assert f"| a body | {bodies.READ_S:g} s;" in (DOCS / "security.md").read_text(encoding="utf-8")
     assert f"and at most {admission.MOST_INSIDE_BYTES // 2**30} GiB" in TEXT
-    most, in_a_pod = admission.Limits(), admission.Limits.within(128 * 2**20)
+    most, in_a_pod = admission.MessageLimits(), admission.MessageLimits.within(128 * 2**20)
     assert f"| a quarter | {most.body_bytes // 2**20} MiB | {in_a_pod.body_bytes // 2**20} MiB |" in TEXT
     json_mb, in_a_pod_mb = most.json_bytes // 2**20, in_a_pod.json_bytes // 2**20
     assert f"| a sixteenth | {json_mb} MiB, or `--most-json` | {in_a_pod_mb} MiB |" in TEXT

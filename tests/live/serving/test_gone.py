@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ipa.live.serving.graph_flow import GraphFlow
+from ipa.live.serving.graph_flow import GraphRouting
 from ipa.live.serving.request import WholeRequest
 from ipa.live.serving.router import Router
 from ipa.profiles import Edge, Graph
@@ -115,7 +115,7 @@ def test_of_a_request_that_leaves_a_graph_no_item_goes_on() -> None:
     """999 items: 4 are served, and the others wait; of another request, one waits behind them."""
     graph, host = Graph((Edge("fan", "work", items_from="rows"),), 10.0), GraphHost()
     names, configuration = ("fan", "work"), {"fan": of("small"), "work": of("small", batch=4)}
-    made = Router(names, (100.0, 100.0), configuration, host, flow=GraphFlow(names, host, Fans(), graph))
+    made = Router(names, (100.0, 100.0), configuration, host, flow=GraphRouting(names, host, Fans(), graph))
     for stage in (0, 1):
         ready(made, stage, range(1))
     many, one = (WholeRequest(name, 0.0, "k", peer=name) for name in "ab")

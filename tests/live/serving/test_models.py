@@ -18,7 +18,7 @@ from ipa.live.server_settings import ServerSettings
 from ipa.live.serving import tensors
 from ipa.live.serving.emulated import Emulated, until
 from ipa.live.serving.generation import TextModel
-from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
+from ipa.live.serving.models import ModelError, ServedModel, folder_model, onnx_model, own_model
 from ipa.live.serving.server import create
 from ipa.live.serving.tensors import TensorError
 from ipa.policies import Static
@@ -38,7 +38,9 @@ from ipa.sim import (
 from tests.live.serving.models_world import affine_file, models_folder
 
 
-def answer(model: Model, inputs: dict[str, np.ndarray[Any, Any]], **parameters: Any) -> dict[str, np.ndarray[Any, Any]]:
+def answer(
+    model: ServedModel, inputs: dict[str, np.ndarray[Any, Any]], **parameters: Any
+) -> dict[str, np.ndarray[Any, Any]]:
     """A model's outputs, as arrays."""
     given = [tensors.of_array(name, array) for name, array in inputs.items()]
     outputs = asyncio.run(model.infer(given, parameters))
@@ -155,13 +157,13 @@ def affine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def affine_model(affine: Path) -> Iterator[Model]:
+def affine_model(affine: Path) -> Iterator[ServedModel]:
     model = onnx_model(affine, threads=1)
     yield model
     model.close()
 
 
-def test_an_onnx_file_is_served_with_its_metadata(affine_model: Model) -> None:
+def test_an_onnx_file_is_served_with_its_metadata(affine_model: ServedModel) -> None:
     assert affine_model.metadata() == {
         "platform": "onnxruntime_onnx",
         "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}],
@@ -180,7 +182,7 @@ def test_an_onnx_file_is_served_with_its_metadata(affine_model: Model) -> None:
         ("x", np.zeros(3, np.float32), r"input 'x': shape \[3\]; the model takes \[-1, 3\]"),
     ],
 )
-def test_what_an_onnx_file_cannot_take_is_refused(affine_model: Model, name: str, array: Any, why: str) -> None:
+def test_what_an_onnx_file_cannot_take_is_refused(affine_model: ServedModel, name: str, array: Any, why: str) -> None:
     with pytest.raises(TensorError, match=why):
         answer(affine_model, {name: array})
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipa.live.serving.graph_flow import GraphFlow
+from ipa.live.serving.graph_flow import GraphRouting
 from ipa.live.serving.peers import QueueTurns
 from ipa.live.serving.request import Arrival, Item, Request, WholeRequest
 from ipa.live.serving.router import Router
@@ -93,7 +93,7 @@ class GraphHost(Host):
 def test_a_request_that_becomes_many_items_keeps_another_waiting_for_a_batch_alone() -> None:
     graph, host = Graph((Edge("fan", "work", items_from="rows"),), 10.0), GraphHost()
     names, configuration = ("fan", "work"), {"fan": of("small"), "work": of("small", batch=4)}
-    made = Router(names, (100.0, 100.0), configuration, host, flow=GraphFlow(names, host, Fans(), graph))
+    made = Router(names, (100.0, 100.0), configuration, host, flow=GraphRouting(names, host, Fans(), graph))
     for stage in (0, 1):
         ready(made, stage, range(1))
     for name in "ab":

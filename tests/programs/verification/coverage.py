@@ -200,7 +200,7 @@ CORRELATIONS = {
 
 
 def profiled(
-    of: tuple[Callable[[Sequence[float]], repeats.Estimate], ...],
+    of: tuple[Callable[[Sequence[float]], repeats.TimeEstimate], ...],
     within: float,
     truth: float,
     cases: int,

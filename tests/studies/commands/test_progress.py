@@ -16,7 +16,7 @@ from tests.command import SHORT, ipa, start
 def test_where_stderr_is_no_terminal_progress_is_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     """A run every 4 s: the third, sixth, ninth and so on is the first 10 s after a line; of the last one is none."""
     now_s = 0.0
-    show = progress.Lines("runs", 12, clock=lambda: now_s)
+    show = progress.ProgressLines("runs", 12, clock=lambda: now_s)
     for done in range(1, 13):
         now_s += 4.0
         show(done)
@@ -32,7 +32,7 @@ def test_where_stderr_is_no_terminal_progress_is_a_line_every_ten_seconds(capsys
 def test_runs_that_were_there_at_once_make_no_rate(capsys: pytest.CaptureFixture[str]) -> None:
     """500 of 600 were there; then one every 5 s: 98 are left after two more, of 5 s each."""
     now_s = 0.0
-    show = progress.Lines("runs", 600, clock=lambda: now_s)
+    show = progress.ProgressLines("runs", 600, clock=lambda: now_s)
     for done in range(1, 501):
         show(done)
     for done in (501, 502):
@@ -44,7 +44,7 @@ def test_runs_that_were_there_at_once_make_no_rate(capsys: pytest.CaptureFixture
 def test_the_time_left_is_told_from_the_last_minute_and_not_from_the_start(capsys: pytest.CaptureFixture[str]) -> None:
     """100 runs of 1 s each, then runs of 30 s: the eleven latest ended within ten times 30 s, and 289 are left."""
     now_s = 0.0
-    show = progress.Lines("runs", 400, clock=lambda: now_s)
+    show = progress.ProgressLines("runs", 400, clock=lambda: now_s)
     for done in range(1, 112):
         now_s += 1.0 if done <= 100 else 30.0
         show(done)
@@ -54,7 +54,7 @@ def test_the_time_left_is_told_from_the_last_minute_and_not_from_the_start(capsy
 def test_runs_that_failed_are_counted_beside(capsys: pytest.CaptureFixture[str]) -> None:
     """10 of 40 after 10 s, two of them without a result."""
     now_s = 0.0
-    show = progress.Lines("runs", 40, clock=lambda: now_s)
+    show = progress.ProgressLines("runs", 40, clock=lambda: now_s)
     now_s = 10.0
     show(10, "2 failed")
     assert capsys.readouterr().err == "runs: 10 of 40 after 10 s, 1 per s, 30 s left, 2 failed\n"
@@ -62,7 +62,7 @@ def test_runs_that_failed_are_counted_beside(capsys: pytest.CaptureFixture[str])
 
 def test_the_progress_of_one_run_says_its_share_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
     now_s = 0.0
-    show = progress.Lines("simulated", 100, " %", clock=lambda: now_s)
+    show = progress.ProgressLines("simulated", 100, " %", clock=lambda: now_s)
     now_s = 20.0
     show(25.0)
     assert capsys.readouterr().err == "simulated: 25 % after 20 s, 1.2 % per s, 60 s left\n"

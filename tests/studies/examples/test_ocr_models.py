@@ -17,7 +17,7 @@ from ipa.errors import InputError
 from ipa.live.serving import ModelError, folder_model
 from ipa.studies.examples.ocr.model_folder import STAGES, WheelError, file_of, make_model_folder
 from ipa.studies.examples.ocr.networks import Detection, Recognition
-from ipa.studies.examples.ocr.pages import Page, pages
+from ipa.studies.examples.ocr.pages import ScannedPage, pages
 from ipa.studies.runs.live_runs import character_accuracy
 from tests.studies.examples.ocr_wheels import needs_wheels
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def some_pages() -> list[Page]:
+def some_pages() -> list[ScannedPage]:
     return list(pages(4, 5))
 
 
@@ -56,12 +56,14 @@ def test_the_folder_has_every_variant_and_is_made_once(folder: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("version", [*(pytest.param(each, marks=pytest.mark.long) for each in ("v4", "v5")), "v6"])
-def test_each_version_reads_most_of_what_stands_there(folder: Path, some_pages: list[Page], version: str) -> None:
+def test_each_version_reads_most_of_what_stands_there(
+    folder: Path, some_pages: list[ScannedPage], version: str
+) -> None:
     texts = read(folder, f"{version}-640", f"{version}-320", *(page.picture for page in some_pages))
     assert character_accuracy(texts, [page.text for page in some_pages]) > 0.7
 
 
-def test_a_page_is_read_the_same_alone_and_in_a_batch(folder: Path, some_pages: list[Page]) -> None:
+def test_a_page_is_read_the_same_alone_and_in_a_batch(folder: Path, some_pages: list[ScannedPage]) -> None:
     pictures = [page.picture for page in some_pages]
     alone = [read(folder, "v5-480", "v5-160", picture)[0] for picture in pictures]
     assert read(folder, "v5-480", "v5-160", *pictures) == alone

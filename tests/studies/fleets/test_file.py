@@ -12,7 +12,7 @@ import pytest
 
 from ipa.studies import ScenarioError
 from ipa.studies.fleets import load_fleet, sentences, simulate_fleet
-from ipa.studies.fleets.answers import Answers, Outcome, Row, worst_window
+from ipa.studies.fleets.answers import FleetAnswers, MemberOutcome, MemberRow, worst_window
 from tests.command import ipa
 from tests.studies.fleets.fleets import fleet
 
@@ -118,19 +118,19 @@ def test_a_run_prints_a_table_and_keeps_its_results(tmp_path: Path) -> None:
     assert json.loads(again.stdout) == table
 
 
-def row(name: str, wanted: float, got: float, late: tuple[float, float, float]) -> Row:
-    return Row(name, 1.0, wanted, got, wanted, got, *(Outcome(share, 40.0, 1.0) for share in late))
+def row(name: str, wanted: float, got: float, late: tuple[float, float, float]) -> MemberRow:
+    return MemberRow(name, 1.0, wanted, got, wanted, got, *(MemberOutcome(share, 40.0, 1.0) for share in late))
 
 
 def test_one_sentence_says_who_pays_for_whom() -> None:
     run = type("Run", (), {"fleet": fleet(9)})()
     rows = [row("a", 4.0, 3.9, (0.0, 0.01, 0.01)), row("b", 8.0, 5.0, (0.0, 0.2, 0.1))]
-    assert list(sentences(Answers(run, {}, rows, 0.25))) == [
+    assert list(sentences(FleetAnswers(run, {}, rows, 0.25))) == [
         "9 cores do not suffice for 25 % of the time.",
         "b (gets 5.0 of 8.0 cores; late 0.00 % -> 20.00 %) pays for a (late 0.00 % -> 1.00 %).",
         "One core more would bring most to b: late 20.00 % -> 10.00 %.",
     ]
-    assert list(sentences(Answers(run, {}, rows, 0.0))) == ["9 cores suffice for all pipelines at all times."]
+    assert list(sentences(FleetAnswers(run, {}, rows, 0.0))) == ["9 cores suffice for all pipelines at all times."]
 
 
 def test_the_worst_ten_minutes_are_those_in_which_most_is_lacking() -> None:

@@ -18,7 +18,7 @@ from ipa.live import LiveArbiter, SharingController
 from ipa.policies import Applied, Configuration, Observation, TimeLimit
 from ipa.policies.sharing import SHARING, Arbiter, Curves
 from ipa.sim import PolicyRun
-from ipa.sim.fleet import _Standing
+from ipa.sim.fleet import _Claim
 from ipa.studies.fleets import simulate_fleet
 from ipa.studies.fleets.run import BY_OBJECTIVE, prepare_fleet
 from ipa.studies.runs import guarded, parts_of
@@ -34,7 +34,7 @@ class OnEngine:
     """A simulated pipeline as a live controller sees it."""
 
     def __init__(self, run: PolicyRun) -> None:
-        self._run, self._standing = run, _Standing(run, "cores")
+        self._run, self._standing = run, _Claim(run, "cores")
         self._claim_cores = self._decided_cores = self._standing.claim
 
     def observe(self) -> Observation:

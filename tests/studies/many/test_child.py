@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from ipa.studies import find
-from ipa.studies.many import Bundle, Outcome, PlannedRun
+from ipa.studies.many import Bundle, FinishedRun, PlannedRun
 from ipa.studies.many.bundle import ChunkAnswer, work
 from ipa.studies.many.child import Child
 from ipa.studies.many.executor import Done, Local, make_apart
@@ -65,7 +65,7 @@ def test_a_run_that_ends_its_process_twice_has_failed_and_no_other_has() -> None
     ended = dict(make_apart(child, "summary", [asked(level) for level in (1, 3, 2, 4, 5)]).ended)
     child.close()
     assert (ended["3"], ended["4"]) == (EXITED, KILLED)
-    assert [key for key, outcome in ended.items() if isinstance(outcome, Outcome)] == ["1", "2", "5"]
+    assert [key for key, outcome in ended.items() if isinstance(outcome, FinishedRun)] == ["1", "2", "5"]
 
 
 def test_a_process_that_is_closed_has_ended() -> None:
@@ -93,9 +93,9 @@ def test_a_run_that_ends_its_process_does_not_end_a_worker_of_a_cluster() -> Non
     """What a worker of Dask calls; here, this process is the worker."""
     luggage = Bundle.of([find("video", {"policy": "my.py:Ends level=3"})])
     (one, three, two) = work(luggage, "summary", [asked(1), asked(3), asked(2)]).done.ended
-    assert isinstance(one[1], Outcome)
+    assert isinstance(one[1], FinishedRun)
     assert three == ("3", EXITED)
-    assert isinstance(two[1], Outcome)
+    assert isinstance(two[1], FinishedRun)
 
 
 def test_a_worker_of_a_cluster_that_ends_ends_the_process_of_its_runs() -> None:

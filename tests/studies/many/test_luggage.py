@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ipa.studies import Scenario, find
-from ipa.studies.many import Bundle, Outcome, PlannedRun
+from ipa.studies.many import Bundle, FinishedRun, PlannedRun
 from ipa.studies.many.bundle import ChunkAnswer, Unpacked, VersionCheck, program, work
 from ipa.studies.many.executor import Done, make
 from ipa.studies.scenario import WorkerError
@@ -44,8 +44,8 @@ def test_a_worker_without_the_files_gives_the_same_answer(here: Path, monkeypatc
         (here / name).unlink()
     theirs = work(luggage, "summary", asked).done.ended
     (_, one), (_, error) = theirs
-    assert isinstance(one, Outcome)
-    assert isinstance(ours[0][1], Outcome)
+    assert isinstance(one, FinishedRun)
+    assert isinstance(ours[0][1], FinishedRun)
     assert {**one.summary, "wall_s": 0} == {**ours[0][1].summary, "wall_s": 0}
     assert error == ours[1][1]
     assert "my.py:" in str(error)
@@ -62,7 +62,7 @@ def test_names_are_changed_where_they_stand_alone(here: Path) -> None:
         Done(
             [
                 ("", f"{path}:3: oh"),
-                ("", Outcome({"policy": path}, {"manifest.json": json.dumps({"files": {path: "1"}}).encode()})),
+                ("", FinishedRun({"policy": path}, {"manifest.json": json.dumps({"files": {path: "1"}}).encode()})),
             ],
             0.0,
         )
@@ -72,7 +72,7 @@ def test_names_are_changed_where_they_stand_alone(here: Path) -> None:
         {"policy": "my.py"},
     ]
     ((_, outcome),) = done.ended[1:]
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, FinishedRun)
     assert json.loads(outcome.files["manifest.json"]) == {"files": {"my.py": "1"}}
 
 

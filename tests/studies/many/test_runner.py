@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from ipa.studies import Scenario
-from ipa.studies.many import Outcome, PlannedRun, Ran, opened, run_missing, runner
+from ipa.studies.many import FinishedRun, PlannedRun, Ran, opened, run_missing, runner
 from ipa.studies.many.executor import Chunk, Done, Kept, make
 from ipa.studies.many.runner import LARGEST_CHUNK
 
-NOTHING = Outcome({"cost_mean_cores": 1.0})
+NOTHING = FinishedRun({"cost_mean_cores": 1.0})
 
 
 class Instant:
@@ -79,5 +79,5 @@ def test_an_error_of_this_program_is_kept_with_its_place_and_the_others_are_made
     (_, bad), (_, fine) = done.ended
     assert isinstance(bad, str)
     assert bad.startswith("an error of this program, please report it: ")
-    assert isinstance(fine, Outcome)
+    assert isinstance(fine, FinishedRun)
     assert fine.summary["requests"] == 100 or fine.summary["requests"] > 0

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ipa.studies.many import Outcome, opened, store
+from ipa.studies.many import FinishedRun, opened, store
 from ipa.studies.scenario.errors import ScenarioError
 
-RUN = Outcome({"cost_mean_cores": 1.25}, {"one": b"first file", "two": b"second"})
+RUN = FinishedRun({"cost_mean_cores": 1.25}, {"one": b"first file", "two": b"second"})
 
 
 @pytest.fixture

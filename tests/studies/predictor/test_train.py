@@ -13,7 +13,7 @@ import pytest
 
 from ipa.policies import create_predictor
 from ipa.policies.predictors import LEVELS
-from ipa.policies.predictors.trained import SHAPES, Model, forward_pass, load
+from ipa.policies.predictors.trained import SHAPES, TrainedModel, forward_pass, load
 from ipa.studies import ScenarioError
 from ipa.studies.many.predictor import KINDS, samples, train
 from ipa.studies.many.predictor.options import Recipe
@@ -207,7 +207,7 @@ def test_numpy_follows_trees_as_scikit_learn_does() -> None:
         samples.set_of(part, "quantile-gbm") for part in samples_of(np.random.default_rng(2).poisson(30, size=1500))
     )
     arrays = fit_trees.fit(training, validation, (0.5, 0.9), 1, 4, lambda: None)
-    model = Model("quantile-gbm", arrays, {"normalisation": "deviation", "levels": [0.5, 0.9]}, "here")
+    model = TrainedModel("quantile-gbm", arrays, {"normalisation": "deviation", "levels": [0.5, 0.9]}, "here")
     ours = forward_pass(model)(validation.inputs)
     for place, level in enumerate(model.levels):
         theirs = HistGradientBoostingRegressor(
