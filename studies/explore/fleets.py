@@ -252,4 +252,5 @@ def _of_pipeline(runs: Sequence[FleetFigures], name: str) -> list[dict[str, Any]
 
 def _figures(fleet: Fleet, summaries: Sequence[Mapping[str, Any]]) -> tuple[Figure, ...]:
     shared: tuple[Figure, ...] = ((f"wants, {fleet.unit}", "wanted", 1.0, 2), (f"gets, {fleet.unit}", "got", 1.0, 2))
-    return (*shared, *figures_of(summaries), ("objective", "objective", 1.0, 3))
+    others = (figure for figure in figures_of(summaries) if figure[0] != fleet.unit)  # that is what it gets
+    return (*shared, *others, ("objective", "objective", 1.0, 3))
