@@ -66,7 +66,7 @@ def test_the_limits_are_those_in_force() -> None:
     assert f"{protocol.MOST_PARAMETERS_BYTES // 2**10} KiB of parameters, nested {protocol.MOST_LEVELS} deep" in TEXT
     assert f"`id`, of up to {protocol.LONGEST_ID} characters" in TEXT
     assert f"JSON of more than {bodies.AT_ONCE_BYTES // 2**10} KiB is read" in TEXT
-    assert f"JSON may have {replica_clients.MOST_ANSWER_JSON_BYTES // 2**20} MiB there" in TEXT
+    assert f"whose JSON may have {replica_clients.MOST_ANSWER_JSON_BYTES // 2**20} MiB" in TEXT
     assert f"Model servers accept {admission.MOST_MESSAGE_BYTES // 2**20} MiB" in TEXT
 
 
