@@ -260,10 +260,13 @@ stages:
 
 
 def test_each_item_of_a_request_has_its_own_tokens_as_simulated(tmp_path: Path) -> None:
-    """A question has 2 parts on average; questions with different tokens share the batches of another stage."""
+    """A question has 2 parts on average; questions with different tokens share the batches of another stage.
+
+    How many parts it has is drawn by its place in the order of arrival, so questions come 50 ms apart.
+    """
     path = tmp_path / "parts.yaml"
     path.write_text(PARTS)
-    values = {"trace": "bursty", "window": [[0, 3]], "scale": 2.0, "scaling": "thin", "seed": 4}
+    values = {"trace": "constant:20", "window": [[0, 2]], "arrivals": "even", "seed": 4}
     scenario = Scenario(pipeline=str(path)).with_values(values)
     with plane(tmp_path) as up:
         replicas = {name: up.emulated(str(path), name, "small") for name in ("part", "answer")}
