@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ipa.policies.optimiser.ladder import MOST_THROUGHPUT, Answer, climb, wanted_variants
-from ipa.policies.optimiser.problem import Problem, Solver
+from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solvers import solver_for
 from ipa.policies.optimiser.throughput import SustainedRates
@@ -17,8 +17,9 @@ class Within:
     """The best plan within a number of cores, or GPUs, which is the best within all numbers from `units` to that.
 
     `total` is its objective. `met` is 1 if it sustains the load within the SLA, and if it sustains it later, the share
-    that the SLA is of its planned latency. If not, `total` is that of the fewest units that sustain the load, and
-    `met` is theirs x the share of the load that can be sustained.
+    that the SLA is of its planned latency. If not, `total` is that of the fewest units that sustain the load (where
+    not even the limit does: of the plan within the limit), and `met` is that share of these units x the share of the
+    load that can be sustained.
     """
 
     units: int
@@ -33,16 +34,18 @@ def best_within(problem: Problem) -> Iterator[Within]:
     """
     solver = solver_for("exact", problem.programme)
     candidates, *_ = wanted_variants(problem)
-    load_rps, best = problem.load_rps, _best(problem, solver)
-    plan, limit_cores, rates = best, problem.limit_cores, SustainedRates(problem, problem.most_cores)
-    while limit_cores is not None and plan.units <= limit_cores:
-        yield plan
-        limit_cores = plan.units - 1
+    carrying, limit_cores = climb(problem, solver), problem.limit_cores
+    units, rate_rps = carrying.pick.cores, carrying.pick.sustained_rps
+    rates = SustainedRates(problem, problem.most_cores)
+    while limit_cores is not None and units <= limit_cores:
+        yield _within(problem, carrying, units, rate_rps)
+        limit_cores = units - 1
         rate_rps = rates.most_rps(candidates, min(limit_cores, problem.most_cores or limit_cores))
-        if rate_rps >= load_rps:
-            plan = best = _best(replace(problem, limit_cores=limit_cores), solver)
+        if rate_rps >= problem.load_rps:
+            carrying = climb(replace(problem, limit_cores=limit_cores), solver)
+            units, rate_rps = carrying.pick.cores, carrying.pick.sustained_rps
         elif rate_rps > 0:
-            plan = Within(limit_cores, best.total, best.met * rate_rps / load_rps)
+            units = limit_cores
         else:
             return
 
@@ -50,7 +53,7 @@ def best_within(problem: Problem) -> Iterator[Within]:
 def best_within_gpus(problem: Problem) -> Iterator[Within]:
     """As `best_within`, for GPUs; there is none without a limit of GPUs."""
     solver = solver_for("exact", problem.programme)
-    carrying: Within | None = None
+    carrying: Answer | None = None
     limit_gpus = problem.limit_gpus
     while limit_gpus is not None and limit_gpus >= 0:
         problem = replace(problem, limit_gpus=limit_gpus)
@@ -58,26 +61,19 @@ def best_within_gpus(problem: Problem) -> Iterator[Within]:
         gpus = sum(stage.rows[i].gpus * stage.replicas[i] for stage, i in answer.pick.chosen)
         if gpus > limit_gpus:  # not even the fewest replicas have room
             return
-        plan = _within(problem, answer, gpus)
         if carrying is None or answer.rung != MOST_THROUGHPUT:
-            carrying = plan
-        else:
-            plan = Within(gpus, carrying.total, carrying.met * answer.pick.sustained_rps / problem.load_rps)
-        yield plan
+            carrying = answer
+        yield _within(problem, carrying, gpus, answer.pick.sustained_rps)
         limit_gpus = gpus - 1
 
 
-def _best(problem: Problem, solver: Solver) -> Within:
-    answer = climb(problem, solver)
-    return _within(problem, answer, answer.pick.cores)
-
-
-def _within(problem: Problem, answer: Answer, units: int) -> Within:
-    programme, pick, load_rps = problem.programme, answer.pick, problem.load_rps
+def _within(problem: Problem, carrying: Answer, units: int, sustained_rps: float) -> Within:
+    """So many units sustain `sustained_rps`; `carrying`: the plan of the fewest units that sustain the load."""
+    programme, pick = problem.programme, carrying.pick
     chosen = [stage.rows[i] for stage, i in pick.chosen]
     score = programme.table.scales.parts([row.variant for row in chosen], pick.cores, sum(row.batch for row in chosen))
-    latency_s = answer.knapsack.latency_ns(pick) / NS
+    latency_s = carrying.knapsack.latency_ns(pick) / NS
     met = min(1.0, programme.target_s / latency_s) if latency_s > 0 else 1.0
-    if load_rps > 0:
-        met *= min(1.0, pick.sustained_rps / load_rps)
+    if problem.load_rps > 0:
+        met *= min(1.0, sustained_rps / problem.load_rps)
     return Within(units, score["total"], met)
