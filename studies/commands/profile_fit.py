@@ -66,6 +66,8 @@ def fit(
         profiles.StepTime(0.0, 0.0, 0.0), sequences, kv_blocks, tokens_per_step, block_tokens, gpus
     )
     progress.compile_engine("auto")
+    if not as_json:
+        printing.note(f"Fitting a step to {sum(len(table.queued_s) for table in tables)} requests: some seconds")
     fitted = profiling.language_fit.fit(model, tables, part)
     if to is not None:
         results.write_text(profiling.language_fit.pipeline_text(called, fitted, tables), to)

@@ -77,6 +77,7 @@ def test_the_command_says_how_far_it_is_off(tmp_path: Path) -> None:
         language_fit.TIMES
     )
     written = command.ipa("profile", "fit", file, *options, "--to", tmp_path / "mine.yaml")
+    assert "Fitting a step to 60 requests: some seconds\n" in written.stderr
     assert "for 30 other requests" in written.stdout
     assert profiles.load(tmp_path / "mine.yaml").stages[0].variants[0].name == "run"
 
