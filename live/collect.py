@@ -49,7 +49,9 @@ BoolArray = npt.NDArray[np.bool_]
 def language_models(pipeline: Pipeline) -> dict[str, dict[str, LanguageModel]]:
     """The stages of language models, and the model of each variant there."""
     return {
-        stage.name: {each.name: each.language_model for each in stage.variants if each.language_model is not None}
+        stage.name: {
+            variant.name: variant.language_model for variant in stage.variants if variant.language_model is not None
+        }
         for stage in pipeline.stages
         if stage.tokens is not None
     }
@@ -100,25 +102,25 @@ class Collector:
 
     async def _fetch(self, fresh: list[dict[str, Any]], rows: list[list[float]]) -> None:
         while True:
-            said = await self.client.records(self._next.get(self._epoch, 0))
-            if not said["started"]:  # its clock is not the run's yet, and its records will restart
+            answer = await self.client.records(self._next.get(self._epoch, 0))
+            if not answer["started"]:  # its clock is not the run's yet, and its records will restart
                 return
-            if said["epoch"] != self._epoch:
-                self._begin(said["epoch"])
+            if answer["epoch"] != self._epoch:
+                self._begin(answer["epoch"])
                 continue
-            self._next[self._epoch] = said["next"]
-            self._refused[said["epoch"]] = said.get("refused", {})
-            for record in said["records"]:
+            self._next[self._epoch] = answer["next"]
+            self._refused[answer["epoch"]] = answer.get("refused", {})
+            for record in answer["records"]:
                 self.retried |= {stage for stage, visit in visits_of(record, self.stages) if visit.get("retried")}
                 number = str(record["id"]).removeprefix(self.prefix)
                 if f"{self.prefix}{number}" == record["id"] and number.isdecimal():
-                    made = self._rows_of(int(number), record)
-                    rows += made
-                    self.take(made)
+                    new_rows = self._rows_of(int(number), record)
+                    rows += new_rows
+                    self.take(new_rows)
                 else:
                     self.foreign += 1
-            fresh += said["records"]
-            if not said["records"]:
+            fresh += answer["records"]
+            if not answer["records"]:
                 return
 
     @property
@@ -137,7 +139,7 @@ class Collector:
     def _begin(self, epoch: str) -> None:
         self._epoch = epoch
         batches = self._table()[:, len(_PER_REQUEST) + _PER_STAGE.index("batch") :: len(self._per_stage)]
-        self._batches = [int(each.max(initial=-1.0)) + 1 for each in batches.T]
+        self._batches = [int(numbers.max(initial=-1.0)) + 1 for numbers in batches.T]
 
     def _table(self) -> npt.NDArray[np.float64]:
         width = len(_PER_REQUEST) + len(self._per_stage) * len(self.stages)
@@ -235,9 +237,9 @@ class Collector:
         stage of the end."""
         rows = self._table()
         place = {int(request): index for index, request in enumerate(sent.request.tolist())}
-        known = np.array([int(row) in place for row in rows[:, 0]], dtype=bool)
-        self.foreign += int(np.count_nonzero(~known))
-        rows = rows[known]
+        was_sent = np.array([int(row) in place for row in rows[:, 0]], dtype=bool)
+        self.foreign += int(np.count_nonzero(~was_sent))
+        rows = rows[was_sent]
         where = np.array([place[int(row)] for row in rows[:, 0]], dtype=np.int64)
         count = len(sent.request)
         has_record = np.zeros(count, dtype=bool)
@@ -268,7 +270,7 @@ def _token_log(text: Mapping[str, npt.NDArray[Any]], finish_s: FloatArray) -> To
 def _step_log(models: Mapping[str, LanguageModel], replicas: ReplicaRecords) -> StepLog:
     """The limits of a stage's replicas; how long their steps took, and what was in them, they do not say."""
     of_replicas = [models[variant] for variant in replicas.variant]
-    limits = [(each.tokens_per_step, each.kv_blocks, each.sequences, each.block_tokens) for each in of_replicas]
+    limits = [(model.tokens_per_step, model.kv_blocks, model.sequences, model.block_tokens) for model in of_replicas]
     unknown = np.zeros(len(limits), dtype=np.int64)
     tokens, blocks, sequences, block_tokens = np.array(limits, dtype=np.int64).reshape(-1, 4).T
     return StepLog(np.full(len(limits), NAN), tokens, blocks, sequences, block_tokens, unknown, unknown, unknown)
@@ -321,7 +323,7 @@ class ItemCollector(Collector):
         self._epoch = epoch
         rows = self._table()
         of_stages = (rows[rows[:, _AT["stage"]] == stage, _AT["batch"]] for stage in range(len(self.stages)))
-        self._batches = [int(each.max(initial=-1.0)) + 1 for each in of_stages]
+        self._batches = [int(numbers.max(initial=-1.0)) + 1 for numbers in of_stages]
 
     def records(
         self,
@@ -337,8 +339,8 @@ class ItemCollector(Collector):
         for stage, name in enumerate(self.stages):
             own = rows[:, _AT["stage"]] == stage
             order = np.lexsort((rows[own, _AT["place"]], rows[own, _AT["enqueue_s"]]))
-            about = (replicas[name], tuple(configured[name]), duration_s, run_end_s)
-            part = _of_stage(name, rows[own][order], sent, where[own][order], about)
+            stage_run = (replicas[name], tuple(configured[name]), duration_s, run_end_s)
+            part = _of_stage(name, rows[own][order], sent, where[own][order], stage_run)
             parts.append(replace(part, **self._texts_at(name, rows[own][order], part)))
         dropped_stage = np.where(np.isin(outcome, (DROPPED, FAILED)), ended_at, -1)
         whole = records_of_items(parts, sent.request, sent.scheduled_s, (outcome, dropped_stage, end_s))
@@ -352,13 +354,13 @@ class ItemCollector(Collector):
         return {"tokens": (_token_log(text, part.finish_s[0]),), "steps": (steps,)}
 
 
-About = tuple[ReplicaRecords, tuple[tuple[float, int], ...], float, float]
+StageRun = tuple[ReplicaRecords, tuple[tuple[float, int], ...], float, float]
 """A stage's replicas and configured batch sizes, the duration of the load and the end of the run [s]."""
 
 
-def _of_stage(name: str, rows: npt.NDArray[np.float64], sent: Sent, where: IntArray, about: About) -> Records:
+def _of_stage(name: str, rows: npt.NDArray[np.float64], sent: Sent, where: IntArray, stage_run: StageRun) -> Records:
     """The records of a stage as if it were a chain of its own, with its items as the requests."""
-    replicas, configured, duration_s, run_end_s = about
+    replicas, configured, duration_s, run_end_s = stage_run
 
     def whole(key: str) -> IntArray:
         return rows[:, _AT[key]].astype(np.int64)

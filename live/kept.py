@@ -35,13 +35,13 @@ log = logging.getLogger(__name__)
 class Keeper:
     """Saves a run in a folder of its own, made with the first rows.
 
-    `about` gets the folder, may add files to it, and describes the run, ready for JSON. A write error is logged once;
-    the run then goes on unsaved.
+    `describe` gets the folder, may add files to it, and describes the run, ready for JSON. A write error is logged
+    once; the run then goes on unsaved.
     """
 
-    def __init__(self, folder: Path, about: Callable[[Path], Mapping[str, Any]], controller: LiveController) -> None:
+    def __init__(self, folder: Path, describe: Callable[[Path], Mapping[str, Any]], controller: LiveController) -> None:
         self._folder = folder
-        self._about = about
+        self._describe = describe
         self._controller = controller
         self._requests: IO[str] | None = None
         self._decided = 0
@@ -70,7 +70,7 @@ class Keeper:
             "held": self._controller.deadline.held,
             "models": dict(backend.models),
             "configured": backend.configured,
-            "replicas": {name: said_of(each) for name, each in timelines(backend).items()},
+            "replicas": {name: replicas_as_plain(replicas) for name, replicas in timelines(backend).items()},
             "room_lack": room_lack(backend, backend.now_s),
         }
         part = self._folder / f".{STATE}"
@@ -82,7 +82,7 @@ class Keeper:
 
     def _begin(self) -> IO[str]:
         self._folder.mkdir(parents=True)
-        (self._folder / ABOUT).write_text(json.dumps(self._about(self._folder)), encoding="utf-8")
+        (self._folder / ABOUT).write_text(json.dumps(self._describe(self._folder)), encoding="utf-8")
         self._requests = (self._folder / REQUESTS).open("a", encoding="utf-8")
         fcntl.flock(self._requests, fcntl.LOCK_EX)  # until it is closed, or this process ends
         return self._requests
@@ -95,17 +95,17 @@ class Keeper:
 
 @dataclass(frozen=True)
 class KeptRun:
-    """What a killed run has left: its description, the collector's rows, its decisions (`held` of them only held the
-    configuration), the digests of its `models`, and its state at `now_s`."""
+    """What a killed run has left: its description, the collector's rows, its decisions (`held_steps` of them only held
+    the configuration), the digests of its `models`, and its state at `now_s`."""
 
-    about: Mapping[str, Any]
+    description: Mapping[str, Any]
     rows: list[list[float]]
     entries: tuple[Entry, ...]
     replicas: Mapping[str, ReplicaRecords]
     configured: Mapping[str, Sequence[tuple[float, int]]]
     room_lack: tuple[RoomLack, ...]
     now_s: float
-    held: int
+    held_steps: int
     models: Mapping[str, str]
 
 
@@ -118,7 +118,7 @@ def read_kept(folder: Path) -> KeptRun:
         with (folder / REQUESTS).open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             rows = [json.loads(line) for line in file if line.endswith("\n")]
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        description = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
     except BlockingIOError:
@@ -128,11 +128,11 @@ def read_kept(folder: Path) -> KeptRun:
     except ValueError as error:  # of a disk that was full from the beginning
         raise LiveError(f"nothing to recover: what is in {folder} is not whole: {error}") from None
     return KeptRun(
-        about,
+        description,
         rows,
         tuple(from_line(line, f"{folder / JOURNAL}") for line in lines if line.endswith("\n")),
-        {name: replicas_of(said) for name, said in state["replicas"].items()},
-        {name: [(time_s, int(size)) for time_s, size in said] for name, said in state["configured"].items()},
+        {name: replicas_of(plain) for name, plain in state["replicas"].items()},
+        {name: [(time_s, int(size)) for time_s, size in changes] for name, changes in state["configured"].items()},
         tuple(RoomLack(*lack) for lack in state["room_lack"]),
         state["now_s"],
         state["held"],
@@ -149,26 +149,26 @@ def room_lack(backend: LiveBackend, until_s: float) -> tuple[RoomLack, ...]:
 
 
 def as_plain(configuration: Configuration) -> dict[str, dict[str, Any]]:
-    return {name: to_plain(each) for name, each in configuration.items()}
+    return {name: to_plain(stage) for name, stage in configuration.items()}
 
 
-def from_plain(said: Mapping[str, Mapping[str, Any]]) -> Configuration:
+def from_plain(plain: Mapping[str, Mapping[str, Any]]) -> Configuration:
     """The inverse of `as_plain`."""
-    return {name: stage_from_plain(each) for name, each in said.items()}
+    return {name: stage_from_plain(stage) for name, stage in plain.items()}
 
 
-def said_of(replicas: ReplicaRecords) -> dict[str, Any]:
+def replicas_as_plain(replicas: ReplicaRecords) -> dict[str, Any]:
     """Replicas, for JSON."""
     return {key: np.asarray(value).tolist() for key, value in vars(replicas).items()}
 
 
-def replicas_of(said: Mapping[str, Any]) -> ReplicaRecords:
-    """The inverse of `said_of`."""
+def replicas_of(plain: Mapping[str, Any]) -> ReplicaRecords:
+    """The inverse of `replicas_as_plain`."""
     moments: dict[str, Any] = {
-        key: np.array(value, dtype=np.float64) for key, value in said.items() if key.endswith("_s")
+        key: np.array(value, dtype=np.float64) for key, value in plain.items() if key.endswith("_s")
     }
     return ReplicaRecords(
-        variant=tuple(said["variant"]),
-        cores=np.array(said["cores"], dtype=np.int64),
+        variant=tuple(plain["variant"]),
+        cores=np.array(plain["cores"], dtype=np.int64),
         **moments,
     )

@@ -199,24 +199,24 @@ async def _text_writer(job: LoadJob, tokens: Tokens) -> Callable[[int], tuple[by
     from ipa.live.serving import words
 
     inputs = (await metadata_of(job.url, job.model, job.token_file)).get("inputs") or []
-    name = next((each.get("name") for each in inputs if each.get("datatype") == "BYTES"), "text")
-    takes_text = not inputs or any(each.get("datatype") == "BYTES" for each in inputs)
+    name = next((tensor.get("name") for tensor in inputs if tensor.get("datatype") == "BYTES"), "text")
+    takes_text = not inputs or any(tensor.get("datatype") == "BYTES" for tensor in inputs)
     zeros = {} if takes_text else await zeros_for(job.url, job.model, job.token_file)
-    given = {**zeros, **(job.body or {})}
+    template = {**zeros, **(job.body or {})}
     prompts, _ = next(iter(tokens.values()))
     headers = job.headers
 
     def of_text(number: int) -> tuple[bytes, Mapping[str, str]]:
         place = number - job.first
         parameters: dict[str, Any] = {}
-        for stage, (of_prompt, of_text) in tokens.items():
+        for stage, (input_tokens, output_tokens) in tokens.items():
             parameters[f"{stage}.ignore_eos"] = True
-            for item in range(np.count_nonzero(of_prompt[:, place])):
+            for item in range(np.count_nonzero(input_tokens[:, place])):
                 after = f".{item}" if item else ""
-                parameters[f"{stage}.input_tokens{after}"] = int(of_prompt[item, place])
-                parameters[f"{stage}.max_tokens{after}"] = int(of_text[item, place])
+                parameters[f"{stage}.input_tokens{after}"] = int(input_tokens[item, place])
+                parameters[f"{stage}.max_tokens{after}"] = int(output_tokens[item, place])
         text = {"name": name, "datatype": "BYTES", "shape": [1, 1], "data": [words(int(prompts[0, place]))]}
-        body = {"inputs": [text], **given, "parameters": {**parameters, **given.get("parameters", {})}}
+        body = {"inputs": [text], **template, "parameters": {**parameters, **template.get("parameters", {})}}
         return json.dumps({"id": f"{job.prefix}{number}", **body}).encode(), headers
 
     return of_text
@@ -227,26 +227,28 @@ async def _sample_requests(job: LoadJob) -> list[SampleRequest]:
     if holds_arrays(Path(job.samples)):
         return [tensors_request(tensors) for tensors in rows_of(Path(job.samples))]
     name = await _file_input(job, job.samples)
-    return [file_request(name, each.path.read_bytes()) for each in read_samples(Path(job.samples))]
+    return [file_request(name, sample.path.read_bytes()) for sample in read_samples(Path(job.samples))]
 
 
-async def _file_input(job: LoadJob, what: str) -> str:
-    """The name of a model's only input, of BYTES. Raises LiveError, naming `what` is sent, if it takes other inputs."""
+async def _file_input(job: LoadJob, source: str) -> str:
+    """The name of a model's only input, of BYTES. Raises LiveError, naming the `source`, if it takes other inputs."""
     inputs = (await metadata_of(job.url, job.model, job.token_file)).get("inputs") or []
-    if [each.get("datatype") for each in inputs] != ["BYTES"]:
-        taken = ", ".join(f"{each.get('name')} ({each.get('datatype')})" for each in inputs) or "unknown inputs"
-        raise LiveError(f"{what}: files go to a model with one input of BYTES; {job.model} takes {taken}")
+    if [tensor.get("datatype") for tensor in inputs] != ["BYTES"]:
+        inputs_text = (
+            ", ".join(f"{tensor.get('name')} ({tensor.get('datatype')})" for tensor in inputs) or "unknown inputs"
+        )
+        raise LiveError(f"{source}: files go to a model with one input of BYTES; {job.model} takes {inputs_text}")
     return str(inputs[0]["name"])
 
 
-def ask_file(job: LoadJob, content: bytes, what: str) -> str:
-    """Send one file and wait for the text of the answer. Raises LiveError, naming `what` was sent, or RunError if the
-    server cannot be reached or fails."""
+def ask_file(job: LoadJob, content: bytes, source: str) -> str:
+    """Send one file and wait for the text of the answer. Raises LiveError, naming the file's `source`, or RunError if
+    the server cannot be reached or fails."""
 
     async def ask() -> str:
         import aiohttp
 
-        data, own = file_request(await _file_input(job, what), content).written()
+        data, own = file_request(await _file_input(job, source), content).written()
         try:
             async with (
                 aiohttp.ClientSession(auto_decompress=False) as session,
@@ -257,7 +259,7 @@ def ask_file(job: LoadJob, content: bytes, what: str) -> str:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise RunError(f"{job.target}: {why_unreached(error)}") from None
         if status != COMPLETED_STATUS:
-            raise refusal(what, status, answer)
+            raise refusal(source, status, answer)
         return _text(answer, headers)
 
     return asyncio.run(ask())
@@ -273,7 +275,7 @@ def _text(answer: bytes, headers: Mapping[str, str]) -> str:
         return ""
     if not outputs or outputs[0].datatype != "BYTES":
         return ""
-    return "\n".join(each.decode(errors="replace") for each in to_array(outputs[0]).ravel().tolist())
+    return "\n".join(element.decode(errors="replace") for element in to_array(outputs[0]).ravel().tolist())
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -83,9 +83,11 @@ class LoopbackBackend(LiveBackend):
         self.control_url = f"http://{LOOPBACK}:{self._control_port}"
         self.stages: dict[str, StageReplicas] = {}
         self._model_folders = {
-            (stage.name, each.name): variant_folder(Path(plane.models), plane.pipeline.name, stage.name, each.name).path
+            (stage.name, variant.name): variant_folder(
+                Path(plane.models), plane.pipeline.name, stage.name, variant.name
+            ).path
             for stage in (plane.pipeline.stages if plane.models else ())
-            for each in stage.variants
+            for variant in stage.variants
         }
         self._fixed = {"/".join(variant): digest_of(sums_of(path)) for variant, path in self._model_folders.items()}
         self._tokens = TokenFile(folder / "control-token")
@@ -114,15 +116,17 @@ class LoopbackBackend(LiveBackend):
             raise RunError(refusal)
         with ExitStack() as ports:
             if len(self._gateways) > 1:
-                self._ports = [ports.enter_context(each).fileno() for each in self._shared_ports()]
+                self._ports = [ports.enter_context(port).fileno() for port in self._shared_ports()]
             await self._open_launcher(PRELOADED, self.plane.source, self._ports)
         await self._open_gateway()
         for stage in self.plane.pipeline.stages:
-            wanted = initial[stage.name]
+            configuration = initial[stage.name]
             replaces = self.plane.when_full == "replace"
-            replicas = StageReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable, replaces)
+            replicas = StageReplicas(
+                stage.name, configuration, self.plane.max_surge, self.plane.max_unavailable, replaces
+            )
             self.stages[stage.name] = replicas
-            for _ in range(wanted.replicas):
+            for _ in range(configuration.replicas):
                 self._start(replicas.create(0.0), start_up_s=0.0)
         await self.client.configure(initial)
         await self._until_initial_ready()
@@ -176,9 +180,9 @@ class LoopbackBackend(LiveBackend):
         return self.plane.most_cores
 
     def _refusal(self, configuration: Configuration) -> str:
-        wanted = sum(each.replicas for each in configuration.values())
-        too_many = f"{wanted} replicas: one machine runs at most {MOST_REPLICAS}; see limit_cores"
-        return too_many if wanted > MOST_REPLICAS else ""
+        replicas = sum(stage.replicas for stage in configuration.values())
+        too_many = f"{replicas} replicas: one machine runs at most {MOST_REPLICAS}; see limit_cores"
+        return too_many if replicas > MOST_REPLICAS else ""
 
     # ---- the reconcile loop ----
 
@@ -187,7 +191,7 @@ class LoopbackBackend(LiveBackend):
             if self._has_lost_gateway:
                 await self._tell_gateway()
             await self._list_replicas()
-            removed = [each for stage in self.stages.values() for each in self._roll_out(stage, self._moment_s)]
+            removed = [replica for stage in self.stages.values() for replica in self._roll_out(stage, self._moment_s)]
             if removed:
                 await self._list_replicas()
         except RefusedError as refusal:
@@ -205,11 +209,12 @@ class LoopbackBackend(LiveBackend):
     async def _list_replicas(self) -> None:
         """Send the gateway the list of replicas; only then do those that are to go count as removed."""
         await self.client.list_replicas(self._listed())
-        for replica in (each for stage in self.stages.values() for each in stage.draining):
-            replica.removed_s = min(replica.removed_s, self._moment_s)  # a batch could start there until now
-        for replica in (each for stage in self.stages.values() for each in stage.ready):
-            if time.monotonic() - replica.suspended_s > SUSPENDED_WITHIN_S:
-                self.launcher.signal(replica.name, signal.SIGKILL)
+        for stage in self.stages.values():
+            for replica in stage.draining:
+                replica.removed_s = min(replica.removed_s, self._moment_s)  # a batch could start there until now
+            for replica in stage.ready:
+                if time.monotonic() - replica.suspended_s > SUSPENDED_WITHIN_S:
+                    self.launcher.signal(replica.name, signal.SIGKILL)
 
     def _roll_out(self, stage: StageReplicas, now_s: float) -> list[Replica]:
         """Start the replicas that the next rollout step creates, and return those that it removes."""
@@ -246,7 +251,7 @@ class LoopbackBackend(LiveBackend):
     def _listed(self) -> dict[str, list[Replica]]:
         """The replicas in the gateway's list: ready ones, and draining ones that may be busy."""
         return {
-            name: [each for each in (*stage.ready, *stage.draining) if not each.is_starting]
+            name: [replica for replica in (*stage.ready, *stage.draining) if not replica.is_starting]
             for name, stage in self.stages.items()
         }
 
@@ -305,10 +310,10 @@ class LoopbackBackend(LiveBackend):
 
     async def _until_initial_ready(self) -> None:
         until_s = time.monotonic() + self._ready_within_s
-        while waiting := [each for stage in self.stages.values() for each in stage.all if each.is_starting]:
+        while waiting := [replica for stage in self.stages.values() for replica in stage.all if replica.is_starting]:
             if self.failed.done():
                 self.failed.result()
-            gone = next((each for each in waiting if each.is_gone), None)
+            gone = next((replica for replica in waiting if replica.is_gone), None)
             if gone is not None or time.monotonic() > until_s:
                 late = gone or waiting[0]
                 raise RunError(
@@ -350,7 +355,7 @@ class LoopbackBackend(LiveBackend):
     def _on_gateway(self, name: str, status: int) -> None:
         if self._is_closing:
             return
-        if not any(other in self.launcher.pids for other in self._gateways):
+        if not any(gateway in self.launcher.pids for gateway in self._gateways):
             self.fail(f"the gateway has ended ({in_words(status)}):\n{log_end(self._log(name))}")
         else:
             log.warning("a gateway has ended, and another is started", extra={"gateway": name, "how": in_words(status)})

@@ -47,12 +47,12 @@ async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, A
     if response.status != 200:
         raise refusal(address, response.status, answer)
     try:
-        found = json.loads(answer)
+        metadata = json.loads(answer)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        metadata = None
+    if not isinstance(metadata, dict):
         raise LiveError(f"{address}: the answer is not a JSON object: {said(answer)}")
-    return found
+    return metadata
 
 
 async def zeros_for(url: str, model: str, token_file: str = "") -> dict[str, Any]:
@@ -62,7 +62,7 @@ async def zeros_for(url: str, model: str, token_file: str = "") -> dict[str, Any
     """
     inputs = (await metadata_of(url, model, token_file)).get("inputs") or ()
     try:
-        zeros = [_zeros(each) for each in inputs]
+        zeros = [_zeros(tensor) for tensor in inputs]
     except LiveError:
         raise
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -90,27 +90,27 @@ def authorization(token_file: str) -> dict[str, str]:
 
 async def received(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     """The first `most_bytes` of an answer, once all of it has arrived."""
-    kept = bytearray()
+    beginning = bytearray()
     async for piece in response.content.iter_any():
-        kept += piece[: most_bytes - len(kept)]
-    return bytes(kept)
+        beginning += piece[: most_bytes - len(beginning)]
+    return bytes(beginning)
 
 
 def said(answer: bytes) -> str:
     """The text of an answer, or its error, as one line of printable characters."""
     try:
-        found = json.loads(answer)
-        text = str(found["error"]) if isinstance(found, dict) and "error" in found else str(found)
+        content = json.loads(answer)
+        text = str(content["error"]) if isinstance(content, dict) and "error" in content else str(content)
     except (ValueError, RecursionError):
         text = answer[: 4 * LONGEST_REASON].decode(errors="replace")
-    printable = "".join(each if each.isprintable() else " " for each in text[:LONGEST_REASON])
+    printable = "".join(character if character.isprintable() else " " for character in text[:LONGEST_REASON])
     return " ".join(printable.split())
 
 
-def refusal(what: str, status: int, answer: bytes) -> Error:
+def refusal(subject: str, status: int, answer: bytes) -> Error:
     """The error for a server's answer: LiveError if the request was wrong, RunError if the server failed."""
     kind = RunError if status >= 500 else LiveError
-    return kind(f"{what}: HTTP status {status}: {said(answer)}")
+    return kind(f"{subject}: HTTP status {status}: {said(answer)}")
 
 
 def why_unreached(error: Exception) -> str:

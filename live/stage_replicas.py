@@ -140,8 +140,8 @@ class StageReplicas:
         return [replica for replica in self.existing if not replica.is_starting]
 
     def create(self, now_s: float) -> Replica:
-        wanted = self.configuration
-        replica = Replica(self.stage, len(self.all), wanted.variant, wanted.cores, now_s)
+        configuration = self.configuration
+        replica = Replica(self.stage, len(self.all), configuration.variant, configuration.cores, now_s)
         self.all.append(replica)
         return replica
 
@@ -160,7 +160,7 @@ class StageReplicas:
     def _step(self, create: int, remove: Sequence[Replica]) -> tuple[rules.Rollout, list[Replica], list[Replica]]:
         """One step after so many have been created and these removed: its numbers, the replicas that it removes, and
         the obsolete ones that it leaves, all of them ready."""
-        wanted = self.configuration
+        configuration = self.configuration
         staying = [replica for replica in self.existing if replica not in remove]
         current = [replica for replica in staying if self._is_current(replica)]
         obsolete = [replica for replica in staying if not self._is_current(replica)]
@@ -168,8 +168,8 @@ class StageReplicas:
         obsolete_ready = [replica for replica in obsolete if not replica.is_starting]
         starting_current = sum(replica.is_starting for replica in current)
         step = rules.rollout(
-            wanted.replicas,
-            rules.default_max_surge(wanted.replicas) if self.max_surge is None else self.max_surge,
+            configuration.replicas,
+            rules.default_max_surge(configuration.replicas) if self.max_surge is None else self.max_surge,
             self.max_unavailable,
             starting_current + create,
             len(obsolete_starting),
@@ -186,10 +186,10 @@ class StageReplicas:
 
     def _room(self, create: int) -> int:
         """How many replicas can be created beside the `create` that will be."""
-        wanted = self.configuration
+        configuration = self.configuration
         if self.budget_cores is None:
-            return wanted.replicas
-        return max(self.budget_cores - self.cores - create * wanted.cores, 0) // wanted.cores
+            return configuration.replicas
+        return max(self.budget_cores - self.cores - create * configuration.cores, 0) // configuration.cores
 
     def _must_replace(self, create: int, remove: Sequence[Replica], obsolete_ready: int) -> bool:
         assert self.budget_cores is not None
@@ -245,7 +245,7 @@ class StageReplicas:
 
     def note_steady(self, now_s: float) -> None:
         """Forget the failures of variants with a replica that has served long enough, and those of long ago."""
-        steady = {each.variant for each in self.ready if now_s - each.ready_s >= STEADY_AFTER_S}
+        steady = {replica.variant for replica in self.ready if now_s - replica.ready_s >= STEADY_AFTER_S}
         self._failures = {
             variant: failures
             for variant, failures in self._failures.items()
@@ -275,22 +275,22 @@ class StageReplicas:
 
     def available_s(self, since_s: float, until_s: float) -> float:
         """Seconds that replicas have been ready within a span, those draining included."""
-        spans = ((max(each.ready_s, since_s), min(each.gone_s, until_s)) for each in self.all)
+        spans = ((max(replica.ready_s, since_s), min(replica.gone_s, until_s)) for replica in self.all)
         return sum(max(end_s - start_s, 0.0) for start_s, end_s in spans)
 
     @property
     def cores(self) -> int:
-        return sum(each.cores for each in self.all if not each.is_gone)
+        return sum(replica.cores for replica in self.all if not replica.is_gone)
 
     def core_s(self, until_s: float) -> float:
         """Core-seconds so far: each replica from creation until it is gone."""
-        return sum(each.cores * max(min(each.gone_s, until_s) - each.created_s, 0.0) for each in self.all)
+        return sum(replica.cores * max(min(replica.gone_s, until_s) - replica.created_s, 0.0) for replica in self.all)
 
     def records(self) -> ReplicaRecords:
         """The timeline, in the form of the simulator's tables."""
 
-        def moments(of: Callable[[Replica], float]) -> np.typing.NDArray[np.float64]:
-            values = np.array([of(replica) for replica in self.all], dtype=np.float64)
+        def moments(moment_of: Callable[[Replica], float]) -> np.typing.NDArray[np.float64]:
+            values = np.array([moment_of(replica) for replica in self.all], dtype=np.float64)
             return np.where(np.isfinite(values), values, np.nan)
 
         return ReplicaRecords(
@@ -304,4 +304,6 @@ class StageReplicas:
 
 
 def _first_to_go(replicas: Sequence[Replica], count: int) -> list[Replica]:
-    return sorted(replicas, key=lambda each: rules.removal_order(each.is_starting, each.is_busy, each.number))[:count]
+    return sorted(
+        replicas, key=lambda replica: rules.removal_order(replica.is_starting, replica.is_busy, replica.number)
+    )[:count]

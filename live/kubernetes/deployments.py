@@ -298,7 +298,7 @@ def _of_variant(deployment: Mapping[str, Any], text: str) -> str:
 
 def _last_words(pods: Sequence[Pod]) -> str:
     """What one of them, or the scheduler, says about the failure; else how one ended."""
-    reason = next((text for pod in pods if (text := pod.said or pod.unschedulable)), "")
+    reason = next((text for pod in pods if (text := pod.message or pod.unschedulable)), "")
     crash = next((pod.crash for pod in pods if pod.crash), "")
     return f": {reason}" if reason else f" ({crash})" if crash else ""
 

@@ -146,12 +146,11 @@ class KubernetesBackend(LiveBackend):
         if self._lease is not None:
             await self._lease.take(self._threads, self._report)
             self.spawn(self._lease.keep(self._threads, self._report, self.fail))
-        there = await self._states_there()
+        states = await self._states_there()
         if self._adopts:
-            initial = wanted_of(self.deployed, initial, there)
+            initial = wanted_of(self.deployed, initial, states)
         for stage in self.plane.pipeline.stages:
-            wanted = initial[stage.name]
-            self.stages[stage.name] = PodReplicas(stage.name, wanted)
+            self.stages[stage.name] = PodReplicas(stage.name, initial[stage.name])
         self._watch.start()
         try:
             async with asyncio.timeout(READ_WITHIN_S):
@@ -211,8 +210,8 @@ class KubernetesBackend(LiveBackend):
             applied = await super()._apply(configuration)
             if applied.accepted:
                 self._pace.note(moves)
-                for name, each in configuration.items():
-                    if each.variant != before[name].variant:
+                for name, stage in configuration.items():
+                    if stage.variant != before[name].variant:
                         self.stages[name].decided_at = self._step
             return applied
 
@@ -232,7 +231,7 @@ class KubernetesBackend(LiveBackend):
 
     def _moves(self, configuration: Configuration) -> int:
         """The number of stages whose pods a configuration changes."""
-        return sum(moves_pods(self.stages[name].configuration, each) for name, each in configuration.items())
+        return sum(moves_pods(self.stages[name].configuration, stage) for name, stage in configuration.items())
 
     async def _observe(self) -> Observation:
         for stage in self.stages.values():
@@ -256,8 +255,8 @@ class KubernetesBackend(LiveBackend):
     async def _reconcile(self) -> float:
         if self._not_held:
             return LOOK_EVERY_S
-        wanted = self.wanted
-        look = self.look = await self._pass(wanted)
+        configuration = self.wanted
+        look = self.look = await self._pass(configuration)
         if look.is_down:
             self.fail(f"{self.deployed.instance} no longer exists; run ipa live up")
         if look.is_changed:
@@ -272,22 +271,22 @@ class KubernetesBackend(LiveBackend):
             async with self._changing:
                 # Before the run begins there is nothing to roll back to: the first configuration fails as a whole.
                 for name, why in look.failed.items() if self._has_started or self._adopts else ():
-                    if self.stages[name].configuration == wanted[name]:  # a later decision may succeed
+                    if self.stages[name].configuration == configuration[name]:  # a later decision may succeed
                         await self._roll_back(name, why, look)
                 if self._has_started:
                     await self.client.keep(self.wanted)
         await asyncio.sleep(BETWEEN_LOOKS_S)
         return pause_s(look, self._reconciler.pause_s)
 
-    async def _pass(self, wanted: Configuration) -> Look:
+    async def _pass(self, configuration: Configuration) -> Look:
         """Make one reconcile pass; log what is new, and write it as Events."""
-        pods, failed = list(self._pods.values()), {name: dict(each.excluded) for name, each in self.stages.items()}
-        budgets = partial(self._budgets, wanted, self._decision)
+        pods, failed = list(self._pods.values()), {name: dict(stage.excluded) for name, stage in self.stages.items()}
+        budgets = partial(self._budgets, configuration, self._decision)
         self._is_passing = True  # with these budgets, until it has written
         look = following(
             self.look,
             await self._loop.run_in_executor(
-                self._threads, self._reconciler.reconcile, wanted, pods, failed, self._may_write, budgets
+                self._threads, self._reconciler.reconcile, configuration, pods, failed, self._may_write, budgets
             ),
         )
         self._is_passing = False
@@ -301,41 +300,46 @@ class KubernetesBackend(LiveBackend):
         """The next pass sets them: they follow from the Deployments as it reads them."""
         self._decision += 1
 
-    def _budgets(self, wanted: Configuration, decision: int, states: Mapping[str, StageState]) -> dict[str, Budget]:
+    def _budgets(
+        self, configuration: Configuration, decision: int, states: Mapping[str, StageState]
+    ) -> dict[str, Budget]:
         """The stages' budgets, set anew for a decision that has none yet; none without a limit. Called in a pass's
         thread."""
         if self._is_shared and not decision:
             self._budget_cores = {name: committed_cores(state) for name, state in states.items()}
-            budgets_of_stages = self._budgets_of(wanted)
+            budgets_of_stages = self._budgets_of(configuration)
             return {name: replace(budget, replaces=False) for name, budget in budgets_of_stages.items()}
         if self._most_cores is not None and decision != self._budgeted:
-            budgets = divided(self._most_cores, wanted, states)
-            self._budget_cores = self._as_needed(budgets, wanted, states) if self._is_shared else budgets
+            budgets = divided(self._most_cores, configuration, states)
+            self._budget_cores = self._as_needed(budgets, configuration, states) if self._is_shared else budgets
             self._budgeted = decision
-        return self._budgets_of(wanted)
+        return self._budgets_of(configuration)
 
-    def _budgets_of(self, wanted: Configuration) -> dict[str, Budget]:
-        return {name: Budget.of(wanted[name].replicas, cores, self.plane) for name, cores in self._budget_cores.items()}
+    def _budgets_of(self, configuration: Configuration) -> dict[str, Budget]:
+        return {
+            name: Budget.of(configuration[name].replicas, cores, self.plane)
+            for name, cores in self._budget_cores.items()
+        }
 
     def _as_needed(
-        self, budgets: Mapping[str, int], wanted: Configuration, states: Mapping[str, StageState]
+        self, budgets: Mapping[str, int], configuration: Configuration, states: Mapping[str, StageState]
     ) -> dict[str, int]:
         """The stages' budgets, lowered to the cores that they may still need, where these are known."""
         return {
-            name: min(cores, self._needed_cores(name, wanted[name], states[name])) if name in states else cores
+            name: min(cores, self._needed_cores(name, configuration[name], states[name])) if name in states else cores
             for name, cores in budgets.items()
         }
 
-    def _needed_cores(self, name: str, wanted: StageConfiguration, state: StageState) -> int:
-        return needed_cores(wanted, template_of(self.deployed, name, wanted), state)
+    def _needed_cores(self, name: str, configuration: StageConfiguration, state: StageState) -> int:
+        return needed_cores(configuration, template_of(self.deployed, name, configuration), state)
 
     async def _claim_cores(self, decided: Configuration | None) -> int:
         """By the latest look. Budgets are lowered between two passes only, as one under way has its own."""
-        wanted, states = self.wanted, self.look.stages
+        configuration, states = self.wanted, self.look.stages
         if self._budgeted == self._decision and not self._is_passing:
-            self._budget_cores = self._as_needed(self._budget_cores, wanted, states)
+            self._budget_cores = self._as_needed(self._budget_cores, configuration, states)
         cores = 0
-        for name, stage in wanted.items():
+        for name, stage in configuration.items():
             if name not in states:
                 cores += max(self._budget_cores.get(name, 0), stage.total_cores)
                 continue
@@ -405,7 +409,7 @@ class KubernetesBackend(LiveBackend):
         look = self.look
         why = look.gateway_problem or look.gateway_delay
         no_gateway = f"no pod of {self.deployed.gateway_name} is ready" + (f": {why}" if why else "")
-        found = {
+        sentences = {
             **super().troubles(),
             "no_gateway": no_gateway if look.lacks_gateway else "",
             "held": self._held_by if look.is_held else "",
@@ -418,14 +422,14 @@ class KubernetesBackend(LiveBackend):
             "no_room": self._room.trouble(look),
             "failed_variant": failed_variants.trouble(self.stages, look.failed),
         }
-        return {kind: text for kind, text in found.items() if text}
+        return {kind: text for kind, text in sentences.items() if text}
 
     def _unserved(self) -> dict[str, str]:
         """The stages without a replica that is ready."""
-        there = {name: [pod for pod in self._pods.values() if pod.stage == name] for name in self.stages}
+        pods_of_stages = {name: [pod for pod in self._pods.values() if pod.stage == name] for name in self.stages}
         return {
             name: f"none of its {sum(not pod.is_over for pod in members)} replicas is ready"
-            for name, members in there.items()
+            for name, members in pods_of_stages.items()
             if not any(pod.is_serving for pod in members)
         }
 

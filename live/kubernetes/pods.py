@@ -37,7 +37,7 @@ class Pod:
     `scheduled_s`: when it got a node; `started_s`: when a container of ours first ran there, so that its image was
     there. `unready_s`: since when its node has reported it as not ready. `ended_s`: when its last container ended, to
     half a second. `waiting`: why a container does not start, empty if all do; `failing_s`: since when that has been for
-    one of `FAILING`, as far as a watch has seen; `said`: the last message about that, its own or the system's; `crash`:
+    one of `FAILING`, as far as a watch has seen; `message`: the last about that, its own or the system's; `crash`:
     how a crashed container ended. `unschedulable`: why no node takes the pod, empty if one may.
     `is_over`: it no longer serves, and holds no resources. `is_lost`: it is marked as not ready but
     its containers are not, since its node is silent. `model_key` and
@@ -61,7 +61,7 @@ class Pod:
     ended_s: float | None = None
     waiting: str = ""
     failing_s: float | None = None
-    said: str = ""
+    message: str = ""
     restarts: int = 0
     crash: str = ""
     unschedulable: str = ""
@@ -114,7 +114,7 @@ def ours(resources: Iterable[Mapping[str, Any]]) -> list[Pod]:
 def read(resource: Mapping[str, Any]) -> Pod:
     """The pod in an object of the API server. Raises ValueError for labels that we would not give it."""
     meta, status = resource["metadata"], resource.get("status") or {}
-    conditions = {each["type"]: each for each in status.get("conditions") or ()}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     ready, scheduled = conditions.get("Ready", {}), conditions.get("PodScheduled", {})
     containers = status.get("containerStatuses") or ()
     # Containers wait for the init containers, so those come first.
@@ -136,10 +136,12 @@ def read(resource: Mapping[str, Any]) -> Pod:
         unready_s=seconds(since) if (since := ready.get("lastTransitionTime")) and ready["status"] == "False" else None,
         removed_s=_removed_s(meta),
         ended_s=_ended_s(containers),
-        waiting=next((why for each in all_containers if (why := _waiting(each))), ""),
-        said=next((text for each in all_containers if (text := _said(each))), ""),
-        restarts=sum(each.get("restartCount", 0) for each in all_containers),
-        crash=next((how for each in all_containers if (how := _crash(each, "deletionTimestamp" in meta))), ""),
+        waiting=next((why for container in all_containers if (why := _waiting(container))), ""),
+        message=next((text for container in all_containers if (text := _said(container))), ""),
+        restarts=sum(container.get("restartCount", 0) for container in all_containers),
+        crash=next(
+            (how for container in all_containers if (how := _crash(container, "deletionTimestamp" in meta))), ""
+        ),
         unschedulable=_unschedulable(scheduled),
         is_over=status.get("phase") in ("Failed", "Succeeded") or _has_ended(meta, containers),
         node=str((resource.get("spec") or {}).get("nodeName") or ""),
@@ -248,8 +250,10 @@ def _waiting(container: Mapping[str, Any]) -> str:
 
 def _model(containers: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
     """The key and the digest of the model that the init container has prepared, as it has said them; empty before."""
-    ended = ((each.get("state") or {}).get("terminated") or {} for each in containers if _is_preparing(each))
-    words: list[str] = next((each.get("message", "").split() for each in ended if each.get("exitCode") == 0), [])
+    states = (
+        (container.get("state") or {}).get("terminated") or {} for container in containers if _is_preparing(container)
+    )
+    words: list[str] = next((state.get("message", "").split() for state in states if state.get("exitCode") == 0), [])
     return (words[0], words[1]) if len(words) == 2 else ("", "")
 
 

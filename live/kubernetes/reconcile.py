@@ -70,10 +70,10 @@ class ServerState:
 
 @dataclass(frozen=True)
 class PassTarget:
-    """The target of a pass: the `wanted` configuration. `failed`: stage -> the variants to record as failed, with the
+    """The target of a pass: the wanted `configuration`. `failed`: stage -> the variants to record as failed, with the
     times, beside those recorded already. `budgets`: stage -> its budget of cores, where there is a limit."""
 
-    wanted: Configuration
+    configuration: Configuration
     failed: Mapping[str, Mapping[str, float]]
     budgets: Mapping[str, Budget]
 
@@ -154,7 +154,7 @@ class Reconciler:
 
     def reconcile(
         self,
-        wanted: Configuration,
+        configuration: Configuration,
         pods: Sequence[Pod],
         failed: Mapping[str, Mapping[str, float]] | None = None,
         may_write: Callable[[], bool] = lambda: True,
@@ -173,7 +173,7 @@ class Reconciler:
             if isinstance(observed, Look):
                 look, is_stale = observed, False
             else:
-                aim = PassTarget(wanted, failed or {}, budgets(observed.stages))
+                aim = PassTarget(configuration, failed or {}, budgets(observed.stages))
                 work = Work() if observed.is_held or self._api.read_only else self._work(observed, aim, may_write)
                 look, is_stale = self._judged(observed, aim, work), work.is_stale
             done += look.done
@@ -216,7 +216,7 @@ class Reconciler:
 
     def _work(self, observed: ServerState, aim: PassTarget, may_write: Callable[[], bool]) -> Work:
         """Apply the difference: to the root, to the gateway, then stage by stage."""
-        work = Work(may_write, frozenset({self._deployed.gateway_name, *aim.wanted}))
+        work = Work(may_write, frozenset({self._deployed.gateway_name, *aim.configuration}))
         owner = owner_of(observed.root)
         autoscalers = Autoscalers(self._api, self._deployed)
         try:
@@ -234,7 +234,7 @@ class Reconciler:
                         None if existing is None else version_of(existing),
                     )
                     self._act(work, name, [Apply(manifest, why, version)] if changed else [])
-            for stage in aim.wanted:
+            for stage in aim.configuration:
                 with work.part(stage):
                     self._stage(work, stage, aim, observed.stages.get(stage), owner, autoscalers)
             with work.part(self._deployed.models_name):
@@ -256,27 +256,29 @@ class Reconciler:
         autoscalers: Autoscalers,
     ) -> None:
         """Apply the difference to a stage; its replicas are not touched while they are left to another scaler."""
-        wanted, failed = aim.wanted[stage], aim.failed.get(stage)
+        configuration, failed = aim.configuration[stage], aim.failed.get(stage)
         budget = aim.budgets.get(stage)
         within = None
         if budget is not None and state is not None:
-            within = allowed(wanted, template_of(self._deployed, stage, wanted), state, budget)
+            within = allowed(configuration, template_of(self._deployed, stage, configuration), state, budget)
         if within is not None and within.lacks_room:
             work.lacking.add(stage)
-        actions = difference(self._deployed, stage, wanted, state, owner, failed, self._server_changes, within)
-        dispute = None if state is None else self._dispute(stage, state, wanted, autoscalers)
+        actions = difference(self._deployed, stage, configuration, state, owner, failed, self._server_changes, within)
+        dispute = None if state is None else self._dispute(stage, state, configuration, autoscalers)
         if dispute is not None and dispute.stands_aside:
             self._disputes[stage] = dispute
-            work.stopped[stage] = dispute.said(wanted.replicas)
+            work.stopped[stage] = dispute.said(configuration.replicas)
             actions = [action for action in actions if not isinstance(action, Scale)]
         has_scaled = self._act(work, stage, actions, state)
         # What was not set back, say because the write was refused, is judged anew.
         if dispute is not None and state is not None and (has_scaled or state.is_ours):
             self._disputes[stage] = dispute
 
-    def _dispute(self, stage: str, state: StageState, wanted: StageConfiguration, autoscalers: Autoscalers) -> Dispute:
+    def _dispute(
+        self, stage: str, state: StageState, configuration: StageConfiguration, autoscalers: Autoscalers
+    ) -> Dispute:
         before = self._disputes.get(stage, Dispute())
-        is_ours = state.is_ours or state.replicas == wanted.replicas
+        is_ours = state.is_ours or state.replicas == configuration.replicas
         by, autoscaler = ("", "") if is_ours else actor(state.deployment, autoscalers)
         has_gone = False
         if before.stands_aside and before.autoscaler:
@@ -329,12 +331,14 @@ class Reconciler:
 
     def _judged(self, observed: ServerState, aim: PassTarget, work: Work) -> Look:
         """What a pass found and did. Parts that needed an action are judged by the next pass."""
-        settled = {stage: each for stage, each in observed.stages.items() if work.is_settled(stage)}
-        lost = {stage: each.obstacle.lost for stage, each in observed.stages.items() if each.obstacle.lost}
+        settled = {stage: state for stage, state in observed.stages.items() if work.is_settled(stage)}
+        lost = {stage: state.obstacle.lost for stage, state in observed.stages.items() if state.obstacle.lost}
         self._lost_s |= dict.fromkeys(lost, self._clock())
-        troubled = {stage: each.obstacle for stage, each in settled.items() if each.obstacle.problem}
-        problems = {stage: each for stage, each in troubled.items() if not (each.is_late and self._has_lost(stage))}
-        delays = {stage: each.obstacle.delay for stage, each in settled.items() if each.obstacle.delay}
+        troubled = {stage: state.obstacle for stage, state in settled.items() if state.obstacle.problem}
+        problems = {
+            stage: obstacle for stage, obstacle in troubled.items() if not (obstacle.is_late and self._has_lost(stage))
+        }
+        delays = {stage: state.obstacle.delay for stage, state in settled.items() if state.obstacle.delay}
         state = observed.at_gateway
         at_gateway = state.obstacle if state is not None and work.is_settled(self._deployed.gateway_name) else NOTHING
         is_there = has_available(observed.gateway)
@@ -343,10 +347,10 @@ class Reconciler:
             is_gateway_there=is_there,
             is_gateway_ready=is_there and state is not None and state.is_complete,
             done=tuple(work.done),
-            failed={stage: each.problem for stage, each in problems.items() if not each.is_out_of_room}
-            | self.models.problems(pod for pod in observed.pods if pod.variant == aim.wanted[pod.stage].variant),
-            out_of_room={stage: each.problem for stage, each in problems.items() if each.is_out_of_room},
-            delays={stage: each.problem for stage, each in troubled.items() if stage not in problems} | delays,
+            failed={stage: obstacle.problem for stage, obstacle in problems.items() if not obstacle.is_out_of_room}
+            | self.models.problems(pod for pod in observed.pods if pod.variant == aim.configuration[pod.stage].variant),
+            out_of_room={stage: obstacle.problem for stage, obstacle in problems.items() if obstacle.is_out_of_room},
+            delays={stage: obstacle.problem for stage, obstacle in troubled.items() if stage not in problems} | delays,
             lost=lost | ({"the gateway": at_gateway.lost} if at_gateway.lost else {}),
             # For the gateway, lack of room is a delay: it has no other variant.
             gateway_problem="" if at_gateway.is_out_of_room else at_gateway.problem,
@@ -354,7 +358,7 @@ class Reconciler:
             is_held=observed.is_held,
             lacking=frozenset(work.lacking),
             stopped=work.stopped,
-            foreign=self._foreign(aim.wanted),
+            foreign=self._foreign(aim.configuration),
             error=work.error,
             is_contested=work.is_stale,
             judged=frozenset(work.judged),
@@ -364,12 +368,12 @@ class Reconciler:
         """Whether a node with pods of a stage has lately not been ready."""
         return stage in self._lost_s and self._clock() - self._lost_s[stage] < AFTER_LOSS_S
 
-    def _foreign(self, wanted: Configuration) -> dict[str, str]:
+    def _foreign(self, configuration: Configuration) -> dict[str, str]:
         """Stage -> who else has lately set its replicas."""
         return {
             stage: text
             for stage, dispute in self._disputes.items()
-            if stage in wanted and (text := dispute.said(wanted[stage].replicas))
+            if stage in configuration and (text := dispute.said(configuration[stage].replicas))
         }
 
 

@@ -179,7 +179,7 @@ class BatchService:
             rows = {tensor.shape[0] for tensor in jobs[0].tensors}
             parts: list[Sequence[Tensor]] = [*shared(answer.outputs, batch.size, rows, self._output_rows[batch.stage])]
             if self._items is not None:
-                described = await self._clients.said(batch.replica)
+                described = await self._clients.cached_metadata(batch.replica)
                 self._items.served(batch, parts, described.get("platform") == EMULATED)
             elif batch.stage + 1 < len(self._names):
                 after = batch.stage + 1

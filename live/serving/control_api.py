@@ -67,8 +67,8 @@ class ControlApi:
 
     async def start(self, http: web.Request) -> web.Response:
         """Set the moment that is time 0. Setting the present one again changes nothing, whatever is inside."""
-        given = await read_json(http)
-        origin_s = _checked(checks.mapping, "the body", given, ["origin"])["origin"]
+        body = await read_json(http)
+        origin_s = _checked(checks.mapping, "the body", body, ["origin"])["origin"]
         origin_s = _checked(checks.number, "origin", origin_s)
         gateway = self.gateway
         if not gateway.is_started or origin_s != gateway.clock.origin_s:
@@ -81,17 +81,17 @@ class ControlApi:
         """Put another configuration in force at once."""
         return json_response({"time_s": self.put_in_force(await read_json(http))})
 
-    def put_in_force(self, given: object) -> float:
+    def put_in_force(self, plain: object) -> float:
         """Put a configuration in force that was given as plain data; returns the time. Raises ProtocolError."""
         gateway = self.gateway
-        stages = _checked(checks.mapping, "the configuration", given, gateway.names)
-        wanted = {
+        stages = _checked(checks.mapping, "the configuration", plain, gateway.names)
+        configuration = {
             name: StageConfiguration(**_checked(checks.mapping, name, stage, _STAGE_KEYS))
             for name, stage in stages.items()
         }
-        _checked(check_configuration, gateway.pipeline, wanted)
+        _checked(check_configuration, gateway.pipeline, configuration)
         now_s = gateway.clock.now_s()
-        gateway.router.configure(wanted, now_s)
+        gateway.router.configure(configuration, now_s)
         return now_s
 
     async def replicas(self, http: web.Request) -> web.Response:
@@ -106,10 +106,10 @@ class ControlApi:
             }
         )
 
-    async def list_replicas(self, given: object) -> None:
+    async def list_replicas(self, plain: object) -> None:
         """Take over a list of all replicas that was given as plain data. Raises ProtocolError."""
         gateway = self.gateway
-        stages = _checked(checks.mapping, "the replicas", given, gateway.names)
+        stages = _checked(checks.mapping, "the replicas", plain, gateway.names)
         listed = [self._listed(name, stages[name]) for name in gateway.names]
         await gateway.learn_outputs(listed)
         for position, of_stage in enumerate(listed):
@@ -119,12 +119,12 @@ class ControlApi:
         gateway.clients.forget({replica.url for replica in everyone})
         gateway.listed = stages
 
-    def _listed(self, stage: str, given: object) -> Sequence[RoutedReplica]:
+    def _listed(self, stage: str, entries: object) -> Sequence[RoutedReplica]:
         """The ready replicas of a stage's list."""
-        if not isinstance(given, list):
-            raise ProtocolError(f"{stage}: {given!r}; allowed: a list of replicas")
+        if not isinstance(entries, list):
+            raise ProtocolError(f"{stage}: {entries!r}; allowed: a list of replicas")
         ready, numbers = [], set()
-        for position, entry in enumerate(given):
+        for position, entry in enumerate(entries):
             where = f"{stage}[{position}]"
             replica, is_ready = self._replica(stage, where, entry)
             if replica.number in numbers:
@@ -134,15 +134,15 @@ class ControlApi:
                 ready.append(replica)
         return ready
 
-    def _replica(self, stage: str, where: str, given: object) -> tuple[RoutedReplica, bool]:
-        if not isinstance(given, dict):
-            raise ProtocolError(f"{where}: {given!r}; allowed: an object")
+    def _replica(self, stage: str, where: str, entry: object) -> tuple[RoutedReplica, bool]:
+        if not isinstance(entry, dict):
+            raise ProtocolError(f"{where}: {entry!r}; allowed: an object")
         required = ("number", "url", "variant", "cores", "state")
-        _checked(checks.known, "key", given, (*required, "model"), suffix=f" of {where}")
-        fields = _checked(checks.mapping, where, {k: v for k, v in given.items() if k != "model"}, required)
+        _checked(checks.known, "key", entry, (*required, "model"), suffix=f" of {where}")
+        fields = _checked(checks.mapping, where, {k: v for k, v in entry.items() if k != "model"}, required)
         number = _checked(checks.integer, f"{where}.number", fields["number"], at_least=0)
         state = _checked(checks.choice, f"{where}.state", fields["state"], STATES)
-        url, model = fields["url"], given.get("model", fields["variant"])
+        url, model = fields["url"], entry.get("model", fields["variant"])
         self._check_url(f"{where}.url", url)
         if not isinstance(model, str) or not model or "/" in model:
             raise ProtocolError(f"{where}.model={model!r}; allowed: a name")
@@ -182,7 +182,7 @@ class ControlApi:
         limit = int(_query(http, "limit", MOST_NUMBER, least=1.0, most=MOST_NUMBER))
         gateway = self.gateway
         ended = gateway.ended_requests
-        number, found = ended.after(after, limit)
+        number, records = ended.after(after, limit)
         return json_response(
             {
                 "epoch": gateway.epoch,
@@ -190,14 +190,14 @@ class ControlApi:
                 "next": number,
                 "lost": ended.lost,
                 "refused": dict(gateway.refusals.counts),
-                "records": found,
+                "records": records,
             }
         )
 
 
-def _checked(check: Callable[..., Any], *given: Any, **bounds: Any) -> Any:
+def _checked(check: Callable[..., Any], *arguments: Any, **bounds: Any) -> Any:
     try:
-        return check(*given, **bounds)
+        return check(*arguments, **bounds)
     except PolicyError as error:
         raise ProtocolError(str(error)) from None
 
@@ -229,7 +229,7 @@ def observation(gateway: Gateway, now_s: float, since_s: float, seconds: int) ->
     return {
         "epoch": gateway.epoch,
         "time_s": now_s,
-        "configuration": {name: to_plain(each) for name, each in router.configuration.items()},
+        "configuration": {name: to_plain(stage) for name, stage in router.configuration.items()},
         "load_rps": gateway.arrivals.before(now_s, seconds),
         "stages": {
             name: {**asdict(router.state(position, now_s)), "latencies_s": latencies.after(since_s)}

@@ -34,13 +34,13 @@ ITEM_BYTES = 1024
 class WholeJob(Job):
     """The gateway's data of a request in a graph; `tensors` are the client's.
 
-    `share` counts the memory that it holds; if its client is answered before its last item has ended, `kept` keeps that
-    counted until then. `sent_bytes`: the size of the tensors of its items. `ends`: the outputs of items that go no
+    `share` counts the memory that it holds; if its client is answered before its last item has ended, `resources` keep
+    that counted until then. `sent_bytes`: the size of the tensors of its items. `ends`: the outputs of items that go no
     further.
     """
 
     share: Share | None = None
-    kept: ExitStack | None = None
+    resources: ExitStack | None = None
     sent_bytes: int = 0
     is_emulated: bool = False
     ends: dict[int, list[tuple[Path, Sequence[Tensor]]]] = field(default_factory=dict)

@@ -207,8 +207,8 @@ class Gateway:
         if self._items is None:
             return
         for stage in self._items.described_by_models:
-            metadata = await asyncio.gather(*map(self.clients.said, listed[stage]))
-            problems = [self._items.describe(stage, each) for each in metadata if each]
+            answers = await asyncio.gather(*map(self.clients.cached_metadata, listed[stage]))
+            problems = [self._items.describe(stage, metadata) for metadata in answers if metadata]
             self._undescribed = problems[-1] if problems else ""
             if self._undescribed:
                 raise ProtocolError(self._undescribed)
@@ -232,32 +232,33 @@ class Gateway:
         """Serve one request of a client, from its body to its answer."""
         if not self.has_begun:
             raise ProtocolError("the run has not begun", 503)
-        with ExitStack() as held:
-            share = held.enter_context(self._admission.share(peer_of(http), head_bytes(http)))
-            asked = await self._read(http, share)
+        with ExitStack() as resources:
+            share = resources.enter_context(self._admission.share(peer_of(http), head_bytes(http)))
+            infer_request = await self._read(http, share)
             if self._is_closed:
                 raise ProtocolError("the gateway is shutting down", 503)
             if self.lease is not None and not self.lease.finishes:
                 raise ProtocolError("another gateway has taken over", 503, retry_after_s=1)
-            request, job = self._admitted(asked, self.clock.now_s(), http)
-            asked = asked._replace(inputs=())  # the job holds them, and frees them when their stage is done
+            request, job = self._admitted(infer_request, self.clock.now_s(), http)
+            # The job holds the inputs, and frees them when their stage is done.
+            infer_request = infer_request._replace(inputs=())
             http[ADMITTED] = True
             if isinstance(job, WholeJob):
                 job.share = share
-                await self._until_ended(request, job, held)
+                await self._until_ended(request, job, resources)
             else:
                 await job.done
                 request.data = None  # the request itself is remembered for a while, its data need not be
             if request.outcome != "completed":
                 raise self._refusal(request, job)
-            size = protocol.json_size(asked, job.tensors)
+            size = protocol.json_size(infer_request, job.tensors)
             response = InferResponse(job.tensors, job.answer_parameters)
-            writing = protocol.writing_response(self.pipeline.name, asked, response, self._limits.json_bytes)
+            writing = protocol.writing_response(self.pipeline.name, infer_request, response, self._limits.json_bytes)
             answer = await in_turns(self.turns, share.peer, size, writing)
             del job
             return await send(http, answer)
 
-    async def _until_ended(self, request: Request, job: WholeJob, held: ExitStack) -> None:
+    async def _until_ended(self, request: Request, job: WholeJob, resources: ExitStack) -> None:
         """Wait until a request in a graph has ended, and make its answer."""
         assert isinstance(request, WholeRequest)
         assert self._items is not None
@@ -265,11 +266,11 @@ class Gateway:
             await job.done
         finally:
             if request.open:  # items go on after the answer
-                job.kept = held.pop_all()
+                job.resources = resources.pop_all()
         if request.outcome == "completed":
             if request.missing:
-                more = len(request.missing) - MOST_MISSING
-                named = request.missing[:MOST_MISSING] + [f"and {more} more"] * (more > 0)
+                unnamed = len(request.missing) - MOST_MISSING
+                named = request.missing[:MOST_MISSING] + [f"and {unnamed} more"] * (unnamed > 0)
                 job.answer_parameters["missing"] = "; ".join(named)
             try:
                 job.tensors = self._items.answer(job)
@@ -280,33 +281,36 @@ class Gateway:
         """Read a client's request, and refuse it as early as possible; `share` counts what it holds."""
         body = await read_body(http, self._limits, share)
         reading = protocol.reading_request(body.data, http.headers.get(protocol.HEADER))
-        asked = await in_turns(self.turns, share.peer, body.json_bytes, reading)
-        if taken := protocol.RESERVED & asked.parameters.keys():
-            raise ProtocolError(f"the parameter {min(taken)!r} is the gateway's own; leave it out")
-        self._batches.parameters_of_texts(asked.parameters)
-        share.hold(2 * sum(len(tensor.data) for tensor in asked.inputs))  # and their copy on the way to a replica
-        for tensor in asked.inputs:
+        infer_request = await in_turns(self.turns, share.peer, body.json_bytes, reading)
+        if reserved := protocol.RESERVED & infer_request.parameters.keys():
+            raise ProtocolError(f"the parameter {min(reserved)!r} is the gateway's own; leave it out")
+        self._batches.parameters_of_texts(infer_request.parameters)
+        # Twice, for their copy on the way to a replica.
+        share.hold(2 * sum(len(tensor.data) for tensor in infer_request.inputs))
+        for tensor in infer_request.inputs:
             if tensor.shape[0] == 0:
                 raise ProtocolError(f"input {tensor.name!r}: shape {list(tensor.shape)} is empty along axis 0")
-        if asked.wanted.names is not None and (names := await self._batches.output_names()):
-            protocol.check_wanted(asked, names)
-        return asked
+        if infer_request.wanted.names is not None and (names := await self._batches.output_names()):
+            protocol.check_wanted(infer_request, names)
+        return infer_request
 
-    def _admitted(self, asked: InferRequest, now_s: float, http: web.Request | None = None) -> tuple[Request, Job]:
+    def _admitted(
+        self, infer_request: InferRequest, now_s: float, http: web.Request | None = None
+    ) -> tuple[Request, Job]:
         """The request, which may have ended at once and then holds its job no longer, and the job."""
         peer, name, request_id, traceparent, trace = "", None, "", "", None
         if http is not None:
-            peer, name, request_id = peer_of(http), known_id(http, asked.id), http[ID]
+            peer, name, request_id = peer_of(http), known_id(http, infer_request.id), http[ID]
             traceparent = traceparent_of(http)
         if self._spans is not None:
             trace, traceparent = self._spans.begin(now_s, request_id, traceparent)
         make_job, make_request = (Job, Request) if self._items is None else (WholeJob, WholeRequest)
-        of_texts = self._batches.parameters_of_texts(asked.parameters)
-        others = {key: value for key, value in asked.parameters.items() if key not in of_texts}
-        job = make_job(asked.inputs, others, self._loop.create_future(), request_id, traceparent, trace)
+        of_texts = self._batches.parameters_of_texts(infer_request.parameters)
+        others = {key: value for key, value in infer_request.parameters.items() if key not in of_texts}
+        job = make_job(infer_request.inputs, others, self._loop.create_future(), request_id, traceparent, trace)
         job.of_texts = of_texts
-        size_bytes = batch_bytes(asked.inputs)
-        request = make_request(name, now_s, kind(asked.inputs, others), job, size_bytes, peer)
+        size_bytes = batch_bytes(infer_request.inputs)
+        request = make_request(name, now_s, kind(infer_request.inputs, others), job, size_bytes, peer)
         self.arrivals.add(now_s)
         self._inside[request] = http
         self.router.arrive(request, now_s)
@@ -378,8 +382,8 @@ class Gateway:
         job: WholeJob = request.data
         self.ended_requests.add(request)
         request.data, request.items = None, []  # a queue may remember one of them for a while
-        if job.kept is not None:
-            job.kept.close()
+        if job.resources is not None:
+            job.resources.close()
 
     def _queue(self, request: Request) -> StageQueue:
         return self.router.stages[request.stage]

@@ -83,7 +83,7 @@ class ReplicaClients:
             raise_for_status=False,
         )
         self._is_binary: dict[str, bool] = {}
-        self._said: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._metadata: dict[tuple[str, str], Mapping[str, Any]] = {}
 
     async def close(self) -> None:
         self._connections.forget(set())
@@ -94,15 +94,14 @@ class ReplicaClients:
         batch: Batch,
         inputs: Sequence[Tensor],
         parameters: Mapping[str, Any],
-        told: Mapping[str, str] = {},
+        further_headers: Mapping[str, str] = {},
         p99_s: float = inf,
     ) -> InferResponse:
-        """The answer to a batch; `told` are further headers, `p99_s` is the batch's by its profile. Raises
-        ReplicaError."""
+        """The answer to a batch; `p99_s` is the batch's by its profile. Raises ReplicaError."""
         replica = batch.replica
         peer = batch.requests[0].peer if batch.requests else ""
         if self._lease is not None:
-            told = {**told, **self._lease.mark}
+            further_headers = {**further_headers, **self._lease.mark}
         binary = await self._takes_binary(replica.url)
         try:
             size = 0 if binary else sum(len(tensor.data) for tensor in inputs)
@@ -118,7 +117,7 @@ class ReplicaClients:
             async with asyncio.timeout(min(given_up_after_s(p99_s), self._timeout_s)) as limit:
                 with self._asked_when_late(replica.url, asked_after_s(p99_s), limit):
                     status, headers, data = await self._connections.post(
-                        replica.url, replica.model, body.data, {**body.headers, **told}, self._read
+                        replica.url, replica.model, body.data, {**body.headers, **further_headers}, self._read
                     )
             if status == 200:
                 reading = protocol.reading_response(data.data, headers.get(HEADER))
@@ -183,8 +182,8 @@ class ReplicaClients:
         self._connections.forget(urls)
         for url in self._is_binary.keys() - urls:
             del self._is_binary[url]
-        for key in [key for key in self._said if key[0] not in urls]:
-            del self._said[key]
+        for key in [key for key in self._metadata if key[0] not in urls]:
+            del self._metadata[key]
 
     async def metadata(self, replica: RoutedReplica) -> Mapping[str, Any]:
         """What the replica says about its model; empty if it says nothing."""
@@ -193,27 +192,27 @@ class ReplicaClients:
         except (aiohttp.ClientError, TimeoutError):
             return {}
 
-    async def said(self, replica: RoutedReplica) -> Mapping[str, Any]:
+    async def cached_metadata(self, replica: RoutedReplica) -> Mapping[str, Any]:
         """The same, cached once the replica has answered."""
         key = replica.url, replica.model
-        if key not in self._said and (said := await self.metadata(replica)):
-            self._said[key] = said
-        return self._said.get(key, {})
+        if key not in self._metadata and (metadata := await self.metadata(replica)):
+            self._metadata[key] = metadata
+        return self._metadata.get(key, {})
 
     async def output_names(self, replica: RoutedReplica) -> Collection[str]:
         """The outputs that the replica's model declares; empty if it declares none."""
-        return [each["name"] for each in declared(await self.said(replica), "outputs")]
+        return [tensor["name"] for tensor in declared(await self.cached_metadata(replica), "outputs")]
 
     async def _takes_binary(self, url: str) -> bool:
         """Whether the server takes binary data; cached once it has answered."""
         if url not in self._is_binary:
             try:
-                said = await self._mapping(f"{url}/v2")
+                metadata = await self._mapping(f"{url}/v2")
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise ReplicaError(f"cannot be reached: {type(error).__name__}: {error}", served=False) from None
-            if not said:
+            if not metadata:
                 return False
-            extensions = said.get("extensions")
+            extensions = metadata.get("extensions")
             self._is_binary[url] = isinstance(extensions, list) and protocol.BINARY_EXTENSION in extensions
         return self._is_binary[url]
 
@@ -221,10 +220,10 @@ class ReplicaClients:
         """The JSON object at a URL; empty if there is none, or the status is not 200."""
         try:
             status, text = await self._get(url)
-            found = orjson.loads(text)
+            content = orjson.loads(text)
         except (ProtocolError, orjson.JSONDecodeError):
             return {}
-        return found if status == 200 and isinstance(found, dict) else {}
+        return content if status == 200 and isinstance(content, dict) else {}
 
     async def _get(self, url: str) -> tuple[int, bytearray]:
         """Status and body. Raises as aiohttp, and ProtocolError for a body that is too large or slow."""
@@ -254,16 +253,16 @@ def declared(metadata: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     tensors = metadata.get(key)
     if not isinstance(tensors, list):
         return []
-    is_sound = all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in tensors)
+    is_sound = all(isinstance(tensor, dict) and isinstance(tensor.get("name"), str) for tensor in tensors)
     return tensors if is_sound else []
 
 
 def _error(data: bytes | bytearray) -> str:
     try:
-        found = orjson.loads(data)
+        content = orjson.loads(data)
     except orjson.JSONDecodeError:
-        found = None
-    text = found.get("error") if isinstance(found, dict) else None
+        content = None
+    text = content.get("error") if isinstance(content, dict) else None
     return str(text if text is not None else data[:200].decode(errors="replace"))[:MOST_SAID]
 
 

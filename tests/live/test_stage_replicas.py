@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ipa.live.kept import replicas_of, said_of
+from ipa.live.kept import replicas_as_plain, replicas_of
 from ipa.live.stage_replicas import Replica, StageReplicas
 from ipa.policies import ReplicaCounts, StageConfiguration
 
@@ -206,8 +206,8 @@ def test_of_two_batch_sizes_the_larger_one_holds_until_it_is_known_which_is_in_f
 def test_records_are_the_same_after_a_kill() -> None:
     sort = stage("small", 2)
     sort.all[1].removed_s, sort.all[1].gone_s = 10.0, 12.0
-    text = json.dumps(said_of(sort.records()))
-    assert json.dumps(said_of(replicas_of(json.loads(text)))) == text
+    text = json.dumps(replicas_as_plain(sort.records()))
+    assert json.dumps(replicas_as_plain(replicas_of(json.loads(text)))) == text
 
 
 def test_cost_and_readiness_come_from_the_timeline() -> None:

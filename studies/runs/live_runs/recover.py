@@ -76,9 +76,10 @@ def recovered(folder: Path, out: Path) -> LiveRun:
         kept = read_kept(folder)
     except LiveError as error:
         raise LiveError(f"{out}: {error}") from None
-    scenario, read = Scenario.model_validate(kept.about["scenario"]), results.KeptInputs.of(kept.about, folder)
+    scenario = Scenario.model_validate(kept.description["scenario"])
+    read = results.KeptInputs.of(kept.description, folder)
     prepared = replace(prepare(read.scenario(scenario)), scenario=scenario, inputs=read.inputs())
-    prepared = replace(prepared, trace=prepared.trace.window([(0.0, kept.about["duration_s"])]))
+    prepared = replace(prepared, trace=prepared.trace.window([(0.0, kept.description["duration_s"])]))
     duration_s = min(max(kept.now_s, 1.0), prepared.trace.duration_s)
     arrivals_s = arrivals_of(scenario, prepared.trace)
     collects = Collector if prepared.pipeline.graph is None else ItemCollector
@@ -98,8 +99,8 @@ def recovered(folder: Path, out: Path) -> LiveRun:
         broken_laws=tuple(broken_laws(records, is_whole=False, retried=kept.replicas)),
         models=kept.models,
     )
-    initial = from_plain(kept.about["initial"])
-    facts = {**facts_of(kept.about["live"], kept.held, finished), **dict.fromkeys(LOST_FACTS, UNKNOWN)}
+    initial = from_plain(kept.description["initial"])
+    facts = {**facts_of(kept.description["live"], kept.held_steps, finished), **dict.fromkeys(LOST_FACTS, UNKNOWN)}
     return live_run_of(prepared, initial, kept.entries, finished, facts, kept.now_s)
 
 

@@ -495,23 +495,23 @@ def test_an_init_container_that_fails_is_why_its_pod_waits() -> None:
         )
     )
     assert (found.waiting, found.restarts) == ("CrashLoopBackOff", 3)
-    assert found.said == "Error: s3://shelf/large: there is nothing"
+    assert found.message == "Error: s3://shelf/large: there is nothing"
     again = {"state": {"running": {}}, "lastState": {"terminated": ended}, "restartCount": 3}
     found = read(as_given(initContainerStatuses=[again], containerStatuses=[initialising]))
-    assert (found.waiting, found.said) == ("PodInitializing", "Error: s3://shelf/large: there is nothing")
+    assert (found.waiting, found.message) == ("PodInitializing", "Error: s3://shelf/large: there is nothing")
 
 
 def test_a_container_that_never_ran_has_the_system_s_word_for_why() -> None:
     lacking = {"reason": "CreateContainerConfigError", "message": 'secret "keys" not found'}
     found = read(as_given(initContainerStatuses=[{"state": {"waiting": lacking}, "restartCount": 0}]))
-    assert (found.waiting, found.said) == ("CreateContainerConfigError", 'secret "keys" not found')
+    assert (found.waiting, found.message) == ("CreateContainerConfigError", 'secret "keys" not found')
 
 
 def test_an_init_container_that_is_done_says_nothing_of_its_pod() -> None:
     done = {"state": {"terminated": {"exitCode": 0}}, "restartCount": 0}
     running = {"state": {"running": {}}, "restartCount": 0}
     found = read(as_given(initContainerStatuses=[done], containerStatuses=[running]))
-    assert (found.waiting, found.said, found.restarts) == ("", "", 0)
+    assert (found.waiting, found.message, found.restarts) == ("", "", 0)
 
 
 def test_replicas_are_numbered_alike_by_whoever_sees_them_and_in_order_of_creation() -> None:

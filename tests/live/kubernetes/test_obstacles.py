@@ -97,7 +97,9 @@ def test_an_image_that_cannot_come_is_found_without_waiting(tmp_path: Path, wait
 
 @pytest.mark.parametrize("waiting", ["ImagePullBackOff", "ErrImagePull"])
 def test_an_image_that_does_not_come_may_until_the_deadline(tmp_path: Path, waiting: str) -> None:
-    pulling = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, waiting=waiting, said="no route")
+    pulling = pod(
+        1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, waiting=waiting, message="no route"
+    )
     assert problem(tmp_path, [pulling]) == ("", False)
     assert problem(tmp_path, [pulling], late=True) == (f"{NOT_READY}: no route", False)
 
@@ -117,7 +119,7 @@ def test_a_pod_that_says_nothing_until_its_deadline_is_named(tmp_path: Path) -> 
 
 def test_what_a_container_said_at_its_end_is_part_of_the_problem(tmp_path: Path) -> None:
     said = "Error: s3://shelf/tiny/sort/large: there is nothing"
-    failing = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, said=said)
+    failing = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, message=said)
     crashing = replace(failing, waiting="CrashLoopBackOff", restarts=3)
     assert problem(tmp_path, [crashing])[0] == f"variant large: CrashLoopBackOff after 3 restarts: {said}"
     assert problem(tmp_path, [failing], late=True)[0] == f"{NOT_READY}: {said}"
@@ -130,7 +132,7 @@ def test_what_delays_a_pod_is_said_while_it_may_pass(tmp_path: Path) -> None:
         return found(tmp_path, [pod(1, "large", **waiting, **how), pod(2, ready_s=None, waiting="ErrImagePull")]).delay
 
     assert delay() == delay(waiting="ContainerCreating") == ""
-    assert delay(waiting="ErrImagePull", said="no such host") == "variant large: ErrImagePull: no such host"
+    assert delay(waiting="ErrImagePull", message="no such host") == "variant large: ErrImagePull: no such host"
     assert delay(waiting="CrashLoopBackOff", restarts=1, crash="Error, exit code 3") == (
         "variant large: CrashLoopBackOff (Error, exit code 3)"
     )

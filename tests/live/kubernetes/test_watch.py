@@ -173,9 +173,9 @@ def test_what_a_container_said_is_known_while_the_next_one_has_not_become_ready(
     ended = {"exitCode": 2, "reason": "Error", "message": "no such folder\n"}
     again = {"state": {"running": {}}, "lastState": {"terminated": ended}, "restartCount": 1, "ready": False}
     pod = given("a", "1") | {"status": {"containerStatuses": [again]}}
-    assert read(pod).said == "no such folder"
+    assert read(pod).message == "no such folder"
     again["ready"] = True
-    assert read(pod).said == ""
+    assert read(pod).message == ""
 
 
 def test_a_container_that_is_told_to_end_has_not_crashed() -> None:
