@@ -46,7 +46,7 @@ def compile_error() -> str:
     try:
         direct(advance, 0.0, 0, memory, None, None, None, None)
     except Exception as error:  # from numba, llvmlite or the disk: in any case the SimPy engine can run
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason run_input'}"
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
     return ""
 
 
