@@ -69,8 +69,8 @@ class Measured:
         """Kendall's tau-b between the product and the measured accuracy of the pairs."""
         from scipy.stats import kendalltau
 
-        each = [(self.product(a, b), accuracy) for a, row in self.pairs.items() for b, accuracy in row.items()]
-        return float(kendalltau(*zip(*each, strict=True)).statistic)
+        accuracies = [(self.product(a, b), accuracy) for a, row in self.pairs.items() for b, accuracy in row.items()]
+        return float(kendalltau(*zip(*accuracies, strict=True)).statistic)
 
     @property
     def wrong_step(self) -> WrongStep | None:
@@ -89,32 +89,35 @@ def measure(folder: Path, count: int, seed: int, say: Callable[[str], object] = 
 
     Raises WheelError if a font is not installed, ModelError if the folder cannot be loaded.
     """
-    made = list(pages(count, seed))
-    pictures = [opened(page.picture) for page in made]
+    scanned = list(pages(count, seed))
+    pictures = [opened(page.picture) for page in scanned]
     grey = [picture.convert("L") for picture in pictures]
-    true = [[cut(picture, line.box) for line in page.lines] for picture, page in zip(grey, made, strict=True)]
-    found: dict[str, list[list[Line]]] = {}
+    true = [[cut(picture, line.box) for line in page.lines] for picture, page in zip(grey, scanned, strict=True)]
+    lines_by_detection: dict[str, list[list[Line]]] = {}
     detection, recognition, pairs = {}, {}, {}
     for variant in variants(folder, "detection"):
         say(f"detection {variant}")
         model = _model(folder, "detection", variant)
         boxes = [model.boxes([picture])[0] for picture in pictures]
-        detection[variant] = _f1(boxes, made)
-        found[variant] = [[cut(p, box) for box in each] for p, each in zip(grey, boxes, strict=True)]
+        detection[variant] = _f1(boxes, scanned)
+        lines_by_detection[variant] = [
+            [cut(p, box) for box in page_boxes] for p, page_boxes in zip(grey, boxes, strict=True)
+        ]
     for variant in variants(folder, "recognition"):
         say(f"recognition {variant}, alone and after each detection")
         model = _model(folder, "recognition", variant)
         recognition[variant] = _accuracy(
-            [text for lines in true for text in model.texts(lines)], [line.text for page in made for line in page.lines]
+            [text for lines in true for text in model.texts(lines)],
+            [line.text for page in scanned for line in page.lines],
         )
-        for first, lines_of in found.items():
+        for first, lines_of in lines_by_detection.items():
             answers = ["\n".join(model.texts(lines)) for lines in lines_of]
-            pairs[first, variant] = _accuracy(answers, [page.text for page in made])
+            pairs[first, variant] = _accuracy(answers, [page.text for page in scanned])
     return Measured(
         pages=count,
         seed=seed,
-        lines=sum(len(page.lines) for page in made),
-        characters=sum(len(page.text) for page in made),
+        lines=sum(len(page.lines) for page in scanned),
+        characters=sum(len(page.text) for page in scanned),
         versions=_versions(),
         stages={"detection": detection, "recognition": recognition},
         pairs={first: {second: pairs[first, second] for second in recognition} for first in detection},
@@ -123,8 +126,8 @@ def measure(folder: Path, count: int, seed: int, say: Callable[[str], object] = 
 
 def variants(folder: Path, stage: str) -> list[str]:
     """The variants of a stage that the folder holds, by version and then size. Raises InputError if there are none."""
-    found = (each for each in model_folders(folder) if each.pipeline in ("", PIPELINE) and each.stage == stage)
-    names = sorted((each.variant for each in found), key=_by_number)
+    models = (model for model in model_folders(folder) if model.pipeline in ("", PIPELINE) and model.stage == stage)
+    names = sorted((model.variant for model in models), key=_by_number)
     if not names:
         raise InputError(f"{folder}: no models of {PIPELINE}/{stage}; `make FOLDER` makes a folder of them")
     return names
@@ -139,31 +142,31 @@ def _model(folder: Path, stage: str, variant: str) -> Any:
     return folder_model(variant_folder(folder, PIPELINE, stage, variant).path, 1).predictor
 
 
-def _f1(boxes: Sequence[Sequence[Any]], made: Sequence[ScannedPage]) -> float:
-    true = [[line.box for line in page.lines] for page in made]
-    matched = sum(matches(found, each, SIZE) for found, each in zip(boxes, true, strict=True))
+def _f1(boxes: Sequence[Sequence[Any]], scanned: Sequence[ScannedPage]) -> float:
+    true = [[line.box for line in page.lines] for page in scanned]
+    matched = sum(matches(detected, on_page, SIZE) for detected, on_page in zip(boxes, true, strict=True))
     return round(f1(matched, sum(map(len, boxes)), sum(map(len, true))), DIGITS)
 
 
-def matches(found: Sequence[Box], true: Sequence[Box], size: tuple[int, int]) -> int:
+def matches(detected: Sequence[Box], true: Sequence[Box], size: tuple[int, int]) -> int:
     """How many boxes of a picture of this size are found, matched one to one, best overlaps first."""
-    masks = [[_mask(box, size) for box in boxes] for boxes in (found, true)]
+    masks = [[_mask(box, size) for box in boxes] for boxes in (detected, true)]
     overlaps = [
         (float((a & b).sum()) / max(int((a | b).sum()), 1), i, j)
         for i, a in enumerate(masks[0])
         for j, b in enumerate(masks[1])
     ]
-    taken: tuple[set[int], set[int]] = (set(), set())
+    matched: tuple[set[int], set[int]] = (set(), set())
     for overlap, i, j in sorted(overlaps, reverse=True):
-        if overlap >= OVERLAP and i not in taken[0] and j not in taken[1]:
-            taken[0].add(i)
-            taken[1].add(j)
-    return len(taken[0])
+        if overlap >= OVERLAP and i not in matched[0] and j not in matched[1]:
+            matched[0].add(i)
+            matched[1].add(j)
+    return len(matched[0])
 
 
-def f1(matched: int, found: int, true: int) -> float:
+def f1(matched: int, detected: int, true: int) -> float:
     """The harmonic mean of precision (share of boxes that are right) and recall (share of lines that are found)."""
-    return 2 * matched / max(found + true, 1)
+    return 2 * matched / max(detected + true, 1)
 
 
 def _mask(box: Box, size: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
@@ -191,12 +194,12 @@ def write_lines(folder: Path, variant: str, count: int, seed: int, to: Path) -> 
     A file is recognition's input for a page, so that it can be profiled alone. Raises InputError if the new folder is
     not empty, or the models' folder lacks the variant.
     """
-    known = variants(folder, "detection")
-    if variant not in known:
-        raise InputError(f"{folder}: no detection is called {variant!r}{did_you_mean(variant, known)}")
+    detections = variants(folder, "detection")
+    if variant not in detections:
+        raise InputError(f"{folder}: no detection is called {variant!r}{did_you_mean(variant, detections)}")
     check_new(to)
     to.mkdir(parents=True, exist_ok=True)
     model = _model(folder, "detection", variant)
     for index, page in enumerate(pages(count, seed)):
-        given = {"image": np.array([[page.picture]], dtype=object)}
-        (to / f"{index:04d}.lines").write_bytes(model.predict(given)["lines"][0, 0])
+        inputs = {"image": np.array([[page.picture]], dtype=object)}
+        (to / f"{index:04d}.lines").write_bytes(model.predict(inputs)["lines"][0, 0])
