@@ -36,9 +36,9 @@ class Buckets:
 
     def numbers(self, values: FloatArray) -> IntArray:
         """The bucket of each value."""
-        found = np.log(np.clip(values, LEAST, MOST) / LEAST)
-        found /= self._width
-        return found.astype(np.int64)  # rounds down, as there is nothing below 0
+        buckets = np.log(np.clip(values, LEAST, MOST) / LEAST)
+        buckets /= self._width
+        return buckets.astype(np.int64)  # rounds down, as there is nothing below 0
 
     def middles(self, numbers: IntArray) -> FloatArray:
         """The middles of buckets."""

@@ -125,17 +125,17 @@ class SimulatedBackend:
         concurrency = self._presence.step(now_s) if self._presence else None
         stages: dict[str, StageObservation] = {}
         for position, stage in enumerate(self._engine.stages):
-            before, seen = self._seen[position], stage.seen(now_s)
-            self._seen[position] = seen
+            previous, current = self._seen[position], stage.seen(now_s)
+            self._seen[position] = current
             stages[self._names[position]] = StageObservation(
                 configuration=stage.configuration,
-                arrivals=seen.entered - before.entered,
-                completions=seen.completions - before.completions,
-                drops=seen.dropped - before.dropped,
-                failures=seen.failed - before.failed,
-                queue_length=seen.waiting,
-                in_service=seen.in_service,
-                replicas=seen.replicas,
+                arrivals=current.entered - previous.entered,
+                completions=current.completions - previous.completions,
+                drops=current.dropped - previous.dropped,
+                failures=current.failed - previous.failed,
+                queue_length=current.waiting,
+                in_service=current.in_service,
+                replicas=current.replicas,
                 busy_fraction=busy.busy_fraction[position] if busy else None,
                 latency=latency.stage_latency[position] if latency else None,
                 concurrency=concurrency[position] if concurrency else None,
@@ -176,7 +176,7 @@ class Opening:
 
     def __init__(self, pipeline: Pipeline, view: RunView) -> None:
         self.configuration: Configuration = lightest_configuration(pipeline)
-        stages = {name: view.nothing_counted(wanted, {}) for name, wanted in self.configuration.items()}
+        stages = {name: view.nothing_counted(configuration, {}) for name, configuration in self.configuration.items()}
         self._observation = view.observation(0, 0.0, stages, elapsed_s=0.0, latency=view.no_latency)
 
     def observe(self) -> Observation:

@@ -19,27 +19,27 @@ class EngineError(InputError):
     """An engine that does not exist, or that cannot run here."""
 
 
-def choose_engine(wanted: str) -> str:
+def choose_engine(engine: str) -> str:
     """The engine for a name of `ENGINES`: "simpy" or "compiled". Both give the same records, bit for bit.
 
     Where the compiled engine cannot run, "auto" is the SimPy engine, and a warning is logged once in a process.
     Raises EngineError for a name that is not in `ENGINES`, and for "compiled" where it cannot run.
     """
-    if wanted not in ENGINES:
-        raise EngineError(f"engine {wanted!r}; allowed: {', '.join(ENGINES)}")
-    if wanted == "simpy":
-        return wanted
+    if engine not in ENGINES:
+        raise EngineError(f"engine {engine!r}; allowed: {', '.join(ENGINES)}")
+    if engine == "simpy":
+        return engine
     if not (obstacle := _obstacle()):
         return "compiled"
-    if wanted == "auto":
+    if engine == "auto":
         _warn(obstacle)
         return "simpy"
     raise EngineError(f"engine 'compiled' {obstacle}; or use engine simpy, which gives the same results")
 
 
-def must_compile(wanted: str) -> bool:
+def must_compile(engine: str) -> bool:
     """Whether the first run with this engine name has to compile the engine."""
-    if wanted == "simpy":
+    if engine == "simpy":
         return False
     try:
         from ipa.sim.compiled import is_compiled
@@ -68,7 +68,7 @@ def _warn(obstacle: str) -> None:
 
 def create_engine(
     engine: str,
-    given: RunInput,
+    run_input: RunInput,
     initial: Mapping[str, StageConfiguration],
     receive: Callable[[Handover], object] | None = None,
 ) -> Engine:
@@ -79,7 +79,7 @@ def create_engine(
     if engine == "compiled":
         from ipa.sim.compiled import CompiledEngine, StreamedEngine
 
-        return CompiledEngine(given, initial) if receive is None else StreamedEngine(given, initial, receive)
+        return CompiledEngine(run_input, initial) if receive is None else StreamedEngine(run_input, initial, receive)
     from ipa.sim.events import SimPyEngine
 
-    return SimPyEngine(given, initial, receive)
+    return SimPyEngine(run_input, initial, receive)

@@ -6,7 +6,7 @@ The engines know nothing of each other: a run stands at its next step until all 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,8 +16,8 @@ from ipa.policies import Configuration, Entry, StageConfiguration
 from ipa.policies.sharing import Arbiter, Curves, Grant, Step
 from ipa.sim.interface import Engine, EngineStage, Held
 from ipa.sim.laws import LawError, most_at_once
-from ipa.sim.model import CORES, IntArray, in_words
-from ipa.sim.records import Records, ReplicaRecords
+from ipa.sim.model import CORES, in_words
+from ipa.sim.records import Records
 from ipa.sim.simulate import PolicyRun, Simulated
 
 
@@ -64,10 +64,11 @@ def simulate_fleet(
         for name, wish in wishes.items():
             run, grant = runs[name], arbiter.grant(name)
             entry, most_existing = _granted(run, wish, grant, resource)
-            wanted, got = (run.taken(resource, each.decision.configuration) for each in (wish, entry))
-            why = arbiter.why(name, wanted, grant)
+            wanted_units = run.taken(resource, wish.decision.configuration)
+            got_units = run.taken(resource, entry.decision.configuration)
+            why = arbiter.why(name, wanted_units, grant)
             arbiter.hold(name, standings[name].decided(entry.decision.configuration, most_existing))
-            steps.append(Step(now_s, name, entry.observation.step, wanted, got, why))
+            steps.append(Step(now_s, name, entry.observation.step, wanted_units, got_units, why))
         on_step()
         for name in due:
             runs[name].advance()
@@ -104,19 +105,19 @@ class _Claim:
         if engine is not None:
             while self._pending and self._pending[0][0] < engine.now_s:
                 self._pending.popleft()
-            pending = sum(taken for _, taken in self._pending)
+            pending = sum(units for _, units in self._pending)
             self._held = self._all_held(engine)
             self.claim = min(self.claim, self._may_exist(engine) + pending)
         return self.claim
 
     def decided(self, configuration: Configuration, most_existing: int) -> int:
         """The claim from now on, with this decision and the limit with which it takes effect."""
-        engine, taken = self._run.engine, self._run.taken(self._resource, configuration)
+        engine, units = self._run.engine, self._run.taken(self._resource, configuration)
         if engine is None:  # ready at once, and nothing else is there
-            self.claim = taken
-            return taken
-        may_exist = self.claim + taken if self._pending else self._may_exist(engine, configuration)
-        self._pending.append((engine.now_s + engine.world.decision_delay_s, taken))
+            self.claim = units
+            return units
+        may_exist = self.claim + units if self._pending else self._may_exist(engine, configuration)
+        self._pending.append((engine.now_s + engine.world.decision_delay_s, units))
         self.claim = max(self.claim, min(most_existing, may_exist))
         return self.claim
 
@@ -140,18 +141,18 @@ def _taken_by_one(stage: EngineStage, resource: str, configuration: StageConfigu
 
 def check_budget(records: Sequence[Records], budget: int, resource: str = CORES) -> None:
     """LawError: what existed of a resource, of all runs, exceeds the budget at some moment, or that at the start."""
-    replicas = [(each, taken, run.run_end_s) for run in records for each, taken in _with_taken(run, resource)]
-    at_start = sum(int(taken[each.ready_s == 0.0].sum()) for each, taken, _ in replicas)
+    stages = [
+        (replicas, units, run.run_end_s)
+        for run in records
+        for replicas, units in zip(run.replicas, run.taken(resource), strict=True)
+    ]
+    at_start = sum(int(units[replicas.ready_s == 0.0].sum()) for replicas, units, _ in stages)
     most = most_at_once(
-        [each.created_s for each, _, _ in replicas],
-        [np.where(np.isnan(each.gone_s), end_s, each.gone_s) for each, _, end_s in replicas],
-        [taken for _, taken, _ in replicas],
+        [replicas.created_s for replicas, _, _ in stages],
+        [np.where(np.isnan(replicas.gone_s), end_s, replicas.gone_s) for replicas, _, end_s in stages],
+        [units for _, units, _ in stages],
     )
     if most > max(budget, at_start):
         raise LawError(
             f"the fleet broke its own law: {most} {in_words(resource)} existed at once; its budget is {budget}"
         )
-
-
-def _with_taken(run: Records, resource: str) -> Iterator[tuple[ReplicaRecords, IntArray]]:
-    return zip(run.replicas, run.taken(resource), strict=True)

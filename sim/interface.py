@@ -29,7 +29,7 @@ class Batches(NamedTuple):
 
     def followed_by(self, others: Batches) -> Batches:
         """These batches, then the others."""
-        columns: list[Any] = [np.concatenate(both) for both in zip(self, others, strict=True)]
+        columns: list[Any] = [np.concatenate(columns_of_both) for columns_of_both in zip(self, others, strict=True)]
         return Batches(*columns)
 
     def where(self, chosen: BoolArray) -> Batches:
@@ -164,21 +164,21 @@ class Held(NamedTuple):
         self,
         in_force: StageConfiguration,
         decided: StageConfiguration | None = None,
-        taken: Callable[[StageConfiguration], int] = attrgetter("cores"),
+        units_of: Callable[[StageConfiguration], int] = attrgetter("cores"),
     ) -> int:
         """The most that may come to exist, under the configuration in force and, after it, the decided one.
 
-        `taken`: what one replica takes. Replicas of a configuration stay as long as it does, so of an unchanged variant
-        only those are created that lack.
+        `units_of`: what one replica takes. Replicas of a configuration stay as long as it does, so of an unchanged
+        variant only those are created that lack.
         """
-        one = taken(in_force)
-        growing = min(max(self.budget - self.units, 0), one * max(in_force.replicas - self.current, 0))
+        units_of_one = units_of(in_force)
+        growing = min(max(self.budget - self.units, 0), units_of_one * max(in_force.replicas - self.current, 0))
         if decided is None:
             return self.units + growing
         if (decided.variant, decided.cores) == (in_force.variant, in_force.cores):
             lacking = max(in_force.replicas, decided.replicas) - self.current
-            return self.units + one * max(lacking, 0)
-        return self.units + growing + decided.replicas * taken(decided)
+            return self.units + units_of_one * max(lacking, 0)
+        return self.units + growing + decided.replicas * units_of(decided)
 
 
 class Seen(NamedTuple):

@@ -127,9 +127,9 @@ class IntervalCounts:
         for begin in range(0, len(arrivals_s), _PIECE):
             self._became_late += self._counts_of(arrivals_s[begin : begin + _PIECE] + sla_s)
 
-    def take(self, given: Handover, completed: Completed) -> None:
+    def take(self, handover: Handover, completed: Completed) -> None:
         """Add what has happened at a stage since the last call, and what has completed."""
-        position, batches, drops = given.stage, given.batches, given.drops
+        position, batches, drops = handover.stage, handover.batches, handover.drops
         self._started[position] += self._counts_of(batches.start_s, batches.size)
         self._finished[position] += self._counts_of(batches.finish_s, batches.size)
         if position + 1 < len(self._stages):

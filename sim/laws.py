@@ -36,11 +36,11 @@ def check(records: Records, *, eager: bool, oldest_s: Sequence[float] | None = N
         raise LawError("the simulation broke its own laws: " + "; ".join(broken))
 
 
-def oldest_s(given: RunInput) -> list[float]:
+def oldest_s(run_input: RunInput) -> list[float]:
     """The largest age [s] at which a request may start at each stage: the drop limit; by deadline, at most the SLA."""
-    world = given.world
+    world = run_input.world
     most_s = NEVER if world.drop != "deadline" or world.sla_s is None else world.sla_s
-    return [min(model.drop_limit_s, most_s) for model in given.models]
+    return [min(model.drop_limit_s, most_s) for model in run_input.models]
 
 
 def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | None = None) -> Iterator[str]:
@@ -70,7 +70,7 @@ def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | Non
             yield f"L3: at stage {name} a request started before one that was ahead of it"
         if is_central and not _sizes_in_force(records, stage, batches):
             yield f"L4: at stage {name} a batch is larger than the batch size in force"
-        if is_central and oldest_s is not None and _starts_too_late(records, stage, oldest_s[stage]):
+        if is_central and oldest_s is not None and np.any(records.start_s[stage] > records.arrival_s + oldest_s[stage]):
             yield f"L13: at stage {name} a request started that was to be dropped"
         yield from _replicas_serve(records, stage, batches, has_tokens)
         if has_tokens:
@@ -138,23 +138,23 @@ def limit_exceeded(records: Records) -> Iterator[str]:
     """Violations of L14: the cores and GPUs that exist, starting and draining ones included, never exceed the limits,
     or what was ready at the start if that is more."""
     for resource, limit in records.limits.items():
-        taken = records.taken(resource)
-        starts = zip(records.replicas, taken, strict=True)
-        at_start = sum(int(each[replicas.ready_s == 0.0].sum()) for replicas, each in starts)
+        units_by_stage = records.taken(resource)
+        starts = zip(records.replicas, units_by_stage, strict=True)
+        at_start = sum(int(units[replicas.ready_s == 0.0].sum()) for replicas, units in starts)
         most = most_at_once(
             [replicas.created_s for replicas in records.replicas],
             [_or_never(replicas.gone_s) for replicas in records.replicas],
-            taken,
+            units_by_stage,
         )
         if most > max(limit, at_start):
             name = in_words(resource)
             yield f"L14: more {name} existed at once than the limit allows"
 
 
-def most_at_once(created_s: Sequence[FloatArray], gone_s: Sequence[FloatArray], taken: Sequence[IntArray]) -> int:
+def most_at_once(created_s: Sequence[FloatArray], gone_s: Sequence[FloatArray], units: Sequence[IntArray]) -> int:
     """The most cores, or GPUs, that exist at any moment, of replicas with these times that take so many, by stage."""
     moments_s = np.concatenate([*created_s, *gone_s])
-    changes = np.concatenate([*taken, *(-each for each in taken)])
+    changes = np.concatenate([*units, *(-stage_units for stage_units in units)])
     # At one moment, what goes makes room for what comes.
     existing_cores = np.cumsum(changes[np.lexsort((changes, moments_s))])
     return int(existing_cores.max(initial=0))
@@ -214,11 +214,6 @@ def _fail_with_replicas(records: Records, stage: int, has_tokens: bool) -> bool:
 def _left_s(records: Records, stage: int) -> FloatArray:
     """When each request left the stage, served or not; NaN if it did not."""
     return np.where(records.dropped_stage == stage, records.end_s, records.finish_s[stage])
-
-
-def _starts_too_late(records: Records, stage: int, oldest_s: float) -> bool:
-    """Whether a request started at a greater age than allowed."""
-    return bool(np.any(records.start_s[stage] > records.arrival_s + oldest_s))
 
 
 def _replicas_serve(records: Records, stage: int, batches: _Batches, has_tokens: bool) -> Iterator[str]:
@@ -316,10 +311,10 @@ def _latest(begins: IntArray, count: int) -> IntArray:
     return np.cumsum(np.bincount(begins, minlength=count)[:count]) - 1
 
 
-def close(one: float, other: float, magnitude: float = 0.0) -> bool:
+def close(a: float, b: float, magnitude: float = 0.0) -> bool:
     """Whether two figures are equal up to rounding; `magnitude`: that of the sums whose differences they are."""
-    scale = max(abs(one), abs(other), 1.0)
-    return abs(one - other) <= _RELATIVE * scale + 1e-12 * magnitude
+    scale = max(abs(a), abs(b), 1.0)
+    return abs(a - b) <= _RELATIVE * scale + 1e-12 * magnitude
 
 
 @dataclass(slots=True)

@@ -35,12 +35,12 @@ class _Seconds(NamedTuple):
 
     def window(self, begin: int, length: int) -> tuple[float, ...]:
         """`length` seconds from `begin` on; the same object each time, so that caches find it quickly."""
-        found = self.windows.get(begin)
-        if found is None:
-            found = self.counts[begin : begin + length]
+        window = self.windows.get(begin)
+        if window is None:
+            window = self.counts[begin : begin + length]
             if len(self.counts) <= MOST_SECONDS and len(self.windows) < MOST_WINDOWS:
-                self.windows[begin] = found
-        return found
+                self.windows[begin] = window
+        return window
 
 
 def _seconds(counts: FloatArray, window_s: int) -> _Seconds:
@@ -81,13 +81,13 @@ class LoadView:
         self._past_rps = history_rps
         self._arrivals_s = arrivals_s
         self._history_s = history_s
-        known = history_rps
-        if not len(known):
+        past_rps = history_rps
+        if not len(past_rps):
             seconds = int(max(1.0, min(10.0, duration_s)))
-            known = np.tile(self._between(np.arange(seconds + 1)), history_s // seconds + 1)
+            past_rps = np.tile(self._between(np.arange(seconds + 1)), history_s // seconds + 1)
         history = np.full(history_s, np.nan)
-        length = min(history_s, len(known))
-        history[history_s - length :] = known[len(known) - length :]
+        length = min(history_s, len(past_rps))
+        history[history_s - length :] = past_rps[len(past_rps) - length :]
         self._history: tuple[float, ...] = tuple(history.tolist())
         until_s = int(arrivals_s[-1]) + 1 if len(arrivals_s) else 0
         # Whole seconds up to the last request, and a window after it, for any later moment.
@@ -124,9 +124,9 @@ class LoadView:
         if step > PAST_STEPS:
             return ()
         # How many seconds `before` reaches back beyond the start of the run.
-        seen = max(0, self._history_s - int(time_s))
-        kept = self._past_rps[: max(0, len(self._past_rps) - seen)]
-        return tuple(np.asarray(kept, dtype=np.float64).tolist())
+        seconds_seen = max(0, self._history_s - int(time_s))
+        earlier_rps = self._past_rps[: max(0, len(self._past_rps) - seconds_seen)]
+        return tuple(np.asarray(earlier_rps, dtype=np.float64).tolist())
 
     def clock_s(self, time_s: float) -> float | None:
         """The wall-clock time [s since 1970] at a moment of the run; None if the load has none."""

@@ -225,10 +225,10 @@ def slowdowns(measured: Sequence[tuple[int, float]]) -> tuple[float, ...]:
 
     `measured`: (busy cores, slowdown), ascending; the last slowdown holds for more cores.
     """
-    found, before = [1.0], (0, 1.0)
+    factors, before = [1.0], (0, 1.0)
     for cores, slowdown in measured:
         span, rise = cores - before[0], slowdown - before[1]
-        found += [before[1] + rise * step / span for step in range(1, span)]
-        found.append(slowdown)
+        factors += [before[1] + rise * step / span for step in range(1, span)]
+        factors.append(slowdown)
         before = (cores, slowdown)
-    return tuple(found)
+    return tuple(factors)

@@ -144,7 +144,9 @@ class Visits(NamedTuple):
 
     def followed_by(self, others: Visits) -> Visits:
         """The visits of these requests, then those of the others."""
-        columns: list[Any] = [np.concatenate(both, axis=-1) for both in zip(self, others, strict=True)]
+        columns: list[Any] = [
+            np.concatenate(columns_of_both, axis=-1) for columns_of_both in zip(self, others, strict=True)
+        ]
         return Visits(*columns)
 
 

@@ -112,9 +112,9 @@ def budgets_within(limit: int, existing: Sequence[int], desired: Sequence[int]) 
     for ahead in (False, True):
         for stage, enough in enumerate(desired):
             most = enough + existing[stage] if ahead else enough
-            more = min(max(most - budgets[stage], 0), spare)
-            budgets[stage] += more
-            spare -= more
+            addition = min(max(most - budgets[stage], 0), spare)
+            budgets[stage] += addition
+            spare -= addition
     return budgets
 
 

@@ -122,16 +122,16 @@ class Sampling:
         self._spent = Spent(stages, hop_s)
         self._sample = self._completed = self._dropped = _Kept(np.zeros(0, dtype=np.int64), np.zeros(0), self._window)
 
-    def take(self, given: Handover) -> None:
+    def take(self, handover: Handover) -> None:
         """Add what has happened at a stage since the last call."""
-        position, batches, drops = given.stage, given.batches, given.drops
+        position, batches, drops = handover.stage, handover.batches, handover.drops
         last = max((int(part.max()) for part in (batches.requests, drops.requests) if len(part)), default=-1)
         self._reach(last + 1)
         self._window.visits.enter(position, batches, drops, self._batches[position], self._first)
         self._fill(position, batches)
         self._batches[position] += len(batches.size)
         if position + 1 == self._stages:
-            self._sift(given.before_s)
+            self._sift(handover.before_s)
             self._move_on()
 
     def _reach(self, end: int) -> None:
@@ -197,7 +197,7 @@ class Sampling:
         missing = np.setdiff1d(self._chosen, self._sample.request, assume_unique=True)
         self._reach(int(missing.max(initial=-1)) + 1)
         unfinished = self._at(missing - self._first)
-        kept = self._sample.followed_by(unfinished).followed_by(self._completed).followed_by(self._dropped)
-        request, place = np.unique(kept.request, return_index=True)
-        part = kept.part.where(place)
+        requests = self._sample.followed_by(unfinished).followed_by(self._completed).followed_by(self._dropped)
+        request, place = np.unique(requests.request, return_index=True)
+        part = requests.part.where(place)
         return records_of(engine, request, part.visits), part.filled_s

@@ -91,7 +91,7 @@ class Simulated:
 def simulate_policy(
     pipeline: Pipeline,
     policy: Policy,
-    given: RunInput,
+    run_input: RunInput,
     control: ControlSettings,
     history_rps: FloatArray | IntArray,
     on_step: Callable[[float], object] = lambda _: None,
@@ -103,11 +103,11 @@ def simulate_policy(
     Raises EngineError if the engine cannot run here, PolicyError if a decision cannot be carried out, and LawError if
     the run breaks a law of the model.
     """
-    run = PolicyRun(pipeline, policy, given, control, history_rps)
+    run = PolicyRun(pipeline, policy, run_input, control, history_rps)
     while not run.is_over:
         run.carry_out(run.wish())
         if run.time_s:
-            on_step(run.time_s / given.world.duration_s)
+            on_step(run.time_s / run_input.world.duration_s)
         run.advance()
     return run.result()
 
@@ -124,25 +124,29 @@ class PolicyRun:
         self,
         pipeline: Pipeline,
         policy: Policy,
-        given: RunInput,
+        run_input: RunInput,
         control: ControlSettings,
         history_rps: FloatArray | IntArray,
     ) -> None:
-        self._engine_name, world, arrivals_s = engines.choose_engine(control.engine), given.world, given.arrivals_s
-        self._pipeline, self._given, self._control, self._goal = pipeline, given, control, goal_of(policy)
-        self._models = {model.name: model for model in given.models}
+        self._engine_name, world, arrivals_s = (
+            engines.choose_engine(control.engine),
+            run_input.world,
+            run_input.arrivals_s,
+        )
+        self._pipeline, self._run_input, self._control, self._goal = pipeline, run_input, control, goal_of(policy)
+        self._models = {model.name: model for model in run_input.models}
         self._planned = Planned(pipeline, self._goal)
         self._journal = LatestEntry(self._planned) if control.records == "none" else Journal()
         self._controller = Controller(pipeline, policy, self._journal)
         load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s, control.starts_s, control.outages)
         fields = {*control.fields, *reads(policy)}
-        self._view = RunView(load, world.duration_s, pipeline.name, given.seed, control.limit_cores, fields)
+        self._view = RunView(load, world.duration_s, pipeline.name, run_input.seed, control.limit_cores, fields)
         self._forecasts = _Forecasts(policy, load, control.interval_s, world.duration_s)
-        self._sample = _sample(given) if control.records == "sample" else None
+        self._sample = _sample(run_input) if control.records == "sample" else None
         # The engine keeps everything of a graph and of language models, whose requests finish when nobody knew before.
-        self._is_whole = given.graph is not None or given.has_language_models or control.records == "all"
-        is_kept = given.graph is None and control.records != "all"
-        self._keeping = _Keeping(pipeline, given, self._sample) if is_kept else None
+        self._is_whole = run_input.graph is not None or run_input.has_language_models or control.records == "all"
+        is_kept = run_input.graph is None and control.records != "all"
+        self._keeping = _Keeping(pipeline, run_input, self._sample) if is_kept else None
         self.time_s, self.is_over = 0.0, False
         self.engine: Engine | None = None
         if control.initial is None:
@@ -177,7 +181,7 @@ class PolicyRun:
 
     def _begin(self, initial: Configuration) -> None:
         receive = None if self._is_whole or self._keeping is None else self._keeping.receive
-        run = stepped(self._given, initial, self._view, self._control, receive=receive)
+        run = stepped(self._run_input, initial, self._view, self._control, receive=receive)
         self.engine, self._backend, self._steps, self._initial = run.engine, run.backend, run.steps(), initial
 
     def _go_on(self) -> None:
@@ -189,28 +193,28 @@ class PolicyRun:
 
     def result(self) -> Simulated:
         """The results, once the run is over; its laws are checked."""
-        engine, given, records = self.engine, self._given, self._control.records
+        engine, run_input, keeping = self.engine, self._run_input, self._keeping
         assert engine is not None
         counted = None
         if self._is_whole:
-            found = collect_records(engine)
-            laws.check(found, eager=given.world.dispatch == "eager", oldest_s=laws.oldest_s(given))
-            totals = totals_of(self._pipeline, found, self._pipeline.sla_s)
-            if self._keeping is not None:
+            run_records = collect_records(engine)
+            laws.check(run_records, eager=run_input.world.dispatch == "eager", oldest_s=laws.oldest_s(run_input))
+            totals = totals_of(self._pipeline, run_records, self._pipeline.sla_s)
+            if keeping is not None:
                 for handover in handovers(engine):
-                    self._keeping.receive(handover)
-                found, _, counted = self._keeping.found(engine)
+                    keeping.receive(handover)
+                run_records, _, counted = keeping.results(engine)
             elif self._sample is not None:
-                found, counted = sample_of(self._pipeline, found, given.world, self._sample, SLOWEST)
+                run_records, counted = sample_of(self._pipeline, run_records, run_input.world, self._sample, SLOWEST)
         else:
-            assert self._keeping is not None
-            found, totals, counted = self._keeping.found(engine)
+            assert keeping is not None
+            run_records, totals, counted = keeping.results(engine)
         initial, planned, entries = self._initial, self._planned, self._journal.entries
-        if records == "none":
-            found = found if given.graph is None else records_of_none(engine)
-            return Simulated(found, counted, totals, planned, (), initial, self._engine_name)
+        if self._control.records == "none":
+            run_records = run_records if run_input.graph is None else records_of_none(engine)
+            return Simulated(run_records, counted, totals, planned, (), initial, self._engine_name)
         planned = Planned.of(self._pipeline, initial, entries, self._goal)
-        return Simulated(found, counted, totals, planned, entries, initial, self._engine_name)
+        return Simulated(run_records, counted, totals, planned, entries, initial, self._engine_name)
 
 
 class _Forecasts:
@@ -236,37 +240,37 @@ class _Forecasts:
 class _Keeping:
     """Collects totals from a run that is handed over piece by piece and, with a sample, its records and counts."""
 
-    def __init__(self, pipeline: Pipeline, given: RunInput, sample: IntArray | None) -> None:
+    def __init__(self, pipeline: Pipeline, run_input: RunInput, sample: IntArray | None) -> None:
         self._pipeline = pipeline
-        world, arrivals_s = given.world, given.arrivals_s
+        world, arrivals_s = run_input.world, run_input.arrivals_s
         self._totalling = Totalling(pipeline, arrivals_s, world)
         self._sample = sample
         if sample is not None:
-            names = tuple(given.names)
+            names = tuple(run_input.names)
             self._counts = IntervalCounts(arrivals_s, names, world, pipeline.sla_s)
             self._sampling = Sampling(arrivals_s, len(names), world.hop_s, sample, SLOWEST)
 
-    def receive(self, given: Handover) -> None:
-        completed = self._totalling.take(given)
+    def receive(self, handover: Handover) -> None:
+        completed = self._totalling.take(handover)
         if self._sample is not None:
-            self._counts.take(given, Completed.joined(completed))
-            self._sampling.take(given)
+            self._counts.take(handover, Completed.joined(completed))
+            self._sampling.take(handover)
 
-    def found(self, engine: Engine) -> tuple[records.Records, Totals, Counted | None]:
+    def results(self, engine: Engine) -> tuple[records.Records, Totals, Counted | None]:
         if self._sample is None:
-            found, counted = records.records_of_none(engine), None
+            run_records, counted = records.records_of_none(engine), None
         else:
-            found, filled_s = self._sampling.records(engine)
-            accuracy = served_accuracy(self._pipeline, found)
+            run_records, filled_s = self._sampling.records(engine)
+            accuracy = served_accuracy(self._pipeline, run_records)
             spent_s = self._sampling.spent_s()
             counted = Counted(self._counts.intervals(), self._sample, accuracy, tuple(filled_s), spent_s)
-        return found, self._totalling.totals(engine, found), counted
+        return run_records, self._totalling.totals(engine, run_records), counted
 
 
-def _sample(given: RunInput) -> IntArray:
+def _sample(run_input: RunInput) -> IntArray:
     """The numbers of the requests of a sample, in ascending order."""
-    count = len(given.arrivals_s)
-    draws = streams.stream(given.seed, "sample")
+    count = len(run_input.arrivals_s)
+    draws = streams.stream(run_input.seed, "sample")
     return np.sort(draws.choice(count, min(SAMPLE, count), replace=False, shuffle=False))
 
 
@@ -289,7 +293,7 @@ class Stepped:
 
 
 def stepped(
-    given: RunInput,
+    run_input: RunInput,
     initial: Configuration,
     view: RunView,
     control: ControlSettings,
@@ -300,7 +304,7 @@ def stepped(
 
     For `receive` see `create_engine`. Raises EngineError if the engine cannot run here.
     """
-    built = engines.create_engine(engines.choose_engine(control.engine), given, initial, receive)
+    built = engines.create_engine(engines.choose_engine(control.engine), run_input, initial, receive)
     backend: ObservedBackend = SimulatedBackend(built, view)
     if control.metrics_delay_s:
         stages = {name: view.nothing_counted(stage, {}) for name, stage in initial.items()}

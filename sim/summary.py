@@ -103,17 +103,17 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
 
 def _room_lack(records: Records) -> RoomLack:
     """How often and how long stages lacked room, summed over the stages."""
-    return RoomLack(sum(each.times for each in records.room_lack), fsum(each.lasted_s for each in records.room_lack))
+    return RoomLack(sum(lack.times for lack in records.room_lack), fsum(lack.lasted_s for lack in records.room_lack))
 
 
 def _accuracy_sum(accuracies: FloatArray) -> float:
     """The sum of the accuracies; an unknown one (NaN: a live request without record) counts as the mean of the rest."""
-    known = accuracies[np.isfinite(accuracies)]
-    if not len(known):
+    known_accuracies = accuracies[np.isfinite(accuracies)]
+    if not len(known_accuracies):
         return 0.0
-    different, counts = np.unique(known, return_counts=True)
+    different, counts = np.unique(known_accuracies, return_counts=True)
     total = sum(int(count) * Fraction(accuracy) for accuracy, count in zip(different, counts, strict=True))
-    return float(total) * (len(accuracies) / len(known))
+    return float(total) * (len(accuracies) / len(known_accuracies))
 
 
 def violated_seconds(arrived: IntArray, in_time: IntArray) -> int:
@@ -133,9 +133,9 @@ def worst_hour(arrived: IntArray, in_time: IntArray) -> float:
     """
     first = np.unique(np.minimum(np.arange(0, len(arrived), HOUR_S), max(len(arrived) - HOUR_S, 0)))
     until = np.minimum(first + HOUR_S, len(arrived))
-    requests, kept = (np.concatenate([[0], np.cumsum(counts)]) for counts in (arrived, in_time))
-    of_hour = requests[until] - requests[first]
-    late = of_hour - (kept[until] - kept[first])
+    arrived_before, in_time_before = (np.concatenate([[0], np.cumsum(counts)]) for counts in (arrived, in_time))
+    of_hour = arrived_before[until] - arrived_before[first]
+    late = of_hour - (in_time_before[until] - in_time_before[first])
     return float(np.max(late[of_hour > 0] / of_hour[of_hour > 0], initial=0.0))
 
 
@@ -144,8 +144,8 @@ def _counted(numbers: IntArray) -> tuple[IntArray, IntArray]:
     if numbers.dtype.itemsize > 1:
         return np.unique(numbers, return_counts=True)
     counts = np.bincount(numbers)
-    (found,) = np.nonzero(counts)
-    return found, counts[found]
+    (distinct,) = np.nonzero(counts)
+    return distinct, counts[distinct]
 
 
 def _core_s(records: Records) -> float:
@@ -187,23 +187,23 @@ class Totalling:
         self._in_time = self._within = self._good = self._failed = 0
         self._in_time_by_second = np.zeros(ceil(world.duration_s), dtype=np.int64)
 
-    def take(self, given: Handover) -> list[Completed]:
+    def take(self, handover: Handover) -> list[Completed]:
         """Add what has happened at a stage since the last call; returns the requests that have completed since, in
         parts."""
-        position, fresh, total = given.stage, given.batches, self._stages[given.stage]
+        position, fresh, total = handover.stage, handover.batches, self._stages[handover.stage]
         place = prod(self._radixes[:position])
-        digits = (place * (1 + given.variant)).astype(self._served.dtype)
+        digits = (place * (1 + handover.variant)).astype(self._served.dtype)
         self._served[fresh.requests] += np.repeat(digits, fresh.size)
-        total.dropped += len(given.drops.requests)
-        self._failed += int(np.count_nonzero(given.drops.failed))
-        total.dropped_sum_s += float(given.drops.dropped_s.sum())
+        total.dropped += len(handover.drops.requests)
+        self._failed += int(np.count_nonzero(handover.drops.failed))
+        total.dropped_sum_s += float(handover.drops.dropped_s.sum())
         is_last = position + 1 == len(self._stages)
         hop_s = 0.0 if is_last else self._hop_s
         open_before, still_open = self._open[position], []
         completed = []
         for batches in (fresh,) if open_before is None else (open_before, fresh):
-            going_on = batches.where(given.drops.goes_on(batches))
-            delivered, rest = going_on.apart(going_on.finish_s + hop_s <= given.before_s)
+            going_on = batches.where(handover.drops.goes_on(batches))
+            delivered, rest = going_on.apart(going_on.finish_s + hop_s <= handover.before_s)
             still_open.append(rest)
             for part in delivered:
                 total.delivered += len(part.requests)
@@ -282,11 +282,11 @@ class Totalling:
         return float(total)
 
     def _served_variants(self) -> tuple[Mapping[str, int], ...]:
-        found: tuple[Counter[str], ...] = tuple(Counter() for _ in self._variants)
+        counts_by_stage: tuple[Counter[str], ...] = tuple(Counter() for _ in self._variants)
         for served, count in self._of_served.items():
-            for of_stage, name in zip(found, self._names(served), strict=True):
+            for of_stage, name in zip(counts_by_stage, self._names(served), strict=True):
                 of_stage[name] += count
-        return found
+        return counts_by_stage
 
     def _names(self, served: int) -> list[str]:
         """The variants of a mixed-radix number, one for each stage."""

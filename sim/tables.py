@@ -175,13 +175,13 @@ def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequenc
     names = [stage.name for stage in pipeline.stages]
     unknown = float("nan")
     steps: list[tuple[object, ...]] = []  # a row for each step, in the order of `_STEP`
-    wanted: list[Configuration] = []
+    configurations: list[Configuration] = []
     if not entries or entries[0].observation.step > 0:
-        wanted.append(initial)
+        configurations.append(initial)
         steps.append((0, 0.0, unknown, unknown, unknown, None, "initial", True, True, ""))
     for entry in entries:
         decision = entry.decision
-        wanted.append(decision.configuration)
+        configurations.append(decision.configuration)
         steps.append(
             (
                 entry.observation.step,
@@ -197,13 +197,13 @@ def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequenc
             )
         )
     of_step = dict(zip(_STEP, zip(*steps, strict=True), strict=True))
-    of_step["cost_cores"] = tuple(map(configured_cores, wanted))
-    of_step["accuracy"] = tuple(configured_accuracy(pipeline, each) for each in wanted)
-    of_stages = [configuration[name] for configuration in wanted for name in names]
+    of_step["cost_cores"] = tuple(map(configured_cores, configurations))
+    of_step["accuracy"] = tuple(configured_accuracy(pipeline, configuration) for configuration in configurations)
+    of_stages = [configuration[name] for configuration in configurations for name in names]
     columns: dict[str, Any] = {key: [value for value in of_step[key] for _ in names] for key in of_step}
-    columns["stage"] = names * len(wanted)
+    columns["stage"] = names * len(configurations)
     for name in _OF_STAGE:
-        columns[name] = [getattr(each, name) for each in of_stages]
+        columns[name] = [getattr(configuration, name) for configuration in of_stages]
     for name in ("stage", "variant", "binding", "rung"):
         columns[name] = _categories(columns[name])
     for name in _NUMBERS:
@@ -375,16 +375,16 @@ def served_variants(records: Records) -> tuple[dict[str, int], ...]:
 
 def _by_variant(variants: Sequence[str], replica: IntArray) -> dict[str, int]:
     """The requests of each variant, from the variants of replicas and the replica of each request (-1: none)."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for name, count in zip(variants, np.bincount(replica[replica >= 0], minlength=len(variants)).tolist(), strict=True):
         if count:
-            found[name] = found.get(name, 0) + count
-    return found
+            counts[name] = counts.get(name, 0) + count
+    return counts
 
 
 def configured_cores(configuration: Configuration) -> int:
     """The cores that a configuration asks for."""
-    return sum(wanted.total_cores for wanted in configuration.values())
+    return sum(stage.total_cores for stage in configuration.values())
 
 
 def configured_accuracy(pipeline: Pipeline, configuration: Configuration) -> float:

@@ -27,13 +27,13 @@ def violations(records: Records, stage: int, left_s: FloatArray) -> Iterator[str
         or np.any(log.first_s[has_finished] > finish_s[has_finished])
     ):
         yield f"L15: at stage {name} a first token came outside the time in which its request was served"
-    for most, limit, what in (
+    for most, limit, things in (
         (steps.most_tokens, steps.tokens, "tokens were computed in a step"),
         (steps.most_blocks, steps.blocks, "blocks were in use"),
         (steps.most_sequences, steps.sequences, "sequences ran"),
     ):
         if np.any(most > limit):
-            yield f"L16: at stage {name} more {what} than a replica allows"
+            yield f"L16: at stage {name} more {things} than a replica allows"
     served = np.flatnonzero(records.replica[stage] >= 0)
     served = served[np.lexsort((records.batch[stage][served], records.replica[stage][served]))]
     begins = np.flatnonzero(np.diff(records.replica[stage][served], prepend=-1))

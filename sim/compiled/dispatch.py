@@ -180,25 +180,25 @@ def take(s: int, size: int, memory: KernelMemory, graph: GraphMemory | None) -> 
     """
     run, stage, served = memory.run[0], memory.stages[s], memory.served
     now_s, head, end = stage.now_s, stage.head, stage.served
-    taken = 0
-    while head < stage.tail and taken < size and memory.enqueued_s[s, head] <= now_s:
+    count = 0
+    while head < stage.tail and count < size and memory.enqueued_s[s, head] <= now_s:
         request = memory.queue[s, head]
         head += 1
         if run.drops_singly and _is_expired(now_s, arrival_of(s, request, memory, graph), stage.limit_s):
             drop(s, request, nan, memory, graph)
         else:
-            served[s, end + taken] = request
-            taken += 1
+            served[s, end + count] = request
+            count += 1
     stage.head = head
     if run.drops_singly:
-        return taken
+        return count
     oldest_s = NEVER
-    for i in range(taken):
+    for i in range(count):
         arrival_s = arrival_of(s, served[s, end + i], memory, graph)
         oldest_s = arrival_s if arrival_s < oldest_s else oldest_s
     if not _is_expired(now_s, oldest_s, stage.limit_s):
-        return taken
-    for i in range(taken):
+        return count
+    for i in range(count):
         drop(s, served[s, end + i], nan, memory, graph)
     return 0
 
@@ -213,10 +213,10 @@ def later(one_s: float, other_s: float) -> float:
 def drop(s: int, request: int, finish_s: float, memory: KernelMemory, graph: GraphMemory | None) -> None:
     """Drop or fail a request or item, which leaves unserved; `finish_s` is as in `Drops`."""
     run, stage = memory.run[0], memory.stages[s]
-    left = memory.drops[s, stage.drops]
-    left.request = request
-    left.dropped_s = stage.now_s
-    left.finish_s = finish_s
+    dropped = memory.drops[s, stage.drops]
+    dropped.request = request
+    dropped.dropped_s = stage.now_s
+    dropped.finish_s = finish_s
     stage.drops += 1
     stage.left_sum_s += stage.now_s
     stage.present -= 1

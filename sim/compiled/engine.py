@@ -76,8 +76,8 @@ def set_budgets(
             limit,
             [stage.taken(resource, now_s) for stage in stages],
             [
-                each.replicas * stage.model.taken(resource, each.variant, each.cores)
-                for stage, each in zip(stages, desired, strict=True)
+                configured.replicas * stage.model.taken(resource, configured.variant, configured.cores)
+                for stage, configured in zip(stages, desired, strict=True)
             ],
         )
         for stage, budget in zip(stages, budgets, strict=True):
@@ -113,7 +113,9 @@ class CompiledEngine:
         )
         self._write_world()
         self._deadlines = self._find_deadlines()
-        self._graph = self._allocate_graph()
+        self._graph: GraphMemory | None = None  # of a chain there is none
+        if self.routes is not None:
+            self._graph = allocate_graph(self.routes, layout, self.arrivals_s, self._memory.capacity)
         self._rows = TokenRows(run_input)
         self._language = allocate_language(models, layout, self._rows, len(self.arrivals_s), self._memory.capacity)
         self._kernel = direct(
@@ -133,12 +135,6 @@ class CompiledEngine:
         """How many requests or items fit into memory at each stage."""
         requests = len(self.arrivals_s)
         return requests if self.routes is None else requests + requests // 4 + SPARE_PLACES
-
-    def _allocate_graph(self) -> GraphMemory | None:
-        """The memory of the items of a graph; None for a chain."""
-        if self.routes is None:
-            return None
-        return allocate_graph(self.routes, self._layout, self.arrivals_s, self._memory.capacity)
 
     def _stage(self, position: int, layout: ReplicaKinds) -> CompiledStage:
         model = self.run_input.models[position]
@@ -338,14 +334,14 @@ class CompiledEngine:
             rows[position]["present"] = count
         self._load(self.arrivals_s[: self._memory.capacity], 0)
 
-    def _load(self, arrivals_s: FloatArray, known: int) -> None:
-        """Append arrivals to the queues of the entries, as requests from number `known` on."""
+    def _load(self, arrivals_s: FloatArray, first: int) -> None:
+        """Append arrivals to the queues of the entries, as requests from number `first` on."""
         memory, count = self._memory, len(arrivals_s)
-        memory.arrivals_s[known : known + count] = arrivals_s
+        memory.arrivals_s[first : first + count] = arrivals_s
         for position in self._entries:
             state = memory.stages[position]
             begin = state["tail"]
-            memory.queue[position, begin : begin + count] = np.arange(known, known + count)
+            memory.queue[position, begin : begin + count] = np.arange(first, first + count)
             memory.enqueued_s[position, begin : begin + count] = arrivals_s
             state["tail"] = begin + count
-        self._run["known"], self._run["extended"] = known + count, True
+        self._run["known"], self._run["extended"] = first + count, True

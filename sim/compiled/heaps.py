@@ -12,8 +12,8 @@ RANK_SHIFT = 40
 
 
 @small
-def _is_before(one: Any, other: Any) -> bool:
-    return (one.time_s < other.time_s) | ((one.time_s == other.time_s) & (one.order < other.order))
+def _is_before(a: Any, b: Any) -> bool:
+    return (a.time_s < b.time_s) | ((a.time_s == b.time_s) & (a.order < b.order))
 
 
 @small

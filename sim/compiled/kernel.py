@@ -101,9 +101,9 @@ def count_requests(memory: KernelMemory) -> None:
         counts[5] = stage.failed
         counts[6] = stage.interrupted
     # The queues of entries also hold future requests.
-    now_s, known = memory.run[0].now_s, memory.run[0].known
-    before = by_now = _come_before(now_s, known, memory)
-    while by_now < known and memory.arrivals_s[by_now] == now_s:
+    now_s, in_memory = memory.run[0].now_s, memory.run[0].known
+    before = by_now = _come_before(now_s, in_memory, memory)
+    while by_now < in_memory and memory.arrivals_s[by_now] == now_s:
         by_now += 1
     for s in range(len(memory.stages)):
         if memory.stages[s].is_entry:
@@ -112,9 +112,9 @@ def count_requests(memory: KernelMemory) -> None:
 
 
 @small
-def _come_before(now_s: float, known: int, memory: KernelMemory) -> int:
+def _come_before(now_s: float, in_memory: int, memory: KernelMemory) -> int:
     """How many of the requests in memory arrive before now."""
-    first, end = 0, known
+    first, end = 0, in_memory
     while first < end:
         middle = (first + end) // 2
         if memory.arrivals_s[middle] < now_s:

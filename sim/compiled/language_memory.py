@@ -90,9 +90,9 @@ class LanguageMemory(NamedTuple):
     def with_rows(self, rows: TokenRows) -> LanguageMemory:
         """The same with twice the rows."""
         requests = self.came.shape[1]
-        more = self._replace(rows=_rows(self.stages, rows, 2 * self.rows.shape[1], requests))
+        with_rows = self._replace(rows=_rows(self.stages, rows, 2 * self.rows.shape[1], requests))
         self.stages["lacks_rows"] = False
-        return more
+        return with_rows
 
 
 def _longer(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:

@@ -53,8 +53,8 @@ class LanguageStage(CompiledStage):
         limits = [models[name].copy() for name in ("budget", "blocks", "sequences", "block_tokens")]
         most = [steps[name].copy() for name in ("most_tokens", "most_blocks", "most_sequences")]
         for number in np.flatnonzero((steps["lag"] > 0) | (steps["is_plain"] & steps["is_stepping"])).tolist():
-            held = language.sequences["computed"][self.position, self._running(number)] + steps["lag"][number]
-            blocks = -(-(held + steps["is_plain"][number]) // models["block_tokens"][number])
+            computed = language.sequences["computed"][self.position, self._running(number)] + steps["lag"][number]
+            blocks = -(-(computed + steps["is_plain"][number]) // models["block_tokens"][number])
             most[1][number] = max(most[1][number], int(blocks.sum()))
         return StepLog(steps["stepped_s"] + under_way_s, *limits, *most)
 

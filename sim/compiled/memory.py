@@ -226,8 +226,8 @@ class KernelMemory(NamedTuple):
 
     def with_capacity(self, requests: int) -> KernelMemory:
         """The same with room for `requests` requests, at least as many as now."""
-        kept = {name: extended(getattr(self, name), requests) for name in PER_REQUEST}
-        return self._replace(**kept)
+        arrays = {name: extended(getattr(self, name), requests) for name in PER_REQUEST}
+        return self._replace(**arrays)
 
 
 PER_REQUEST = ("arrivals_s", "queue", "enqueued_s", "served", "batches", "drops", "finished")
@@ -347,7 +347,7 @@ def _layout(models: tuple[StageModel, ...]) -> ReplicaKinds:
     return ReplicaKinds(
         options=options,
         numbers=tuple(
-            {(each.variant, each.cores): number for number, each in enumerate(options) if each.stage == stage}
+            {(kind.variant, kind.cores): number for number, kind in enumerate(options) if kind.stage == stage}
             for stage in range(len(models))
         ),
         variant_numbers=variant_numbers,

@@ -32,8 +32,8 @@ _rollout = small(rules.rollout)
 
 @small
 def _max_surge(s: int, memory: KernelMemory) -> int:
-    given: int = memory.run[0].max_surge
-    return _default_max_surge(memory.stages[s].desired) if given < 0 else given
+    max_surge: int = memory.run[0].max_surge
+    return _default_max_surge(memory.stages[s].desired) if max_surge < 0 else max_surge
 
 
 @small
@@ -86,9 +86,12 @@ def _room(s: int, memory: KernelMemory) -> int:
     if not memory.run[0].is_limited:
         return room
     option, existing = memory.options[stage.option], taken(s, memory)
-    for one, left in ((option.cores, stage.budget_cores - existing[0]), (option.gpus, stage.budget_gpus - existing[1])):
-        if one > 0:
-            room = min(room, left // one if left > 0 else left - left)
+    for needed, spare in (
+        (option.cores, stage.budget_cores - existing[0]),
+        (option.gpus, stage.budget_gpus - existing[1]),
+    ):
+        if needed > 0:
+            room = min(room, spare // needed if spare > 0 else spare - spare)
     return room
 
 

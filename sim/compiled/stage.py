@@ -73,13 +73,13 @@ class CompiledStage:
     def taken(self, resource: str, now_s: float) -> int:
         """What all replicas that exist take of a resource, draining ones too."""
         run, replicas, numbers = self.memory.run[0], self.memory.replicas[self.position], self.memory.numbers
-        there, draining = (row[1 : 1 + row[0]] for row in (numbers[self.position, k] for k in (EXISTING, DRAINING)))
+        present, draining = (row[1 : 1 + row[0]] for row in (numbers[self.position, k] for k in (EXISTING, DRAINING)))
         if len(draining):
             removed_s = replicas["removed_s"][draining]
             busy_until_s = removed_s if run["loses"] else replicas["finish_s"][draining]
             gone_s = np.maximum(removed_s, busy_until_s) + run["stop_s"]
-            there = np.concatenate([there, draining[gone_s > now_s]])
-        return int(self.memory.options[resource][replicas["option"][there]].sum())
+            present = np.concatenate([present, draining[gone_s > now_s]])
+        return int(self.memory.options[resource][replicas["option"][present]].sum())
 
     def held(self, resource: str, now_s: float) -> Held:
         state, options = self._state, self.memory.replicas["option"][self.position]

@@ -237,12 +237,12 @@ def _begin(s: int, number: int, memory: KernelMemory, language: LanguageMemory) 
 @small
 def _has_taken_blocks(sequence: Any, tokens: int, steps: Any, model: Any) -> bool:
     """Give a request the blocks that it needs for so many more tokens, if that many are free."""
-    more = _blocks_for(sequence.computed + tokens, model.block_tokens) - sequence.blocks
-    is_free = more <= model.blocks - steps.used_blocks
+    missing = _blocks_for(sequence.computed + tokens, model.block_tokens) - sequence.blocks
+    is_free = missing <= model.blocks - steps.used_blocks
     if is_free:
-        steps.used_blocks += more
-        sequence.blocks += more
-        sequence.room += more * model.block_tokens
+        steps.used_blocks += missing
+        sequence.blocks += missing
+        sequence.room += missing * model.block_tokens
     return is_free
 
 
@@ -343,7 +343,7 @@ def _carry_out(s: int, number: int, now_s: float, memory: KernelMemory, language
     running, ended = language.order[s, number, RUNNING], language.ended[s]
     size: Any = np.int64(0)
     cached: Any = np.int64(0)
-    left: Any = np.int64(_MOST_PLAIN)  # tokens that the request still has that ends first
+    fewest_left: Any = np.int64(_MOST_PLAIN)  # tokens that the request still has that ends first
     may_be_plain = steps.scheduled == steps.running  # all that run got all the tokens that they were due
     for place in range(steps.scheduled):
         item = running[place]
@@ -364,17 +364,17 @@ def _carry_out(s: int, number: int, now_s: float, memory: KernelMemory, language
             steps.used_blocks -= sequence.blocks
             continue
         cached += sequence.computed
-        if sequence.output - sequence.generated < left:
-            left = np.int64(sequence.output - sequence.generated)
+        if sequence.output - sequence.generated < fewest_left:
+            fewest_left = np.int64(sequence.output - sequence.generated)
     if size > 0:
         for place in range(steps.scheduled, steps.running):
             running[place - size] = running[place]
         steps.running -= size
     model = language.models[memory.replicas[s, number].option]
-    if may_be_plain and left > 1 and steps.running > 0 and steps.running <= model.budget:
+    if may_be_plain and fewest_left > 1 and steps.running > 0 and steps.running <= model.budget:
         # A request needs at most one block more for each block's worth of tokens.
         most = (model.blocks - steps.used_blocks) // steps.running * model.block_tokens
-        steps.plain = most if most < left - 1 else left - 1
+        steps.plain = most if most < fewest_left - 1 else fewest_left - 1
         steps.cached = cached
     return int(size)
 
@@ -408,12 +408,12 @@ def _take_first(s: int, number: int, language: LanguageMemory) -> int:
     """Take the request away from a replica that came there first."""
     steps, sequences = language.replicas[s, number], language.sequences[s]
     first, row, at = NEVER, RUNNING, 0
-    for each in range(2):
-        count = steps.running if each == RUNNING else steps.waiting
+    for kind in range(2):
+        count = steps.running if kind == RUNNING else steps.waiting
         for place in range(count):
-            batch = sequences[language.order[s, number, each, place]].batch
+            batch = sequences[language.order[s, number, kind, place]].batch
             if batch < first:
-                first, row, at = float(batch), each, place
+                first, row, at = float(batch), kind, place
     item: Any = np.int64(language.order[s, number, row, at])
     count = steps.running if row == RUNNING else steps.waiting
     for place in range(at + 1, count):

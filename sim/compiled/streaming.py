@@ -62,7 +62,9 @@ class StreamedEngine(CompiledEngine):
             super()._advance(next_s, COMPLETION)
             self._hand_over(next_s)
             self._move_on()
-            self._load_more()
+            fresh = self.arrivals_s[self._end : self._first + self._memory.capacity]
+            self._load(fresh, self._end - self._first)
+            self._end += len(fresh)
         return super()._advance(time_s, rank)
 
     def _hand_over(self, before_s: float) -> None:
@@ -71,21 +73,15 @@ class StreamedEngine(CompiledEngine):
 
     def _move_on(self) -> None:
         """Discard requests that have ended, to make room for further ones."""
-        known = self._end - self._first
+        in_memory = self._end - self._first
         present = [stage.move_on(self._waiting) for stage in self.stages]
-        first = int(min((numbers.min() for numbers in present if len(numbers)), default=known))
-        _to_front(self._memory.arrivals_s, first, known)
+        first = int(min((numbers.min() for numbers in present if len(numbers)), default=in_memory))
+        _to_front(self._memory.arrivals_s, first, in_memory)
         for stage in self.stages:
-            stage.renumber(first, known, self._waiting)
+            stage.renumber(first, in_memory, self._waiting)
         self._first += first
-        if 2 * (known - first) > self._memory.capacity:  # or moving requests would become most of the work
+        if 2 * (in_memory - first) > self._memory.capacity:  # or moving requests would become most of the work
             self._double()
-
-    def _load_more(self) -> None:
-        known = self._end - self._first
-        fresh = self.arrivals_s[self._end : self._first + self._memory.capacity]
-        self._load(fresh, known)
-        self._end += len(fresh)
 
 
 class _Past(NamedTuple):
@@ -169,21 +165,21 @@ class StreamedStage(CompiledStage):
         batches = self._leave_batches()
         # Batches that wait at a replica may return to the queue, so they need places before the head.
         at_replicas = self._at_replicas(waiting)
-        left, queued = int(state["head"]) - len(at_replicas), int(state["tail"]) - int(state["head"])
+        gone, queued = int(state["head"]) - len(at_replicas), int(state["tail"]) - int(state["head"])
         for array in (memory.queue[s], memory.enqueued_s[s]):
-            _to_front(array, left, int(state["tail"]))
+            _to_front(array, gone, int(state["tail"]))
         state["head"], state["tail"] = len(at_replicas), len(at_replicas) + queued
-        self._past = self._past._replace(queued=self._past.queued + left)
+        self._past = self._past._replace(queued=self._past.queued + gone)
         in_queue = memory.queue[s, len(at_replicas) : len(at_replicas) + queued]
         return np.concatenate([batches, at_replicas, in_queue])
 
-    def renumber(self, first: int, known: int, waiting: RecordArray | None) -> None:
+    def renumber(self, first: int, end: int, waiting: RecordArray | None) -> None:
         """Renumber the requests in memory so that `first` becomes 0; those before it have ended."""
         memory, s, state = self.memory, self.position, self._state
         memory.queue[s, : state["tail"]] -= first
         memory.served[s, : state["served"]] -= first
         if waiting is not None:
-            _to_front(waiting[s], first, known)
+            _to_front(waiting[s], first, end)
             replicas = memory.replicas[s, : state["replicas"]]
             for numbers in (waiting["behind"][s], waiting["next"][s], replicas["first"], replicas["last"]):
                 numbers[numbers >= 0] -= first
@@ -219,17 +215,17 @@ class StreamedStage(CompiledStage):
 
     def _at_replicas(self, waiting: RecordArray | None) -> npt.NDArray[np.int32]:
         """Eager dispatch: the requests in the batches that wait at the stage's replicas."""
-        found: list[int] = []
+        requests: list[int] = []
         if waiting is not None:
             for first in self.memory.replicas["first"][self.position, : self._state["replicas"]].tolist():
                 batch = first
                 while batch >= 0:
                     request = batch
                     while request >= 0:
-                        found.append(request)
+                        requests.append(request)
                         request = int(waiting["behind"][self.position, request])
                     batch = int(waiting["next"][self.position, batch])
-        return np.array(found, dtype=np.int32)
+        return np.array(requests, dtype=np.int32)
 
 
 def _to_front(array: npt.NDArray[Any], begin: int, end: int) -> None:

@@ -29,8 +29,9 @@ class EagerStage(SimPyStage):
             if not requests:
                 continue
             self._last_chosen = replica.number
-            enqueued_s = self._enqueued_of(requests, head)
-            replica.waiting.append(WaitingBatch(self._formed, requests, enqueued_s))
+            left_queue = zip(self.queue[head : self.head], self.enqueued_s[head : self.head], strict=True)
+            enqueued_s = dict(left_queue)  # by request: of the batch, and of dropped requests between its own
+            replica.waiting.append(WaitingBatch(self._formed, requests, [enqueued_s[request] for request in requests]))
             self._formed += 1
             self.at_replicas += len(requests)
             if replica.batch is None:
@@ -41,11 +42,6 @@ class EagerStage(SimPyStage):
         ready = [replica for replica in self.replicas.existing if not replica.is_starting]
         later = (replica for replica in ready if replica.number > self._last_chosen)
         return next(later, ready[0] if ready else None)
-
-    def _enqueued_of(self, requests: list[int], head: int) -> list[float]:
-        """The enqueue times of the requests just taken from position `head` on; dropped ones may lie between them."""
-        taken = dict(zip(self.queue[head : self.head], self.enqueued_s[head : self.head], strict=True))
-        return [taken[request] for request in requests]
 
     def _serve_waiting(self, replica: SimPyReplica, now_s: float) -> None:
         requests = replica.waiting.popleft().requests

@@ -47,7 +47,12 @@ class SimPyEngine:
         self._busy = BusyCores() if run_input.world.interference else None
         self.routes = Routes.of(run_input)
         arrivals_s = run_input.arrivals_s.tolist()
-        self._flow = self._create_flow(arrivals_s)
+        hop_s = self.world.hop_s
+        self._flow: ChainFlow | GraphFlow
+        if self.routes is None:
+            self._flow = ChainFlow(self.env, hop_s, self._on_ended)
+        else:
+            self._flow = GraphFlow(self.env, self.routes, arrivals_s, hop_s, self._on_ended)
         context = RunContext(run_input, self.env, arrivals_s, self._flow, self._busy)
         self._rows = TokenRows(run_input)
         self.stages = tuple(
@@ -57,7 +62,7 @@ class SimPyEngine:
         parents, waits_s = parents_and_waits(self.routes, len(self.stages))
         for position, stage in enumerate(self.stages):
             after = ways_after(position, parents, waits_s)
-            stage.later = [Later(self.stages[each.stage], each.before, each.besides, each.wait_s) for each in after]
+            stage.later = [Later(self.stages[way.stage], way.before, way.besides, way.wait_s) for way in after]
         self._entries = (0,) if self.routes is None else self.routes.entries
         self._open = len(run_input.arrivals_s) * len(self._entries)  # items that have not ended
 
@@ -67,18 +72,6 @@ class SimPyEngine:
             return LanguageModelStage(context, position, configuration, self._rows, request_of)
         kind = EagerStage if self.world.dispatch == "eager" else SimPyStage
         return kind(context, position, configuration)
-
-    def _create_flow(self, arrivals_s: list[float]) -> ChainFlow | GraphFlow:
-        hop_s = self.world.hop_s
-        if self.routes is None:
-            return ChainFlow(self.env, hop_s, self._on_ended)
-        return GraphFlow(self.env, self.routes, arrivals_s, hop_s, self._on_ended)
-
-    def _expect(self) -> None:
-        """Schedule the arrivals."""
-        arrivals_sum_s = float(self.arrivals_s.sum())
-        for position in self._entries:
-            self.stages[position].expect(arrivals_sum_s)
 
     def item_log(self, position: int, since: int = 0) -> ItemLog:
         """In a graph, the items of a stage from number `since` on, in the order in which they came."""
@@ -103,7 +96,9 @@ class SimPyEngine:
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
         """Run to the end and stop at each of the times, which must be ascending; yields each time."""
         world = self.world
-        self._expect()
+        arrivals_sum_s = float(self.arrivals_s.sum())
+        for position in self._entries:
+            self.stages[position].expect(arrivals_sum_s)
 
         def schedule_next() -> None:
             time_s = next(control_times_s, None)
@@ -157,8 +152,8 @@ class SimPyEngine:
                 limit,
                 [stage.replicas.taken(resource, now_s) for stage in self.stages],
                 [
-                    each.replicas * stage.model.taken(resource, each.variant, each.cores)
-                    for stage, each in zip(self.stages, desired, strict=True)
+                    configured.replicas * stage.model.taken(resource, configured.variant, configured.cores)
+                    for stage, configured in zip(self.stages, desired, strict=True)
                 ],
             )
             for resource, limit in limits.items()
@@ -188,10 +183,10 @@ def _hand_over(stage: SimPyStage, before_s: float) -> Handover:
     """What has happened at a stage since the last handover; the stage discards it."""
     # Batches that wait at a replica may return to the queue, so they need places before the head.
     at_replicas = sum(len(batch.requests) for replica in stage.replicas.existing for batch in replica.waiting)
-    left = stage.head - at_replicas
-    del stage.queue[:left], stage.enqueued_s[:left]
-    stage.head -= left
-    stage.past += left
+    gone = stage.head - at_replicas
+    del stage.queue[:gone], stage.enqueued_s[:gone]
+    stage.head -= gone
+    stage.past += gone
     batches = stage.batches.hand_over()
     variant = stage.replicas.variant_numbers()[batches.replica]
     return Handover(stage.position, before_s, batches, variant, stage.drops.hand_over())

@@ -32,9 +32,9 @@ class Environment(simpy.Environment):
         """SimPy's priority within an instant: by rank, then by stage."""
         return rank * self.stages + stage
 
-    def at(self, time_s: float, priority: float, call: Call, about: Any = None) -> None:
+    def at(self, time_s: float, priority: float, call: Call, subject: Any = None) -> None:
         """Schedule a call at `time_s`; calls of one instant are ordered by priority, then by scheduling."""
-        heappush(self._queue, (time_s, priority, next(self._eid), call, about))  # type: ignore[misc]
+        heappush(self._queue, (time_s, priority, next(self._eid), call, subject))  # type: ignore[misc]
 
     def step(self) -> None:
         """Make the calls that are due before SimPy's own next event, such as a timeout of a process, then process that
@@ -43,12 +43,12 @@ class Environment(simpy.Environment):
         while queue:
             entry = heappop(queue)
             try:
-                now_s, _, _, call, about = entry
+                now_s, _, _, call, subject = entry
             except ValueError:  # SimPy's own events have one field less
                 heappush(queue, entry)
                 break
             self._now = now_s
-            call(about, now_s)
+            call(subject, now_s)
         super().step()
 
     def stop(self, value: object) -> None:

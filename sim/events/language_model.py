@@ -130,7 +130,7 @@ class LanguageModelStage(SimPyStage):
 
     def _begin_steps(self, now_s: float) -> None:
         """Let the replicas that have just ended a step, or got their first request, begin one, in order of number."""
-        for replica in sorted(self._beginning, key=lambda each: each.number):
+        for replica in sorted(self._beginning, key=lambda replica: replica.number):
             steps = self._steps[replica.number]
             steps.since_s = now_s
             end_s = now_s + steps.scheduler.begin()
@@ -193,9 +193,9 @@ class LanguageModelStage(SimPyStage):
 
     def step_log(self, now_s: float) -> StepLog:
         every = [(self._steps_of(replica), self.model.language[replica.variant]) for replica in self.replicas.all]
-        limits = [(each.tokens_per_step, each.kv_blocks, each.sequences, each.block_tokens) for _, each in every]
-        used = [steps.scheduler for steps, _ in every]
-        most = [(each.most_tokens, each.most_blocks, each.most_sequences) for each in used]
+        limits = [(model.tokens_per_step, model.kv_blocks, model.sequences, model.block_tokens) for _, model in every]
+        schedulers = [steps.scheduler for steps, _ in every]
+        most = [(scheduler.most_tokens, scheduler.most_blocks, scheduler.most_sequences) for scheduler in schedulers]
         under_way_s = [0.0 if isnan(steps.since_s) else now_s - steps.since_s for steps, _ in every]
         stepped_s = [steps.stepped_s + more_s for (steps, _), more_s in zip(every, under_way_s, strict=True)]
         return StepLog(np.array(stepped_s, dtype=np.float64), *_columns(limits, 4), *_columns(most, 3))

@@ -30,7 +30,7 @@ class WaitingBatch(NamedTuple):
 class SimPyReplica:
     """One copy of a variant. `finish_s`: when its latest batch ends, known when that batch starts.
 
-    `busy_cores`: with interference, the cores with which it began that batch. `taken`: resource -> what it takes.
+    `busy_cores`: with interference, the cores with which it began that batch. `units`: resource -> what it takes.
     """
 
     __slots__ = (
@@ -48,7 +48,7 @@ class SimPyReplica:
         "ready_s",
         "removed_s",
         "sigma",
-        "taken",
+        "units",
         "variant",
         "waiting",
     )
@@ -60,12 +60,12 @@ class SimPyReplica:
         cores: int,
         service: ServiceTime,
         created_s: float,
-        taken: Mapping[str, int],
+        units: Mapping[str, int],
     ) -> None:
         self.number = number
         self.variant = variant
         self.cores = cores
-        self.taken = taken
+        self.units = units
         self.latency_s = service.latency_s
         self.max_batch = service.max_batch
         self.sigma = service.sigma
@@ -196,8 +196,8 @@ class ReplicaPool:
 
     def taken(self, resource: str, now_s: float) -> int:
         """What all replicas that exist take of a resource, draining ones too."""
-        draining = sum(replica.taken[resource] for replica in self.draining if self.gone_s(replica) > now_s)
-        return draining + sum(replica.taken[resource] for replica in self.existing)
+        draining = sum(replica.units[resource] for replica in self.draining if self.gone_s(replica) > now_s)
+        return draining + sum(replica.units[resource] for replica in self.existing)
 
     @property
     def current(self) -> int:
@@ -211,12 +211,12 @@ class ReplicaPool:
 
     def _room(self, now_s: float) -> int:
         """How many replicas can be created now."""
-        one = self._taken_by_one
+        units_of_one = self._units_of_one
         return min(
             (
-                max(budget - self.taken(resource, now_s), 0) // one[resource]
+                max(budget - self.taken(resource, now_s), 0) // units_of_one[resource]
                 for resource, budget in self.budgets.items()
-                if one[resource]
+                if units_of_one[resource]
             ),
             default=self.configuration.replicas,
         )
@@ -225,13 +225,13 @@ class ReplicaPool:
         """Remove an obsolete ready replica to make room, if the rules say so."""
         current = [replica for replica in self.existing if self._is_current(replica)]
         obsolete = [replica for replica in self.existing if not self._is_current(replica)]  # all of them ready
-        one = self._taken_by_one
+        units_of_one = self._units_of_one
         replaces = self._world.when_full == "replace" and rules.must_replace(
             sum(replica.is_starting for replica in current),
             len(obsolete),
-            tuple(sum(replica.taken[resource] for replica in current) for resource in self.budgets),
-            tuple(sum(replica.taken[resource] for replica in self.existing) for resource in self.budgets),
-            tuple(one[resource] for resource in self.budgets),
+            tuple(sum(replica.units[resource] for replica in current) for resource in self.budgets),
+            tuple(sum(replica.units[resource] for replica in self.existing) for resource in self.budgets),
+            tuple(units_of_one[resource] for resource in self.budgets),
             tuple(self.budgets.values()),
         )
         if replaces:
@@ -280,13 +280,13 @@ class ReplicaPool:
         variant, cores = self.configuration.variant, self.configuration.cores
         service = self._model.service[variant, cores]
         number = len(self.all)
-        replica = SimPyReplica(number, variant, cores, service, now_s, self._taken_by_one)
+        replica = SimPyReplica(number, variant, cores, service, now_s, self._units_of_one)
         self.all.append(replica)
         self.existing.append(replica)
         return replica
 
     @property
-    def _taken_by_one(self) -> Mapping[str, int]:
+    def _units_of_one(self) -> Mapping[str, int]:
         """Resource -> what a replica of the configuration takes."""
         variant, cores = self.configuration.variant, self.configuration.cores
         return {resource: self._model.taken(resource, variant, cores) for resource in RESOURCES}

@@ -395,18 +395,18 @@ class SimPyStage:
 
     def _sift(self, requests: Batch, size: int, now_s: float) -> Batch:
         """Drop the expired ones of `requests`, and fill up to `size` from the queue."""
-        kept: Batch = []
+        batch: Batch = []
         while True:
             for request in requests:
                 if rules.is_expired(now_s, self.arrivals_s[request], self._limit_s):
                     self._drop(request, now_s)
                 else:
-                    kept.append(request)
+                    batch.append(request)
             head = self.head
             waiting = bisect_right(self.enqueued_s, now_s, head)
-            end = min(head + size - len(kept), waiting)
+            end = min(head + size - len(batch), waiting)
             if end == head:
-                return kept
+                return batch
             requests = self.queue[head:end]
             self.head = end
 

@@ -71,9 +71,9 @@ def persist(normals: MutableSequence[float], apart_s: Sequence[float], persist_s
 
 def persistent(normals: FloatArray, apart_s: FloatArray, persist_s: float) -> FloatArray:
     """As `persist`, for arrays; returns a new one."""
-    found = normals.tolist()
-    persist(found, apart_s.tolist(), persist_s)
-    return np.array(found)
+    levels = normals.tolist()
+    persist(levels, apart_s.tolist(), persist_s)
+    return np.array(levels)
 
 
 Persistent = Callable[[FloatArray, FloatArray, float], FloatArray]

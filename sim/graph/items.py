@@ -110,9 +110,14 @@ def records_of_none(engine: Engine) -> Records:
         whole,
         items=tuple(
             replace(
-                whole, stages=(name,), replicas=(of,), integral_s=np.array([present_s]), configured=(sizes,), **nothing
+                whole,
+                stages=(name,),
+                replicas=(replicas,),
+                integral_s=np.array([present_s]),
+                configured=(sizes,),
+                **nothing,
             )
-            for name, of, present_s, sizes in parts
+            for name, replicas, present_s, sizes in parts
         ),
     )
 

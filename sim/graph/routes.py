@@ -95,7 +95,7 @@ class Routes:
         """Whether any draw depends on the keys of items."""
         self.parents = tuple(tuple(sorted({place[edge.parent] for edge in graph.into(name)})) for name in stages)
         self.joins: tuple[Join | None, ...] = tuple(graph.joins.get(name) for name in stages)
-        self.upstream = tuple(frozenset(place[each] for each in graph.ancestors(name)) for name in stages)
+        self.upstream = tuple(frozenset(place[ancestor] for ancestor in graph.ancestors(name)) for name in stages)
         self.entries = tuple(position for position in positions if not self.parents[position])
         self.gathering = tuple(
             position for position, join in enumerate(self.joins) if join is not None and join.kind == "all"
@@ -182,6 +182,6 @@ def _ways_from(graph: Graph, stage: str, place: dict[str, int]) -> list[Way]:
         low = reached.get(edge.switch, 0.0)
         reached[edge.switch] = high = low + edge.share
         drawn = count + first.setdefault(edge.switch, number)
-        is_last = not any(each.parent == stage and each.switch == edge.switch for each in graph.edges[number + 1 :])
+        is_last = not any(later.parent == stage and later.switch == edge.switch for later in graph.edges[number + 1 :])
         ways.append(Way(number, place[edge.child], drawn, low, 1.0 if is_last else high))
     return ways

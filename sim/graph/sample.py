@@ -109,7 +109,7 @@ def _ended(parts: Sequence[Records]) -> tuple[IntArray, IntArray, list[FloatArra
         start_s = np.where(np.isnan(start_s), part.end_s, start_s)
         ended = np.isfinite(part.end_s)
         stage = np.full(len(ended), position)
-        columns.append([each[ended] for each in (part.request, stage, enqueue_s, filled_s, start_s, part.end_s)])
+        columns.append([column[ended] for column in (part.request, stage, enqueue_s, filled_s, start_s, part.end_s)])
     request, stage, *moments_s = (np.concatenate(column) for column in zip(*columns, strict=True))
     order = np.lexsort((stage, moments_s[-1], request))
-    return request[order], stage[order], [each[order] for each in moments_s]
+    return request[order], stage[order], [moments[order] for moments in moments_s]

@@ -109,12 +109,12 @@ class Scheduler:
 
     def _has_taken_blocks(self, sequence: Sequence, tokens: int) -> bool:
         """Give a request the blocks that it needs for so many more tokens, if that many are free."""
-        more = rules.blocks_for(sequence.computed + tokens, self._block_tokens) - sequence.blocks
-        if more > self._free_blocks:
+        missing = rules.blocks_for(sequence.computed + tokens, self._block_tokens) - sequence.blocks
+        if missing > self._free_blocks:
             return False
-        self._free_blocks -= more
-        sequence.blocks += more
-        sequence.room += more * self._block_tokens
+        self._free_blocks -= missing
+        sequence.blocks += missing
+        sequence.room += missing * self._block_tokens
         return True
 
     def _preempt_last(self) -> Sequence:

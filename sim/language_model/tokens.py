@@ -51,8 +51,8 @@ class TokenRows:
                 if name not in self._run.columns:
                     stage = self._run.names[position]
                     raise InputError(f"{stage}: tokens: the load has no column {name!r}; a trace with it is needed")
-            one, other = (np.tile(self._run.columns[name], rounds) for name in tokens.columns)
-            return one, other
+            prompts, outputs = (np.tile(self._run.columns[name], rounds) for name in tokens.columns)
+            return prompts, outputs
         requests = len(self._run.arrivals_s)
         uniforms = streams.stream(self._run.seed, "tokens", position).random((rounds * requests, 2))
         prompts, outputs = tokens_at(tokens, uniforms)
