@@ -3,6 +3,7 @@
 {
   const NARROW = 640;  // narrower pages have figures laid out for narrow screens, as in page.css [pixels]
   const PAPER = 680;  // the width of a figure on paper; A4 and Letter are wider [pixels]
+  const HIGHEST = 800;  // the most that a figure is high on paper, beneath its title and note [pixels]
   const {colours, config, template} = drawing;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const figures = () => [...document.querySelectorAll(".plot")];
@@ -24,6 +25,11 @@
     isOnPaper: printing,
   });
 
+  // The layout on paper: not cut at the end of the sheet unless it would be far too small; its legend takes fewer rows.
+  const onPaper = ({height, legend}) => ({
+    width: PAPER, height: Math.min(height, Math.max(HIGHEST, 0.6 * height)), autosize: false, legend: {...legend, font: {size: 10}},
+  });
+
   function draw(figure) {
     const wanted = look();
     if (JSON.stringify(drawn.get(figure)) === JSON.stringify(wanted)) return;
@@ -32,7 +38,7 @@
     const spec = themed(figure.nextElementSibling.textContent);  // not by id, which contains names of the user's
     const layout = wanted.isNarrow ? spec.narrow : spec.layout;
     // Keep the reader's zoom.
-    Object.assign(layout, {template: themed(JSON.stringify(template)), uirevision: true}, wanted.isOnPaper ? {width: PAPER, autosize: false} : {});
+    Object.assign(layout, {template: themed(JSON.stringify(template)), uirevision: true}, wanted.isOnPaper ? onPaper(layout) : {});
     figure.style.height = `${layout.height}px`;
     // A narrow screen has no room for buttons, and dragging scrolls the page.
     Plotly.react(figure, spec.data, layout, wanted.isNarrow ? {...config, displayModeBar: false} : config);

@@ -31,6 +31,12 @@
     });
   }
 
+  // An interval stays with its sign where the text of a cell takes two lines.
+  function join(table) {
+    const texts = document.createTreeWalker(table, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll("± ", "±\u00a0");
+  }
+
   const quoted = text => /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   const plain = text => /^[+−]?[\d,]*\.?\d+( %)?$/.test(text) ? text.replaceAll(",", "").replace("−", "-").replace("+", "") : text;
   const title = head => [main(head), small(head) && `(${small(head)})`].filter(Boolean).join(" ");
@@ -44,7 +50,7 @@
     for (const row of rows.filter(row => !row.hidden)) {
       lines.push([...row.cells].flatMap((cell, at) => hasSmall[at] ? [plain(main(cell)), small(cell)] : [plain(main(cell))]));
     }
-    return lines.map(line => line.map(quoted).join(",") + "\r\n").join("");
+    return lines.map(line => line.map(quoted).join(",") + "\r\n").join("").replaceAll("±\u00a0", "± ");
   }
 
   function download(table) {
@@ -70,6 +76,7 @@
   }
 
   function equip(table) {
+    join(table);
     const rows = [...table.tBodies[0].rows];
     const headings = [...table.tHead.rows[0].cells].map(title);
     for (const {cells} of rows) [...cells].forEach((cell, place) => { cell.dataset.heading = headings[place]; });
