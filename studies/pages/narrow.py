@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 Spec = dict[str, Any]
@@ -23,6 +23,9 @@ _COLUMN_GAP = 64.0
 """The gap between panels that were side by side [pixels]."""
 
 _MOST_TICKS = 6
+
+_MOST_DECADES = 2.0
+"""The length of a logarithmic axis up to which 1, 2 and 5 x 10^k are few enough; plotly's own ticks would be more."""
 
 _HIGHEST = 320.0
 """The most that a single panel is high, about as much as it is wide [pixels]."""
@@ -56,7 +59,7 @@ def narrowed(traces: Sequence[Spec], layout: Spec) -> Spec:
             axis["title"] = {**axis["title"], "font": {"size": 11}}
     for _, axis in _axes(narrow, "x"):
         axis["nticks"] = _MOST_TICKS
-        if axis.get("type") == "log":
+        if axis.get("type") == "log" and _decades(axis) > _MOST_DECADES:
             axis.pop("dtick", None)  # which would be more
     narrow["annotations"] = [_small(note) for note in narrow.get("annotations", ()) if not _is_beside_a_point(note)]
     for key, legend in narrow.items():
@@ -76,6 +79,12 @@ def _axes(layout: Spec, letter: str) -> list[tuple[str, Spec]]:
     """The axes of a letter: plotly's short reference (such as `y2`) and the axis."""
     matches = ((re.fullmatch(rf"{letter}axis(\d*)", key), axis) for key, axis in layout.items())
     return [(f"{letter}{match[1]}", axis) for match, axis in matches if match]
+
+
+def _decades(axis: Spec) -> float:
+    """The length of a logarithmic axis; infinite if plotly chooses it."""
+    low, high = axis.get("range", (0.0, inf))
+    return float(high - low)
 
 
 def _small(note: Spec) -> Spec:

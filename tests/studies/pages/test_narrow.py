@@ -33,12 +33,13 @@ def test_a_single_panel_is_about_square_unless_it_has_a_row_for_each_name() -> N
 
 
 def test_ticks_become_few_but_names_stay() -> None:
-    log = log_axis("latency", 0.1, 10.0)
+    log, short_log = log_axis("latency", 0.1, 10.0), log_axis("latency", 0.5, 5.0)
     names = axis(tickvals=list(range(9)), ticktext=list("abcdefghi"))
-    narrow = narrowed([], layout(400, xaxis=axis(), xaxis2=log, xaxis3=names, yaxis=axis()))
+    narrow = narrowed([], layout(400, xaxis=axis(), xaxis2=log, xaxis3=names, xaxis4=short_log, yaxis=axis()))
     assert narrow["xaxis"]["nticks"] == 6
     assert (narrow["xaxis2"]["nticks"], "dtick" in log, "dtick" in narrow["xaxis2"]) == (6, True, False)
     assert narrow["xaxis3"]["ticktext"] == list("abcdefghi")
+    assert narrow["xaxis4"]["dtick"] == short_log["dtick"]
 
 
 def test_names_beside_points_go_and_titles_stay() -> None:
