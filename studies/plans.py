@@ -50,7 +50,7 @@ class Plan:
     @property
     def is_served_as(self) -> tuple[tuple[str, int, int], ...]:
         """Variant, batch and replicas of each stage, by which plans for different loads are compared."""
-        return tuple((each.variant, each.batch, each.replicas) for each in self.configuration.values())
+        return tuple(map(_served, self.configuration.values()))
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as a JSON-able dict."""
@@ -68,8 +68,8 @@ class Frontier:
 
     def is_chosen(self, plan: Plan) -> bool:
         """Whether it is the plan that the policy takes."""
-        return {name: _served(each) for name, each in plan.configuration.items()} == {
-            name: _served(each) for name, each in self.chosen.configuration.items()
+        return {name: _served(stage) for name, stage in plan.configuration.items()} == {
+            name: _served(stage) for name, stage in self.chosen.configuration.items()
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -102,19 +102,19 @@ class Over:
     def weight(self, stage: str) -> Callable[[str], tuple[float, int]]:
         """The sort key of a stage's variants, the lightest first: accuracy, then cores."""
         variants = self.pipeline.stage(stage).variants
-        return {each.name: (each.accuracy, each.base_cores) for each in variants}.__getitem__
+        return {variant.name: (variant.accuracy, variant.base_cores) for variant in variants}.__getitem__
 
     @property
     def spans(self) -> list[tuple[Plan, ...]]:
         """Consecutive plans with equal variants, batches, replicas and rung, grouped."""
-        found: list[list[Plan]] = []
+        grouped: list[list[Plan]] = []
         for plan in self.plans:
-            last = found[-1][-1] if found else None
+            last = grouped[-1][-1] if grouped else None
             if last and (last.is_served_as, last.rung) == (plan.is_served_as, plan.rung):
-                found[-1].append(plan)
+                grouped[-1].append(plan)
             else:
-                found.append([plan])
-        return [tuple(span) for span in found]
+                grouped.append([plan])
+        return [tuple(span) for span in grouped]
 
     def as_dict(self) -> dict[str, Any]:
         """The plans as a JSON-able dict."""
@@ -129,7 +129,7 @@ def frontier(scenario: Scenario, load_rps: float) -> Frontier:
     policy, pipeline = asked_of(scenario, load_rps)
     problem = policy.problem_for(load_rps, scenario.limit_cores)
     with in_time(f"frontier of {pipeline.name} ({EASIER})", LONGEST_S):
-        plans = tuple(_plan(load_rps, each) for each in pareto_plans(problem, solver=policy.solver))
+        plans = tuple(_plan(load_rps, solution) for solution in pareto_plans(problem, solver=policy.solver))
         return Frontier(scenario.policy.title, pipeline, plans, explain_problem(problem, solver=policy.solver))
 
 
@@ -147,9 +147,9 @@ def loads_of(text: str) -> tuple[float, ...]:
 
     Raises ScenarioError for any other text, and for more than `MOST_LOADS` loads.
     """
-    said = [number_of(part) for part in text.split(":")]
-    numbers = [float(number) for number in said if number is not None and isfinite(number)]
-    if len(said) not in (2, 3) or len(numbers) < len(said):
+    parts = [number_of(part) for part in text.split(":")]
+    numbers = [float(number) for number in parts if number is not None and isfinite(number)]
+    if len(parts) not in (2, 3) or len(numbers) < len(parts):
         raise ScenarioError(f"--over {text}: should be FROM:TO or FROM:TO:STEP in requests per second, such as 1:60")
     first, last, step = (*numbers, 1.0)[:3]
     if not (0.0 <= first <= last and step > 0.0):
@@ -179,5 +179,5 @@ def _plan(load_rps: float, solution: Solution) -> Plan:
     )
 
 
-def _served(wanted: StageConfiguration) -> tuple[str, int, int]:
-    return wanted.variant, wanted.batch, wanted.replicas
+def _served(stage: StageConfiguration) -> tuple[str, int, int]:
+    return stage.variant, stage.batch, stage.replicas

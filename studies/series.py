@@ -64,16 +64,16 @@ def latency_quantiles_s(tables: Tables, duration_s: float, quantiles: Sequence[f
     if "latencies" in tables:
         counted = tables["latencies"]
         number = bin_numbers(counted["time_s"].to_numpy(dtype=np.float64), edges_s)
-        for found in np.unique(number):
-            of_bin = counted[number == found].groupby("latency_s")["requests"].sum()
-            result[:, found] = counted_quantiles(of_bin.index.to_numpy(), of_bin.to_numpy(), quantiles)
+        for bin_number in np.unique(number):
+            of_bin = counted[number == bin_number].groupby("latency_s")["requests"].sum()
+            result[:, bin_number] = counted_quantiles(of_bin.index.to_numpy(), of_bin.to_numpy(), quantiles)
     else:
         requests = tables["requests"]
         completed = requests[requests["outcome"] == "completed"]
         latency_s = completed["latency_s"].to_numpy(dtype=np.float64)
         number = bin_numbers(completed["arrival_s"].to_numpy(dtype=np.float64), edges_s)
-        for found in np.unique(number):
-            result[:, found] = np.quantile(latency_s[number == found], quantiles)
+        for bin_number in np.unique(number):
+            result[:, bin_number] = np.quantile(latency_s[number == bin_number], quantiles)
     return (edges_s[:-1] + edges_s[1:]) / 2.0, result
 
 
@@ -172,8 +172,8 @@ def decided(decisions: pd.DataFrame, column: str, duration_s: float, *, thin: bo
     if steps.empty:
         return None
     edges_s = np.append(steps["time_s"].to_numpy(dtype=np.float64), duration_s)
-    found = StepLine(edges_s, steps[column].to_numpy(dtype=np.float64))
-    return found.thinned() if thin else found
+    line = StepLine(edges_s, steps[column].to_numpy(dtype=np.float64))
+    return line.thinned() if thin else line
 
 
 # ---- segments of a band ----
@@ -196,16 +196,16 @@ def segments(decisions: pd.DataFrame, stage: str, duration_s: float) -> list[Seg
     nothing was decided for it."""
     rows = decisions[decisions["stage"] == stage]
     time_s = rows["time_s"].to_numpy(dtype=np.float64)
-    wanted = list(zip(*(rows[name].tolist() for name in ("variant", "batch", "replicas")), strict=True))
+    configurations = list(zip(*(rows[name].tolist() for name in ("variant", "batch", "replicas")), strict=True))
     step = rows["step"].to_numpy(dtype=np.int64)
-    if len(wanted) > MOST_SEGMENTS:
+    if len(configurations) > MOST_SEGMENTS:
         moments_s = np.linspace(time_s[0], duration_s, MOST_SEGMENTS, endpoint=False)
         in_force = np.searchsorted(time_s, moments_s, side="right") - 1
-        time_s, wanted, step = moments_s, [wanted[row] for row in in_force], step[in_force]
-    starts = [row for row, now in enumerate(wanted) if row == 0 or now != wanted[row - 1]]
+        time_s, configurations, step = moments_s, [configurations[row] for row in in_force], step[in_force]
+    starts = [row for row, now in enumerate(configurations) if row == 0 or now != configurations[row - 1]]
     ends_s = [float(time_s[row]) for row in starts[1:]] + [duration_s] * bool(starts)
     return [
-        Segment(int(step[row]), float(time_s[row]), end_s, *wanted[row])
+        Segment(int(step[row]), float(time_s[row]), end_s, *configurations[row])
         for row, end_s in zip(starts, ends_s, strict=True)
     ]
 
@@ -233,10 +233,10 @@ def latency_curve(runs: Sequence[Tables], sla_s: float) -> tuple[FloatArray, Flo
         bulk = np.linspace(0, count - 1, MOST_CURVE_POINTS * 3 // 4)
         slow = count - np.geomspace(1, count / 20, MOST_CURVE_POINTS // 4 - 1)
         rank = np.unique(np.concatenate([bulk, slow, [max(in_time - 1, 0)]]).astype(np.int64))
-    found_s = latency_s[np.searchsorted(up_to, rank, side="right")]
+    curve_s = latency_s[np.searchsorted(up_to, rank, side="right")]
     # The middle of a bucket of latencies may be across the SLA from some of them.
-    found_s = np.where(rank < in_time, np.minimum(found_s, sla_s), np.maximum(found_s, np.nextafter(sla_s, np.inf)))
-    return found_s, 100.0 * (rank + 1) / total
+    curve_s = np.where(rank < in_time, np.minimum(curve_s, sla_s), np.maximum(curve_s, np.nextafter(sla_s, np.inf)))
+    return curve_s, 100.0 * (rank + 1) / total
 
 
 def _latencies(tables: Tables) -> tuple[FloatArray, NDArray[np.int64]]:

@@ -106,7 +106,7 @@ def sweep(
     assignments: Sequence[str],
     options: dict[str, Any],
     *,
-    asked: SweepOptions,
+    sweeping: SweepOptions,
     out: Path,
     jobs: int | None,
     late_at_most: float | None,
@@ -114,7 +114,7 @@ def sweep(
 ) -> None:
     """`ipa sweep` for a fleet: a table with a row for each point, seed and pipeline, in a new folder."""
     fleet = build_fleet(what, assignments, options)
-    space, seeds = studies.many.sweeps.space_of(asked), asked.seeds or 1
+    space, seeds = studies.many.sweeps.space_of(sweeping), sweeping.seeds or 1
     points = list(space.values(fleet.model_dump(mode="json")))
     studies.results.claim(out)
     progress.compile_engine(fleet.pipelines[0].scenario.engine)
@@ -137,9 +137,9 @@ def sweep(
     title = f"{len(points)} points, {seeds} {'seed' if seeds == 1 else 'seeds'} each, means"
     printed = printing.new_table(title, *keys, "pipeline", "wants", "gets", "late (%)", "PAS", names=len(keys) + 1)
     for point, runs in table.groupby([*keys, "pipeline"], sort=False):
-        known: list[Any] = runs.to_dict("records")
-        estimates = [studies.intervals.estimate_of(key, known, factor) for key, factor in shown.items()]
-        printed.add_row(*map(str, point), *("-" if each is None else each.text(2) for each in estimates))
+        summaries: list[Any] = runs.to_dict("records")
+        estimates = [studies.intervals.estimate_of(key, summaries, factor) for key, factor in shown.items()]
+        printed.add_row(*map(str, point), *("-" if estimate is None else estimate.text(2) for estimate in estimates))
     printing.print_tight(printed)
     if advice:
         printing.print_line(advice)
@@ -159,7 +159,7 @@ def print_comparison(comparison: FleetComparison, seeds: int) -> None:
                 (comparison.estimate_of(rule, member.name, key, factor), digits)
                 for key, factor, digits in (*keys, ("objective", 1.0, 3))
             ]
-            cells = ["-" if found is None else found.text(digits) for found, digits in estimates]
+            cells = ["-" if figure is None else figure.text(digits) for figure, digits in estimates]
             table.add_row(rule, member.name, *cells)
     printing.print_tight(table)
     for sentence in fleets.recommendation(comparison):

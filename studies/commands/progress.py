@@ -70,12 +70,12 @@ class Advance(Protocol):
 
 
 @contextmanager
-def counted(what: str, total: int) -> Iterator[Advance]:
+def counted(label: str, total: int) -> Iterator[Advance]:
     """Shows the progress over `total` runs; yields a function to call when one has ended."""
     if total < 2:
         yield lambda failed=False: None
         return
-    with _shown(what, total, "") as show:
+    with _shown(label, total, "") as show:
         done = failures = 0
 
         def advance(failed: bool = False) -> None:
@@ -93,22 +93,22 @@ def of_runs(total: int) -> AbstractContextManager[Advance]:
 
 
 @contextmanager
-def shared(what: str) -> Iterator[Callable[[float], object]]:
+def shared(label: str) -> Iterator[Callable[[float], object]]:
     """Shows the progress of one run; yields a function to call with the share done, from 0 to 1."""
-    with _shown(what, 100, " %") as show:
+    with _shown(label, 100, " %") as show:
         yield lambda share: show(100.0 * share, "")
 
 
 @contextmanager
-def _shown(what: str, total: int, unit: str) -> Iterator[Callable[[float, str], object]]:
+def _shown(label: str, total: int, unit: str) -> Iterator[Callable[[float, str], object]]:
     """Yields a function to call with the part of `total` that is done and further text; prints nothing if the command
     is quiet."""
     if printing.is_quiet():
         yield lambda _, __: None
     elif not sys.stderr.isatty():
-        yield ProgressLines(what, total, unit)
+        yield ProgressLines(label, total, unit)
     else:
-        with _bar(what, total, unit) as show:
+        with _bar(label, total, unit) as show:
             yield show
 
 
@@ -143,8 +143,8 @@ class ProgressRate:
 class ProgressLines:
     """Progress as lines for a log, at most one every 10 s, and none once all is done."""
 
-    def __init__(self, what: str, total: int, unit: str = "", clock: Callable[[], float] = monotonic) -> None:
-        self._what, self._total, self._unit, self._clock = what, total, unit, clock
+    def __init__(self, label: str, total: int, unit: str = "", clock: Callable[[], float] = monotonic) -> None:
+        self._label, self._total, self._unit, self._clock = label, total, unit, clock
         self._pace = ProgressRate(total, unit, clock)
         self._printed_s = self._pace.began_s
 
@@ -155,17 +155,17 @@ class ProgressLines:
             self._printed_s = now_s
             share = f"{done:.0f}{self._unit}" if self._unit else f"{done:.0f} of {self._total}"
             took = f"after {span(now_s - self._pace.began_s)}"
-            printing.log(f"{self._what}: {', '.join(filter(None, (f'{share} {took}', pace, besides)))}")
+            printing.log(f"{self._label}: {', '.join(filter(None, (f'{share} {took}', pace, besides)))}")
 
 
 @contextmanager
-def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[float, str], object]]:
+def _bar(label: str, total: int, unit: str) -> Iterator[Callable[[float, str], object]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     share = TaskProgressColumn() if unit else MofNCompleteColumn()
-    columns = (TextColumn(what), BarColumn(), share, TimeElapsedColumn(), TextColumn("{task.fields[pace]}"))
+    columns = (TextColumn(label), BarColumn(), share, TimeElapsedColumn(), TextColumn("{task.fields[pace]}"))
     with Progress(*columns, console=printing.console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, pace="")
+        task = bar.add_task(label, total=total, pace="")
         pace, shown = ProgressRate(total, unit, monotonic), 0.0
 
         def show(done: float, besides: str) -> None:

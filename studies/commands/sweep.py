@@ -101,7 +101,7 @@ def sweep(
             what,
             assignments,
             options,
-            asked=sweeping,
+            sweeping=sweeping,
             out=out,
             jobs=jobs,
             late_at_most=late_at_most,

@@ -261,7 +261,7 @@ def from_prometheus(
     server = studies.prometheus.RemotePrometheus(url, token=token, timeout_s=timeout_s)
     ipa.traces.check_new(to)
     with progress.counted("Answers of Prometheus", len(list(queried.parts()))) as advance:
-        trace = server.load(queried, seed=seed, filling=fill or "refuse", each=advance)
+        trace = server.load(queried, seed=seed, filling=fill or "refuse", on_answer=advance)
     printing.say_load(trace)
     printing.print_made(ipa.traces.write(trace, to), as_json)
 

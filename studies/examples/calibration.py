@@ -42,7 +42,7 @@ PUBLISHED_RUNS = {"arrivals": "clumped", "start": "configured", "decision_delay_
 
 def scaled(pipeline: dict[str, Any], name: str, factor: float, batch: int) -> float:
     """Multiply the speed of a variant in a pipeline file's content; returns its new throughput on one core."""
-    (variant,) = (each for stage in pipeline["stages"] for each in stage["variants"] if each["name"] == name)
+    (variant,) = (variant for stage in pipeline["stages"] for variant in stage["variants"] if variant["name"] == name)
     for row in variant["figures"]:
         row["mean_s"] /= factor
         row["p99_s"] /= factor
@@ -72,8 +72,8 @@ def main() -> None:
                 throughput_rps = scaled(content, name, 1 + percent / 100, batch)
                 file = Path(folder) / f"{pipeline}.yaml"
                 file.write_text(yaml.safe_dump(content), encoding="utf-8")
-                found = [error for policy in policies for error in errors(file, pipeline, policy)]
-                cost_percent, pas = (fmean(column) for column in zip(*found, strict=True))
+                all_errors = [error for policy in policies for error in errors(file, pipeline, policy)]
+                cost_percent, pas = (fmean(column) for column in zip(*all_errors, strict=True))
                 cells.append(f"{throughput_rps:.1f} rps: {cost_percent:.1f} %, {pas:.1f}")
             print(f"| {percent:+d} % | {' | '.join(cells)} |", flush=True)
 

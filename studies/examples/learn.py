@@ -39,8 +39,8 @@ def learned(weights: np.ndarray) -> Decide:
             batches, rest = np.split(rest, [len(loop.encoding.batches)])
             of_replicas, rest = np.split(rest, [OF_REPLICAS])
             queue = loop.seen.stages[stage.name].queue_length / 10
-            wanted = of_replicas @ np.array([1.0, load[1], load[1] - load[0], queue])
-            replicas = int(np.clip(np.ceil(wanted), 1, loop.encoding.most_replicas))
+            replicas_needed = of_replicas @ np.array([1.0, load[1], load[1] - load[0], queue])
+            replicas = int(np.clip(np.ceil(replicas_needed), 1, loop.encoding.most_replicas))
             action += [int(scores.argmax()), int(batches.argmax()), replicas - 1]
         return loop.encoding.configuration(action, 10 * load[1])
 
@@ -88,15 +88,15 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=15)
     parser.add_argument("--drawn", type=int, default=24, help="episodes of a generation")
     parser.add_argument("--episodes", type=int, default=20, help="episodes to judge on")
-    given = parser.parse_args()
-    loop = environment.ControlLoop(Scenario(pipeline=given.pipeline, trace=given.trace))
-    weights = learn(loop, given.generations, given.drawn, seed=1)
+    arguments = parser.parse_args()
+    loop = environment.ControlLoop(Scenario(pipeline=arguments.pipeline, trace=arguments.trace))
+    weights = learn(loop, arguments.generations, arguments.drawn, seed=1)
     print("policy   reward  violations %  cores    PAS   (means; +- 1.96 standard errors of the reward)")
-    ipa = of_policy(create("ipa", profiles.load(given.pipeline)))
+    ipa = of_policy(create("ipa", profiles.load(arguments.pipeline)))
     for name, decide in (("learned", learned(weights)), ("ipa", ipa)):
-        found = np.array([episode(loop, decide, 2 * number + 1) for number in range(given.episodes)])
-        reward, violations, cores, pas = found.mean(axis=0)
-        error = 1.96 * found[:, 0].std(ddof=1) / np.sqrt(len(found))
+        episodes = np.array([episode(loop, decide, 2 * number + 1) for number in range(arguments.episodes)])
+        reward, violations, cores, pas = episodes.mean(axis=0)
+        error = 1.96 * episodes[:, 0].std(ddof=1) / np.sqrt(len(episodes))
         print(f"{name:<8} {reward:6.1f} +- {error:.1f} {violations:8.2f} {cores:9.2f} {pas:6.2f}")
 
 

@@ -54,8 +54,8 @@ def learnt(scenarios: list[Scenario], steps: int, seed: int) -> Decide:
     model.learn(steps)
 
     def decide(loop: environment.ControlLoop) -> Configuration:
-        seen = loops.normalize_obs(loop.encoding.observation(loop.seen))
-        action, _ = model.predict(seen, deterministic=True)
+        encoded = loops.normalize_obs(loop.encoding.observation(loop.seen))
+        action, _ = model.predict(encoded, deterministic=True)
         load = [value for value in loop.seen.load_rps[-10:] if value == value]
         return loop.encoding.configuration(action, sum(load) / max(1, len(load)))
 
@@ -86,17 +86,17 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=0.125, help="of the trace's load")
     parser.add_argument("--steps", type=int, default=40_960, help="control steps to learn from")
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     hour_s = 3_600
-    learning = windows(given.trace, given.scale, LEARNT_ON, (4 * hour_s, 9 * hour_s, 14 * hour_s, 19 * hour_s))
-    judging = windows(given.trace, given.scale, JUDGED_ON, (2 * hour_s, 11 * hour_s, 20 * hour_s))
-    decide = learnt(learning, given.steps, given.seed)
+    learning = windows(arguments.trace, arguments.scale, LEARNT_ON, (4 * hour_s, 9 * hour_s, 14 * hour_s, 19 * hour_s))
+    judging = windows(arguments.trace, arguments.scale, JUDGED_ON, (2 * hour_s, 11 * hour_s, 20 * hour_s))
+    decide = learnt(learning, arguments.steps, arguments.seed)
     ipa = create("ipa", profiles.load("video"))
     print("policy   reward  violations %  cores    PAS   (means; +- 1.96 standard errors of the reward)")
-    for name, each in (("ppo", decide), ("ipa", lambda loop: ipa.decide(loop.seen, {}).configuration)):
-        found = judged(judging, each)
-        reward, violations, cores, pas = found.mean(axis=0)
-        error = 1.96 * found[:, 0].std(ddof=1) / np.sqrt(len(found))
+    for name, decider in (("ppo", decide), ("ipa", lambda loop: ipa.decide(loop.seen, {}).configuration)):
+        episodes = judged(judging, decider)
+        reward, violations, cores, pas = episodes.mean(axis=0)
+        error = 1.96 * episodes[:, 0].std(ddof=1) / np.sqrt(len(episodes))
         print(f"{name:<8} {reward:6.1f} +- {error:.1f} {violations:8.2f} {cores:9.2f} {pas:6.2f}", flush=True)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ipa.policies import OptimisingPolicy, create
 from ipa.policies.optimiser import Programme
 from ipa.sim import FloatArray
-from ipa.studies.fleets.fleet import Fleet, taken
+from ipa.studies.fleets.fleet import Fleet, units_taken
 from ipa.studies.fleets.run import FleetRun, simulate_fleet
 from ipa.studies.runs import Run, simulate
 from ipa.studies.scenario import Shared
@@ -78,8 +78,8 @@ def answered(fleet: Fleet, shared: Shared | None = None, on_step: Callable[[], o
         member.name: simulate(fleet.scenario_of(member), lambda _: on_step(), shared=shared)
         for member in fleet.pipelines
     }
-    more = simulate_fleet(fleet.with_values({f"limit_{fleet.resource}": fleet.budget + 1}), shared, on_step)
-    return FleetAnswers(run, alone, rows_of(run, alone, more.runs), short_share(run))
+    larger_run = simulate_fleet(fleet.with_values({f"limit_{fleet.resource}": fleet.budget + 1}), shared, on_step)
+    return FleetAnswers(run, alone, rows_of(run, alone, larger_run.runs), short_share(run))
 
 
 def answers_of(run: FleetRun) -> FleetAnswers:
@@ -88,14 +88,14 @@ def answers_of(run: FleetRun) -> FleetAnswers:
 
 
 def rows_of(
-    run: FleetRun, alone: Mapping[str, Run] | None = None, more: Mapping[str, Run] | None = None
+    run: FleetRun, alone: Mapping[str, Run] | None = None, with_one_more: Mapping[str, Run] | None = None
 ) -> Sequence[MemberRow]:
     """A row for each pipeline."""
     rows = []
     for member in run.fleet.pipelines:
         name = member.name
-        times_s, wanted, got = units_over_time(run, name)
-        worst = worst_window(times_s, wanted, got)
+        times_s, wanted_units, got_units = units_over_time(run, name)
+        worst = worst_window(times_s, wanted_units, got_units)
         mean_wanted, mean_got = mean_units(run, name)
         rows.append(
             MemberRow(
@@ -103,11 +103,11 @@ def rows_of(
                 member.priority,
                 wanted=mean_wanted,
                 got=mean_got,
-                worst_wanted=_mean(times_s, wanted, worst),
-                worst_got=_mean(times_s, got, worst),
+                worst_wanted=_mean(times_s, wanted_units, worst),
+                worst_got=_mean(times_s, got_units, worst),
                 alone=None if alone is None else outcome_of(alone[name]),
                 fleet=outcome_of(run.runs[name]),
-                more=None if more is None else outcome_of(more[name]),
+                more=None if with_one_more is None else outcome_of(with_one_more[name]),
             )
         )
     return rows
@@ -115,8 +115,8 @@ def rows_of(
 
 def mean_units(run: FleetRun, name: str) -> tuple[float, float]:
     """What a pipeline wanted and got, in the mean over time."""
-    times_s, wanted, got = units_over_time(run, name)
-    return _mean(times_s, wanted), _mean(times_s, got)
+    times_s, wanted_units, got_units = units_over_time(run, name)
+    return _mean(times_s, wanted_units), _mean(times_s, got_units)
 
 
 def _mean(times_s: FloatArray, units: FloatArray, window: slice = slice(None)) -> float:
@@ -132,23 +132,25 @@ def units_over_time(run: FleetRun, name: str) -> tuple[FloatArray, FloatArray, F
     of_run = run.runs[name]
     steps = [(step.time_s, step.wanted, step.got) for step in run.steps if step.pipeline == name]
     if not steps or steps[0][0] > 0:
-        ready = taken(run.fleet.resource, of_run.pipeline, of_run.initial)
+        ready = units_taken(run.fleet.resource, of_run.pipeline, of_run.initial)
         steps = [(0.0, ready, ready), *steps]
-    times_s, wanted, got = map(np.array, zip(*steps, strict=True))
+    times_s, wanted_units, got_units = map(np.array, zip(*steps, strict=True))
     end_s = of_run.summary["duration_s"]
-    return np.append(np.minimum(times_s, end_s), end_s), wanted.astype(float), got.astype(float)
+    return np.append(np.minimum(times_s, end_s), end_s), wanted_units.astype(float), got_units.astype(float)
 
 
-def worst_window(times_s: FloatArray, wanted: FloatArray, got: FloatArray) -> slice:
+def worst_window(times_s: FloatArray, wanted_units: FloatArray, got_units: FloatArray) -> slice:
     """The steps of the ten minutes in which most was lacking; among equals, most was wanted; then the first."""
-    best, key = slice(0, len(wanted)), (-1.0, -1.0)
+    best, key = slice(0, len(wanted_units)), (-1.0, -1.0)
     lasting_s = np.diff(times_s)
     for first, since_s in enumerate(times_s[:-1].tolist()):
         end = int(np.searchsorted(times_s, since_s + WORST_S))
         if end >= len(times_s) and first:  # ten minutes are not left
             break
-        window = slice(first, min(end, len(wanted)))
-        lacked_s, wanted_s = (float((units[window] * lasting_s[window]).sum()) for units in (wanted - got, wanted))
+        window = slice(first, min(end, len(wanted_units)))
+        lacked_s, wanted_s = (
+            float((units[window] * lasting_s[window]).sum()) for units in (wanted_units - got_units, wanted_units)
+        )
         if (lacked_s, wanted_s) > key:
             best, key = window, (lacked_s, wanted_s)
     return best
@@ -177,7 +179,7 @@ def short_share(run: FleetRun) -> float:
         for step in steps:
             lacking[step.pipeline] = step.got < step.wanted
         changes.append((time_s, any(lacking.values())))
-    end_s: float = max(each.summary["duration_s"] for each in run.runs.values())
+    end_s: float = max(member_run.summary["duration_s"] for member_run in run.runs.values())
     ends_s = [*(time_s for time_s, _ in changes[1:]), end_s]
     short_s = fsum(end - start for (start, short), end in zip(changes, ends_s, strict=True) if short)
     return short_s / end_s

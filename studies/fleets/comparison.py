@@ -59,11 +59,11 @@ def compare_sharing(
 
     workers.run_all(partial(_figures, fleet), tasks, jobs, keep)
     in_order = [results[place] for place in range(len(tasks))]
-    found = {rule: in_order[k * seeds : (k + 1) * seeds] for k, rule in enumerate(dict.fromkeys(rules))}
+    results_by_rule = {rule: in_order[k * seeds : (k + 1) * seeds] for k, rule in enumerate(dict.fromkeys(rules))}
     return FleetComparison(
         fleet,
-        {rule: [figures for figures, _ in of_rule] for rule, of_rule in found.items()},
-        {rule: [short for _, short in of_rule] for rule, of_rule in found.items()},
+        {rule: [figures for figures, _ in results] for rule, results in results_by_rule.items()},
+        {rule: [short for _, short in results] for rule, results in results_by_rule.items()},
     )
 
 
@@ -87,10 +87,10 @@ def with_seeds(fleet: Fleet, place: int) -> Fleet:
 def figures_of_fleet(run: FleetRun) -> Figures:
     """The figures of each pipeline of a run."""
     figures = {}
-    for name, each in run.runs.items():
-        wanted, got = mean_units(run, name)
-        own = {"wanted": wanted, "got": got, "objective": outcome_of(each).objective}
-        figures[name] = {**each.summary, **own}
+    for name, member_run in run.runs.items():
+        mean_wanted, mean_got = mean_units(run, name)
+        own = {"wanted": mean_wanted, "got": mean_got, "objective": outcome_of(member_run).objective}
+        figures[name] = {**member_run.summary, **own}
     return figures
 
 
@@ -103,13 +103,15 @@ def recommendation(comparison: FleetComparison) -> Iterator[str]:
         f"Take {best}: weighted by priority, {100 * means[best]:.2f} % of the requests are late, the fewest "
         f"({', '.join(f'{rule} {100 * means[rule]:.2f} %' for rule in order[1:])})."
     )
-    others = comparison.late(best)
+    best_late = comparison.late(best)
     alike = []
     for rule in order[1:]:
-        difference = estimate([one - other for one, other in zip(comparison.late(rule), others, strict=True)])
+        difference = estimate(
+            [late - least_late for late, least_late in zip(comparison.late(rule), best_late, strict=True)]
+        )
         if difference is not None and not difference.low > 0:
             alike.append(rule)
     if alike:
-        seeds = len(others)
-        what = "one seed does not tell" if seeds == 1 else f"{seeds} seeds do not tell"
-        yield f"From {' and '.join(alike)}, {what} it apart."
+        seeds = len(best_late)
+        evidence = "one seed does not tell" if seeds == 1 else f"{seeds} seeds do not tell"
+        yield f"From {' and '.join(alike)}, {evidence} it apart."

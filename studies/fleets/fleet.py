@@ -169,14 +169,14 @@ class Fleet(FileModel):
             own, lightest = getattr(member, at_least), fewest(self.resource, pipeline)
             most, floor = getattr(self.scenario_of(member), f"limit_{self.resource}"), max(own, lightest)
             if floor > most:
-                what = at_least if own > lightest else "one replica of each stage"
+                demand = at_least if own > lightest else "one replica of each stage"
                 raise ScenarioError(
-                    f"pipelines[{member.name}]: {what} takes {floor} {self.unit}; allowed: at most {most}"
+                    f"pipelines[{member.name}]: {demand} takes {floor} {self.unit}; allowed: at most {most}"
                 )
             sharers.append(Sharer(member.name, weight, floor, most))
-        floors = sum(each.at_least for each in sharers)
+        floors = sum(sharer.at_least for sharer in sharers)
         if floors > self.budget:
-            parts = " + ".join(f"{each.name} {each.at_least}" for each in sharers)
+            parts = " + ".join(f"{sharer.name} {sharer.at_least}" for sharer in sharers)
             raise ScenarioError(
                 f"limit_{self.resource}: {self.budget} is less than the floors; allowed: at least {floors} ({parts})"
             )
@@ -207,7 +207,7 @@ def fewest(resource: str, pipeline: Pipeline) -> int:
     )
 
 
-def taken(resource: str, pipeline: Pipeline, configuration: Configuration) -> int:
+def units_taken(resource: str, pipeline: Pipeline, configuration: Configuration) -> int:
     """The cores or GPUs that a configuration takes."""
     if resource == CORES:
         return sum(stage.total_cores for stage in configuration.values())
@@ -232,8 +232,8 @@ def load_fleet(
     pipelines = document.data.get("pipelines")
     if isinstance(pipelines, list):
         pipelines = [
-            with_settings_beside({**(defaults or {}), **each}, folder) if isinstance(each, dict) else each
-            for each in pipelines
+            with_settings_beside({**(defaults or {}), **entry}, folder) if isinstance(entry, dict) else entry
+            for entry in pipelines
         ]
         document = replace(document, data={**document.data, "pipelines": pipelines})
     values = dict(values or {})

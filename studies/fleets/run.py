@@ -11,7 +11,7 @@ from ipa.policies import TimeLimit
 from ipa.policies.sharing import Arbiter, Curves, Step
 from ipa.sim import GPUS, PolicyRun
 from ipa.sim import simulate_fleet as simulate_runs
-from ipa.studies.fleets.fleet import Fleet, taken
+from ipa.studies.fleets.fleet import Fleet, units_taken
 from ipa.studies.runs import (
     Prepared,
     Run,
@@ -54,7 +54,9 @@ def prepare_fleet(fleet: Fleet, shared: Shared) -> dict[str, Prepared]:
                 f"pipelines[{member.name}].policy: {scenario.policy.title} chooses its parameters by runs alone, which "
                 "are not those of a fleet; allowed: with all its parameters"
             )
-    ready = sum(taken(fleet.resource, prepared.pipeline, prepared.initial or {}) for prepared in all_prepared.values())
+    ready = sum(
+        units_taken(fleet.resource, prepared.pipeline, prepared.initial or {}) for prepared in all_prepared.values()
+    )
     if len(all_prepared) > 1 and ready > fleet.budget:
         raise ScenarioError(
             f"limit_{fleet.resource}: {fleet.budget} is less than the {ready} {fleet.unit} that are ready at first"

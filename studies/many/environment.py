@@ -82,23 +82,23 @@ class Encoding:
         names = sum(len(stage.variants) + len(self.batches) for stage in self.pipeline.stages)
         return WINDOWS + OF_STAGE * len(self.pipeline.stages) + names
 
-    def observation(self, seen: Observation) -> Vector:
+    def observation(self, observed: Observation) -> Vector:
         """An observation as an array, shape (observation_size,); seconds without a sample count as no load."""
-        loads = np.nan_to_num(np.array(seen.load_rps[-WINDOWS * WINDOW_S :], dtype=np.float64))
+        loads = np.nan_to_num(np.array(observed.load_rps[-WINDOWS * WINDOW_S :], dtype=np.float64))
         loads = np.concatenate([np.zeros(WINDOWS * WINDOW_S - len(loads)), loads]).reshape(WINDOWS, WINDOW_S)
         numbers: list[float] = loads.mean(axis=1).tolist()
         for stage in self.pipeline.stages:
-            at = seen.stages[stage.name]
+            at = observed.stages[stage.name]
             ready = sum(counts.ready for counts in at.replicas.values())
             starting = sum(counts.starting for counts in at.replicas.values())
-            wanted = at.configuration
-            numbers += [at.queue_length, at.in_service, ready, starting, wanted.replicas, wanted.total_cores]
+            desired = at.configuration
+            numbers += [at.queue_length, at.in_service, ready, starting, desired.replicas, desired.total_cores]
         for stage in self.pipeline.stages:
-            wanted = seen.stages[stage.name].configuration
-            numbers += [float(variant.name == wanted.variant) for variant in stage.variants]
-            numbers += [float(batch == wanted.batch) for batch in self.batches]
-        found: Vector = np.minimum(np.array(numbers), LARGEST).astype(np.float32)
-        return found
+            desired = observed.stages[stage.name].configuration
+            numbers += [float(variant.name == desired.variant) for variant in stage.variants]
+            numbers += [float(batch == desired.batch) for batch in self.batches]
+        array: Vector = np.minimum(np.array(numbers), LARGEST).astype(np.float32)
+        return array
 
     def configuration(self, action: Sequence[int] | npt.NDArray[np.integer], load_rps: float) -> Configuration:
         """The configuration of an action; the batch timeout is the time to fill a batch at this load, at most 1 s."""
@@ -139,9 +139,9 @@ class Violations:
         late_s = np.concatenate([self._late_s, finish_s[is_late]])
         self._late_s = late_s[late_s > now_s]
         dropped = sum(stage.dropped for stage in self._engine.stages)
-        found = len(late_s) - len(self._late_s) + dropped - self._dropped
+        violations = len(late_s) - len(self._late_s) + dropped - self._dropped
         self._dropped = dropped
-        return found
+        return violations
 
     def unfinished(self) -> int:
         """How many requests are unfinished at the end of the run."""
@@ -317,6 +317,6 @@ def make_vec(
 
 def _registered() -> str:
     if ENVIRONMENT not in gymnasium.registry:
-        made: Any = ControlLoop
-        gymnasium.register(ENVIRONMENT, entry_point=made)
+        entry_point: Any = ControlLoop
+        gymnasium.register(ENVIRONMENT, entry_point=entry_point)
     return ENVIRONMENT

@@ -60,7 +60,7 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
     """Warnings of what is likely to be a mistake or a surprise."""
     least_s = fastest_s(pipeline)
     for stage in pipeline.stages:
-        on_way_s = math.fsum(least_s[each] for each in longest_way(pipeline, least_s, stage.name))
+        on_way_s = math.fsum(least_s[name] for name in longest_way(pipeline, least_s, stage.name))
         others_s = on_way_s - min(variant.p99_s(1) for variant in stage.variants)
         yield from _too_slow(pipeline, stage, others_s)
         if all(variant.max_batch() == 1 for variant in stage.variants):
@@ -75,7 +75,7 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
                 f"{edge.spread:g}: so few items cannot have that (docs/model.md, rule 12)"
             )
     yield from unmeasured(pipeline)
-    fastest_way_s = math.fsum(least_s[each] for each in longest_way(pipeline, least_s))
+    fastest_way_s = math.fsum(least_s[name] for name in longest_way(pipeline, least_s))
     low, high = (_end(pipeline, label) for label in ("low", "high"))
     if low.most_rps < pipeline.defaults.load_rps:
         yield (
@@ -105,14 +105,14 @@ def _too_slow(pipeline: Pipeline, stage: Stage, others_s: float) -> Iterator[str
     share of it."""
     for variant in stage.variants:
         p99_s = variant.p99_s(1)
-        said = f"{stage.name}: {variant.name} never keeps"
+        complaint = f"{stage.name}: {variant.name} never keeps"
         if p99_s + others_s > pipeline.sla_s:
             waits = " and joins" if pipeline.graph and any(map(pipeline.graph.wait_s, pipeline.by_name)) else ""
             others = f" and the fastest at the other stages{waits} {others_s:.3g} s"
             at_others = others if len(pipeline.stages) > 1 else ""
-            yield f"{said} the SLA of {pipeline.sla_s:.4g} s: its p99 at batch 1 is {p99_s:.3g} s{at_others}"
+            yield f"{complaint} the SLA of {pipeline.sla_s:.4g} s: its p99 at batch 1 is {p99_s:.3g} s{at_others}"
         elif p99_s > stage.sla_s:
-            yield f"{said} its stage's SLA of {stage.sla_s:.4g} s: its p99 at batch 1 is {p99_s:.3g} s"
+            yield f"{complaint} its stage's SLA of {stage.sla_s:.4g} s: its p99 at batch 1 is {p99_s:.3g} s"
 
 
 def checked(pipeline: Pipeline) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def checked(pipeline: Pipeline) -> dict[str, Any]:
         ],
         "load_rps": pipeline.defaults.load_rps,
         "scale_only": [asdict(end) for end in ends(pipeline)],
-        "by_rule": [asdict(each) for each in ruled(pipeline)],
+        "by_rule": [asdict(ruled_value) for ruled_value in ruled(pipeline)],
         **graph_as_dict(pipeline),
         "warnings": list(warnings(pipeline)),
     }

@@ -72,5 +72,5 @@ def least_accuracy(pipeline: Pipeline) -> float:
     return pipeline.accuracy_of([min(s.variants, key=lambda v: v.accuracy).name for s in pipeline.stages])
 
 
-def _no_wish(key: str, wished: float, what: str, least: float) -> str:
-    return f"{key} {wished:g}: {what} has at least {least:.4g}; accuracies are in per cent, such as 45 or 45 %"
+def _no_wish(key: str, wished: float, scope: str, least: float) -> str:
+    return f"{key} {wished:g}: {scope} has at least {least:.4g}; accuracies are in per cent, such as 45 or 45 %"

@@ -91,8 +91,8 @@ def said_of_edge(edge: Edge) -> str:
     """What an edge carries, in words: items, spread, persistence, share and conditions."""
     parts = [_said_of_items(edge)]
     if edge.spread:
-        other = other_spread(edge)
-        parts.append(f"spread {edge.spread:g}{f' (in fact {other})' if other else ''}")
+        actual_spread = other_spread(edge)
+        parts.append(f"spread {edge.spread:g}{f' (in fact {actual_spread})' if actual_spread else ''}")
     if edge.persist_s:
         parts.append(f"persisting {edge.persist_s:g} s")
     if edge.share < 1.0:
@@ -149,8 +149,8 @@ def accuracy_said(pipeline: Pipeline) -> str:
 def graph_facts(pipeline: Pipeline) -> dict[str, str]:
     """Facts about a graph for beneath the tables of its stages; empty for a chain."""
     lines = edge_lines(pipeline)
-    facts = {f"{each.after} → {each.stage}": each.items for each in lines if each.after}
-    facts |= {f"join at {each.stage}": each.join for each in lines if each.join}
+    facts = {f"{line.after} → {line.stage}": line.items for line in lines if line.after}
+    facts |= {f"join at {line.stage}": line.join for line in lines if line.join}
     return {**facts, "accuracy": accuracy_said(pipeline)} if lines else {}
 
 
@@ -159,7 +159,7 @@ def graph_as_dict(pipeline: Pipeline) -> dict[str, Any]:
     graph = pipeline.graph
     if graph is None:
         return {}
-    found = {
+    graph_content = {
         "edges": [asdict(edge) for edge in graph.edges],
         "joins": {stage: asdict(join) for stage, join in graph.joins.items()},
         "ways": [asdict(line) for line in way_lines(pipeline)],
@@ -171,4 +171,4 @@ def graph_as_dict(pipeline: Pipeline) -> dict[str, Any]:
             for names, value in graph.accuracies.items()
         ],
     }
-    return {"graph": found}
+    return {"graph": graph_content}

@@ -68,26 +68,26 @@ def sources(pipeline: Pipeline, stages: Sequence[Stage]) -> list[str]:
 
 def pins(stages: Sequence[Stage]) -> dict[str, str]:
     """Values pinned instead of those of rules, with the reasons."""
-    found = {}
+    reason_by_value = {}
     for stage in stages:
         if stage.sla_why:
-            found[f"SLA of {stage.name}"] = stage.sla_why
+            reason_by_value[f"SLA of {stage.name}"] = stage.sla_why
         for variant in stage.variants:
             if variant.base_cores_why:
-                found[f"base cores of {variant.name}"] = variant.base_cores_why
-    return found
+                reason_by_value[f"base cores of {variant.name}"] = variant.base_cores_why
+    return reason_by_value
 
 
 def besides(stages: Sequence[Stage]) -> dict[str, str]:
     """Further measurements of variants: memory, and slowdown by other replicas."""
-    found = {}
+    measurements = {}
     for variant in (variant for stage in stages for variant in stage.variants):
         if variant.memory_mb is not None:
-            found[f"memory of {variant.name}"] = f"{variant.memory_mb:g} MiB at most"
+            measurements[f"memory of {variant.name}"] = f"{variant.memory_mb:g} MiB at most"
         if variant.interference:
             slowdowns = (f"{cores}: x {factor:g}" for cores, factor in variant.interference)
-            found[f"interference of {variant.name}"] = f"by busy cores of others, {', '.join(slowdowns)}"
-    return found
+            measurements[f"interference of {variant.name}"] = f"by busy cores of others, {', '.join(slowdowns)}"
+    return measurements
 
 
 def sla_sum(pipeline: Pipeline) -> str:
@@ -97,8 +97,8 @@ def sla_sum(pipeline: Pipeline) -> str:
         parts = {name: parts[name] for name in pipeline.graph.longest_way(parts)}
         if abs(sum(parts.values()) - pipeline.sla_s) > 1e-6:
             return f"{pipeline.sla_s:.4g} s"
-    said = " + ".join(f"{sla_s:.4g}" for sla_s in parts.values())
-    return f"{said} = {pipeline.sla_s:.4g} s" if len(parts) > 1 else f"{said} s"
+    terms = " + ".join(f"{sla_s:.4g}" for sla_s in parts.values())
+    return f"{terms} = {pipeline.sla_s:.4g} s" if len(parts) > 1 else f"{terms} s"
 
 
 def _number_sources(stages: Sequence[Stage]) -> Iterator[str]:

@@ -74,8 +74,8 @@ class ShownStage:
                 yield [next(facts, ""), label, *self._cells(quantity, figures, cores)]
 
     def _cells(self, quantity: Quantity, figures: Mapping[int, Figure], places: Sequence[int]) -> Iterator[str]:
-        found = (figures.get(place) for place in places)
-        return (self._cell(quantity, figure) if figure else "" for figure in found)
+        figures_in_order = (figures.get(place) for place in places)
+        return (self._cell(quantity, figure) if figure else "" for figure in figures_in_order)
 
     def _cell(self, quantity: Quantity, figure: Figure) -> str:
         return f"{quantity.value(figure):#.3g}".rstrip(".") + self._sign(quantity.source(figure))
@@ -106,8 +106,8 @@ def notes(pipeline: Pipeline, stages: Sequence[Stage]) -> Table:
     table.add_row("SLA, end to end", sla_sum(pipeline))
     shares = (f"{MARKS[kind].sign} {count} {kind}" for kind, count in total.items() if count)
     table.add_row(f"{sum(total.values())} numbers", ", ".join(shares))
-    for what, why in (*graph_facts(pipeline).items(), *pins(stages).items(), *besides(stages).items()):
-        table.add_row(what, why)
+    for label, text in (*graph_facts(pipeline).items(), *pins(stages).items(), *besides(stages).items()):
+        table.add_row(label, text)
     for key in sources(pipeline, stages):
         origin = pipeline.provenance[key]
         table.add_row(f"{MARKS[origin.kind].sign} {key}", origin.text)

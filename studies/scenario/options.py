@@ -28,16 +28,17 @@ class Option:
     completes: str = ""
 
 
-def option(default: Any, help: str, **about: Any) -> Any:  # noqa: A002
-    """A dataclass field that is an option of a command; `about`: as in `Option`."""
-    return field(default=default, metadata={"option": Option(help, **about)})
+def option(default: Any, help: str, **properties: Any) -> Any:  # noqa: A002
+    """A dataclass field that is an option of a command; `properties`: as in `Option`."""
+    return field(default=default, metadata={"option": Option(help, **properties)})
 
 
-def options_of(of: type) -> Iterator[tuple[Field[Any], Option, str]]:
+def options_of(kind: type) -> Iterator[tuple[Field[Any], Option, str]]:
     """The fields of a dataclass that are options, each with its `Option` and its flag, such as `--decision-timeout`.
 
     A flag has no unit: the field's name and the help have it.
     """
-    for each in fields(of):
-        if about := each.metadata.get("option"):
-            yield each, about, about.flag or f"--{each.name.removesuffix('_s').replace('_', '-')}"
+    for option_field in fields(kind):
+        if properties := option_field.metadata.get("option"):
+            flag = properties.flag or f"--{option_field.name.removesuffix('_s').replace('_', '-')}"
+            yield option_field, properties, flag

@@ -105,7 +105,7 @@ def _plain(query: str) -> str:
 
 def windows_s(query: str) -> set[int]:
     """The lengths [s] of the windows in a query, such as `[1m]`, that are written in whole seconds or longer units."""
-    return {duration_s(found) for found in _WINDOW.findall(_plain(query)) if _DURATION.fullmatch(found)}
+    return {duration_s(window) for window in _WINDOW.findall(_plain(query)) if _DURATION.fullmatch(window)}
 
 
 def duration_s(text: str) -> int:
@@ -174,47 +174,47 @@ class RemotePrometheus:
 
     def load(
         self,
-        asked: QueryRange,
+        query_range: QueryRange,
         *,
         seed: int,
         filling: Filling = "refuse",
-        each: Callable[[], object] = lambda: None,
+        on_answer: Callable[[], object] = lambda: None,
     ) -> Trace:
-        """The load of a query; `each` is called after each request.
+        """The load of a query; `on_answer` is called after each request.
 
         Raises ServerError if the server does not answer or answers with an error; TraceError if the answer is not a
         load, and for gaps unless `filling` fills them.
         """
         series = []
-        for first_s, last_s in asked.parts():
-            series += traces.answered_series(self._answer(asked, first_s, last_s), self.url)
-            each()
+        for first_s, last_s in query_range.parts():
+            series += traces.answered_series(self._answer(query_range, first_s, last_s), self.url)
+            on_answer()
         return traces.trace_of_series(
             series,
-            traces.Steps(asked.start_s, asked.step_s, asked.steps),
+            traces.Steps(query_range.start_s, query_range.step_s, query_range.steps),
             place=self.url,
             seed=seed,
             name="prometheus",
             filling=filling,
         )
 
-    def _answer(self, asked: QueryRange, first_s: int, last_s: int) -> Any:
-        query = urlencode({"query": asked.query, "start": first_s, "end": last_s, "step": asked.step_s})
+    def _answer(self, query_range: QueryRange, first_s: int, last_s: int) -> Any:
+        query = urlencode({"query": query_range.query, "start": first_s, "end": last_s, "step": query_range.step_s})
         request = Request(f"{self.url}/api/v1/query_range?{query}", headers=self._headers)
         try:
             with self._opener.open(request, timeout=self._timeout_s) as response:
                 content = response.read(MOST_BYTES + 1)
         except HTTPError as error:
             with error:
-                raise ServerError(f"{self.url}: {_said(error)}") from None
+                raise ServerError(f"{self.url}: {_refusal_reason(error)}") from None
         except TimeoutError:
             raise ServerError(f"{self.url}: no answer within {self._timeout_s:g} s") from None
         except (URLError, OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, TimeoutError):
                 raise ServerError(f"{self.url}: no answer within {self._timeout_s:g} s") from None
-            said = getattr(reason, "strerror", None) or reason
-            raise ServerError(f"{self.url}: {said or type(error).__name__}") from None
+            detail = getattr(reason, "strerror", None) or reason
+            raise ServerError(f"{self.url}: {detail or type(error).__name__}") from None
         if len(content) > MOST_BYTES:
             raise ServerError(f"{self.url}: an answer of more than {MOST_BYTES >> 20} MB; sum the series in the query")
         try:
@@ -225,7 +225,7 @@ class RemotePrometheus:
             ) from None
 
 
-def _said(error: HTTPError) -> str:
+def _refusal_reason(error: HTTPError) -> str:
     """A server's reason for refusing a request; Prometheus' own error text if there is one."""
     where = error.headers.get("Location")
     if where is not None and 300 <= error.code < 400:
@@ -233,10 +233,10 @@ def _said(error: HTTPError) -> str:
         return f"sends elsewhere, to {urlunsplit((target.scheme, target.netloc, target.path, '', ''))}; give that URL"
     hint = "; give a token with --token-file, or user:password@ in the URL" if error.code == 401 else ""
     try:
-        said = json.loads(error.read(10_000))["error"]
+        reason = json.loads(error.read(10_000))["error"]
     except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
-        said = error.reason
-    return f"HTTP status {error.code}: {said}{hint}"
+        reason = error.reason
+    return f"HTTP status {error.code}: {reason}{hint}"
 
 
 class _NoRedirects(HTTPRedirectHandler):

@@ -73,8 +73,8 @@ def _policy(value: object) -> object:
     """A policy's name alone means the policy without parameters."""
     if isinstance(value, str | Mapping | PolicyChoice):
         return {"name": value} if isinstance(value, str) else value
-    given = "nothing" if value is None else repr(value)
-    raise refusal(f"should be the name of a policy, or a mapping with its name and parameters; given {given}")
+    value_text = "nothing" if value is None else repr(value)
+    raise refusal(f"should be the name of a policy, or a mapping with its name and parameters; given {value_text}")
 
 
 def _windows(value: object) -> object:
@@ -87,11 +87,11 @@ def _windows(value: object) -> object:
 
 
 def _outages(value: object) -> object:
-    found = _windows(value)
-    for start, end in found or ():  # type: ignore[attr-defined]
+    windows = _windows(value)
+    for start, end in windows or ():  # type: ignore[attr-defined]
         if not 0 <= start < end < inf:
             raise refusal(f"an outage should begin at 0 or later and before its end; given {start:g}:{end:g}")
-    return found
+    return windows
 
 
 def _label(value: object) -> object:
@@ -101,17 +101,17 @@ def _label(value: object) -> object:
     return value
 
 
-def _from_settings(given: Mapping[str, Any]) -> Mapping[str, Any]:
+def _from_settings(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """A policy named by a file with an autoscaler's settings, as the policy that these are."""
-    if not is_settings_file(split_spec(given["name"])[0]):
-        return given
-    file, own = split_spec(given["name"])
+    if not is_settings_file(split_spec(data["name"])[0]):
+        return data
+    file, own = split_spec(data["name"])
     try:
         settings = read_settings(file)
     except PolicyError as error:
         raise refusal(str(error)) from None
-    label = given["label"] if given.get("label") is not None else Path(file).name
-    return {**settings.parameters, **own, **given, "name": settings.policy, "label": label}
+    label = data["label"] if data.get("label") is not None else Path(file).name
+    return {**settings.parameters, **own, **data, "name": settings.policy, "label": label}
 
 
 class PolicyChoice(BaseModel):
@@ -129,18 +129,16 @@ class PolicyChoice(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _label_of_name(cls, given: Any) -> Any:
-        if not (isinstance(given, Mapping) and isinstance(given.get("name"), str)):
-            return given
-        given = {
-            key: in_own_unit(value, key) if key not in ("name", "label") else value for key, value in given.items()
-        }
-        name, label = take_from_spec(given["name"], "label")
-        if name != given["name"]:
-            if given.get("label") is not None:
-                raise refusal(f"label: given twice, {label!r} and {given['label']!r}")
-            given = {**given, "name": name, "label": "" if label is None else label}
-        return _from_settings(given)
+    def _label_of_name(cls, data: Any) -> Any:
+        if not (isinstance(data, Mapping) and isinstance(data.get("name"), str)):
+            return data
+        data = {key: in_own_unit(value, key) if key not in ("name", "label") else value for key, value in data.items()}
+        name, label = take_from_spec(data["name"], "label")
+        if name != data["name"]:
+            if data.get("label") is not None:
+                raise refusal(f"label: given twice, {label!r} and {data['label']!r}")
+            data = {**data, "name": name, "label": "" if label is None else label}
+        return _from_settings(data)
 
     @model_serializer(mode="wrap")
     def _without_no_label(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -44,15 +44,15 @@ class BoundedCache(Generic[K, V]):
 
     def get(self, key: K, make: Callable[[], V]) -> V:
         """The value for a key, made if need be."""
-        found = self._things.pop(key, None)
-        if found is None:
-            found = make()
-            if not self._small(found):
-                return found
+        value = self._things.pop(key, None)
+        if value is None:
+            value = make()
+            if not self._small(value):
+                return value
             if len(self._things) >= self._most:
                 del self._things[next(iter(self._things))]
-        self._things[key] = found
-        return found
+        self._things[key] = value
+        return value
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class Shared:
 
     def policy(self, scenario: Scenario) -> Policy:
         """The scenario's policy; a shipped one is shared by all equal runs. Raises as `policies.create`."""
-        about = _pipeline_key(scenario)
-        pipeline = self._served_as(about, scenario).pipeline
+        pipeline_key = _pipeline_key(scenario)
+        pipeline = self._served_as(pipeline_key, scenario).pipeline
         name = scenario.policy.name
         try:
             text = json.dumps([name, scenario.policy.parameters], sort_keys=True, allow_nan=False)
@@ -107,15 +107,15 @@ class Shared:
         if any(ending in text for ending in POLICY_FILES):
             return policy_of(scenario, pipeline)
 
-        def made() -> Policy:
+        def new_policy() -> Policy:
             policy = policy_of(scenario, pipeline)
             if isinstance(policy, OptimisingPolicy):
                 forecasts = json.dumps(policy.outlook.parameters, sort_keys=True)
                 policy.outlook.share(self._outlooks.get(forecasts, lambda: policy.outlook))
             return policy
 
-        told = tuple(getattr(scenario, fact) for fact in facts_of(name))
-        policy = self._policies.get((about, text, told), made)
+        facts = tuple(getattr(scenario, fact) for fact in facts_of(name))
+        policy = self._policies.get((pipeline_key, text, facts), new_policy)
         # A policy of the user may keep state that must not be shared.
         return policy if POLICIES.name_of(type(policy)) else policy_of(scenario, pipeline)
 
@@ -134,14 +134,16 @@ class Shared:
         arrivals_s.setflags(write=False)
         return arrivals_s
 
-    def _served_as(self, about: Hashable, scenario: Scenario) -> ServedPolicies:
-        return self._served.get(about, lambda: ServedPolicies(pipeline_of(scenario), BoundedCache(MOST_PIPELINES)))
+    def _served_as(self, pipeline_key: Hashable, scenario: Scenario) -> ServedPolicies:
+        return self._served.get(
+            pipeline_key, lambda: ServedPolicies(pipeline_of(scenario), BoundedCache(MOST_PIPELINES))
+        )
 
 
 def _pipeline_key(scenario: Scenario) -> Hashable:
     path = Path(scenario.pipeline)
     state = path.stat() if scenario.pipeline not in profiles.names() and path.exists() else None
     changed = None if state is None else (state.st_mtime_ns, state.st_size)
-    given = {"limits", "guards", "price_per_core", "price_per_gpu", "limit_gpus", "start_up_s", "profile_factors"}
-    limits = scenario.model_dump_json(include=given)
+    keys = {"limits", "guards", "price_per_core", "price_per_gpu", "limit_gpus", "start_up_s", "profile_factors"}
+    limits = scenario.model_dump_json(include=keys)
     return (scenario.pipeline, changed, scenario.sla_s, tuple(sorted(scenario.drop_limits_s.items())), limits)

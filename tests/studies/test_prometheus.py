@@ -55,7 +55,9 @@ def test_no_request_asks_for_more_points_than_prometheus_answers(server: Fake) -
     """A counter over 25,000 s: 25,001 points in three requests, and no second lost between two."""
     server.value, server.labels = lambda time_s: 3 * (time_s - NOON_S), {"__name__": "requests_total"}
     done = []
-    trace = RemotePrometheus(server.url).load(asked(25_000, 1, "requests_total"), seed=1, each=lambda: done.append(1))
+    trace = RemotePrometheus(server.url).load(
+        asked(25_000, 1, "requests_total"), seed=1, on_answer=lambda: done.append(1)
+    )
     spans = [(int(given["start"]), int(given["end"])) for _, given, _ in server.asked]
     assert [end - start + 1 for start, end in spans] == [MOST_POINTS, MOST_POINTS, 3001]
     assert (spans[0][0], spans[-1][1], len(done)) == (NOON_S, NOON_S + 25_000, 3)

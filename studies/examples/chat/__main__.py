@@ -35,19 +35,19 @@ def main(folder: Path) -> None:
 def make_model_folder(folder: Path) -> list[Path]:
     """Make the new folder; returns those of the variants. Raises InputError if it is not empty."""
     check_new(folder)
-    made = []
+    folders = []
     for stage, variants, write, name in (
         ("classify", CLASSIFIERS, write_classifier, serving.ONNX_FILE),
         ("answer", LANGUAGE_MODELS, write_language_model, serving.GGUF_FILE),
     ):
         for variant, (width, layers) in variants.items():
-            made.append(folder / PIPELINE / stage / variant)
-            made[-1].mkdir(parents=True)
-            write(made[-1] / name, width, layers)
+            folders.append(folder / PIPELINE / stage / variant)
+            folders[-1].mkdir(parents=True)
+            write(folders[-1] / name, width, layers)
     lengths = np.random.default_rng(1).lognormal(np.log(MEAN_WORDS) - SPREAD**2 / 2, SPREAD, QUESTIONS)
     texts = np.array([[serving.words(max(1, round(length)))] for length in lengths.tolist()])
     np.savez_compressed(folder / PIPELINE / "classify" / f"{SAMPLES}.npz", text=texts)
-    return made
+    return folders
 
 
 if __name__ == "__main__":

@@ -86,9 +86,9 @@ def check(results: Path, models: Path, samples: Path) -> None:
     """
     from ipa.studies.examples.ocr.compare import compare
 
-    compared = compare(results, models, [each.path.read_bytes() for each in read_samples(samples)])
+    compared = compare(results, models, [sample.path.read_bytes() for sample in read_samples(samples)])
     for pair, count in compared.by_pair.items():
-        wrong = sum(each.variants == pair for each in compared.wrong)
+        wrong = sum(answer.variants == pair for answer in compared.wrong)
         click.echo(f"{' + '.join(pair)}: {count} answers, {wrong} wrong")
     if compared.unknown:
         click.echo(f"{compared.unknown} answers have no record of what served them")

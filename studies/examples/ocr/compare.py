@@ -78,16 +78,16 @@ class _Alone:
         first, second = STAGES
         if (sample, pair) not in self._texts:
             if (sample, pair[0]) not in self._lines:
-                given = {"image": _one(self._samples[sample])}
-                self._lines[sample, pair[0]] = self._model(first, pair[0]).predict(given)["lines"][0, 0]
-            given = {"lines": _one(self._lines[sample, pair[0]])}
-            self._texts[sample, pair] = self._model(second, pair[1]).predict(given)["text"][0, 0].decode()
+                inputs = {"image": _one(self._samples[sample])}
+                self._lines[sample, pair[0]] = self._model(first, pair[0]).predict(inputs)["lines"][0, 0]
+            inputs = {"lines": _one(self._lines[sample, pair[0]])}
+            self._texts[sample, pair] = self._model(second, pair[1]).predict(inputs)["text"][0, 0].decode()
         return self._texts[sample, pair]
 
     def _model(self, stage: str, variant: str) -> Any:
         if (stage, variant) not in self._loaded:
-            found = variant_folder(self._models, PIPELINE, stage, variant)
-            self._loaded[stage, variant] = folder_model(found.path, 1).predictor
+            folder = variant_folder(self._models, PIPELINE, stage, variant)
+            self._loaded[stage, variant] = folder_model(folder.path, 1).predictor
         return self._loaded[stage, variant]
 
 

@@ -59,7 +59,7 @@ class Box:
         return Box(self.x * x, self.y * y, self.width * x, self.height * y, self.angle)
 
 
-def found(probability: Floats) -> list[Box]:
+def boxes_in(probability: Floats) -> list[Box]:
     """The boxes in a map of shape (height, width), in the order in which they are read."""
     return in_reading_order(list(_cores(probability)))
 
@@ -107,12 +107,12 @@ def _grown(box: Box) -> Box:
 def in_reading_order(boxes: list[Box]) -> list[Box]:
     """From top to bottom, and from left to right if side by side (centres at most half a height apart)."""
     rows: list[list[Box]] = []
-    for box in sorted(boxes, key=lambda each: each.y):
+    for box in sorted(boxes, key=lambda box: box.y):
         if rows and box.y - rows[-1][0].y <= 0.5 * min(box.height, rows[-1][0].height):
             rows[-1].append(box)
         else:
             rows.append([box])
-    return [box for row in rows for box in sorted(row, key=lambda each: each.x)]
+    return [box for row in rows for box in sorted(row, key=lambda box: box.x)]
 
 
 HEIGHT = 48
@@ -130,7 +130,7 @@ def cut(picture: Image, box: Box) -> Line:
     from PIL import Image as Images
 
     width = min(max(round(box.width * HEIGHT / max(box.height, 1.0)), 8), MOST_WIDE)
-    corners = [each for corner in box.corners for each in corner]
+    corners = [coordinate for corner in box.corners for coordinate in corner]
     level = picture.transform((width, HEIGHT), Images.Transform.QUAD, corners, Images.Resampling.BICUBIC)
     return np.asarray(level)
 

@@ -54,12 +54,12 @@ RELEASES = {
 def file_of(name: str, path: str) -> Path:
     """A file of an installed distribution. Raises WheelError if it is not there."""
     try:
-        found = Path(str(distribution(name).locate_file(path)))
+        file = Path(str(distribution(name).locate_file(path)))
     except PackageNotFoundError:
         raise WheelError(f"{name} is not installed: {INSTALL}") from None
-    if not found.is_file():
+    if not file.is_file():
         raise WheelError(f"{name} {distribution(name).version} has no {path}: {INSTALL}")
-    return found
+    return file
 
 
 PIPELINE = "ocr"

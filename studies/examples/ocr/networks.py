@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.live.serving import ModelError, onnx_session
-from ipa.studies.examples.ocr.lines import HEIGHT, Box, Line, cut, found, packed, unpacked
+from ipa.studies.examples.ocr.lines import HEIGHT, Box, Line, boxes_in, cut, packed, unpacked
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,12 +45,12 @@ class Detection:
 
     def metadata(self) -> Mapping[str, Any]:
         """Inputs and outputs as the protocol has them."""
-        one = {"datatype": "BYTES", "shape": [-1, 1]}
-        return {"inputs": [{"name": "image", **one}], "outputs": [{"name": "lines", **one}]}
+        tensor = {"datatype": "BYTES", "shape": [-1, 1]}
+        return {"inputs": [{"name": "image", **tensor}], "outputs": [{"name": "lines", **tensor}]}
 
     def predict(self, inputs: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """The lines of a batch of pictures. Raises ModelError if one is no picture."""
-        pictures = [opened(each) for each in inputs["image"].ravel().tolist()]
+        pictures = [opened(data) for data in inputs["image"].ravel().tolist()]
         elements = [
             packed([cut(picture.convert("L"), box) for box in boxes])
             for picture, boxes in zip(pictures, self.boxes(pictures), strict=True)
@@ -59,19 +59,19 @@ class Detection:
 
     def boxes(self, pictures: Sequence[Image]) -> list[list[Box]]:
         """The boxes of each picture, in its own pixels."""
-        seen = [self._seen(picture) for picture in pictures]
+        network_inputs = [self._network_input(picture) for picture in pictures]
         by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for index, each in enumerate(seen):
-            by_shape[each.shape].append(index)
+        for index, network_input in enumerate(network_inputs):
+            by_shape[network_input.shape].append(index)
         boxes: list[list[Box]] = [[] for _ in pictures]
         for (_, height, width), indices in by_shape.items():
-            (maps,) = self._session.run(None, {self._input: np.stack([seen[index] for index in indices])})
+            (maps,) = self._session.run(None, {self._input: np.stack([network_inputs[index] for index in indices])})
             for index, probability in zip(indices, maps[:, 0], strict=True):
                 x, y = pictures[index].width / width, pictures[index].height / height
-                boxes[index] = [box.scaled(x, y) for box in found(probability)]
+                boxes[index] = [box.scaled(x, y) for box in boxes_in(probability)]
         return boxes
 
-    def _seen(self, picture: Image) -> npt.NDArray[np.float32]:
+    def _network_input(self, picture: Image) -> npt.NDArray[np.float32]:
         """The network's input: shape (3, height, width)."""
         from PIL import Image as Images
 
@@ -116,26 +116,26 @@ class Recognition:
         self._width = width
         self._session = onnx_session(network, cores)
         self._input = self._session.get_inputs()[0].name
-        known = self._session.get_modelmeta().custom_metadata_map.get(CHARACTERS_KEY)
+        alphabet = self._session.get_modelmeta().custom_metadata_map.get(CHARACTERS_KEY)
         if characters is not None:
-            known = characters.read_text(encoding="utf-8")
-        if known is None:
+            alphabet = characters.read_text(encoding="utf-8")
+        if alphabet is None:
             raise ModelError(f"{network}: its metadata have no {CHARACTERS_KEY!r}; give a file of characters")
-        self._characters = ["", *known.rstrip("\n").split("\n"), " "]
+        self._characters = ["", *alphabet.rstrip("\n").split("\n"), " "]
         classes = self._session.get_outputs()[0].shape[-1]
         if classes != len(self._characters):
             raise ModelError(f"{network}: tells {classes} characters apart; {len(self._characters) - 2} are listed")
 
     def metadata(self) -> Mapping[str, Any]:
         """Inputs and outputs as the protocol has them."""
-        one = {"datatype": "BYTES", "shape": [-1, 1]}
-        return {"inputs": [{"name": "lines", **one}], "outputs": [{"name": "text", **one}]}
+        tensor = {"datatype": "BYTES", "shape": [-1, 1]}
+        return {"inputs": [{"name": "lines", **tensor}], "outputs": [{"name": "text", **tensor}]}
 
     def predict(self, inputs: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """The text of the lines of a batch of pictures. Raises ModelError if an element is not as from
         `lines.packed`."""
         try:
-            pictures = [unpacked(each) for each in inputs["lines"].ravel().tolist()]
+            pictures = [unpacked(element) for element in inputs["lines"].ravel().tolist()]
         except (ValueError, TypeError) as error:
             raise ModelError(str(error)) from None
         texts = iter(self.texts([line for lines in pictures for line in lines]))
@@ -146,21 +146,21 @@ class Recognition:
         """The text of each line."""
         if not lines:
             return []
-        seen = np.stack([self._seen(line) for line in lines])
-        (scores,) = self._session.run(None, {self._input: np.repeat(seen[:, None], 3, axis=1)})
+        network_inputs = np.stack([self._network_input(line) for line in lines])
+        (scores,) = self._session.run(None, {self._input: np.repeat(network_inputs[:, None], 3, axis=1)})
         return [self._spelt(row) for row in scores.argmax(axis=2).tolist()]
 
-    def _seen(self, line: Line) -> npt.NDArray[np.float32]:
+    def _network_input(self, line: Line) -> npt.NDArray[np.float32]:
         """The network's input in each of its three colours: shape (HEIGHT, width), from -1 to 1."""
         from PIL import Image
 
         if line.shape[1] > self._width:
             squeezed = Image.fromarray(line).resize((self._width, HEIGHT), Image.Resampling.BILINEAR)
             line = np.asarray(squeezed)
-        seen = np.zeros((HEIGHT, self._width), np.float32)
-        seen[:, : line.shape[1]] = line.astype(np.float32) / 127.5 - 1.0
-        return seen
+        pixels = np.zeros((HEIGHT, self._width), np.float32)
+        pixels[:, : line.shape[1]] = line.astype(np.float32) / 127.5 - 1.0
+        return pixels
 
     def _spelt(self, classes: Sequence[int]) -> str:
         """Decode connectionist temporal classification: each run of one class is one character, blanks are none."""
-        return "".join(self._characters[each] for each, _ in groupby(classes) if each != BLANK)
+        return "".join(self._characters[index] for index, _ in groupby(classes) if index != BLANK)

@@ -87,7 +87,7 @@ class ScannedPage:
 
 def pages(count: int, seed: int) -> Iterator[ScannedPage]:
     """The first pages of a seed. Raises WheelError if a font is not installed."""
-    fonts = [file_of(*each) for each in FONTS]
+    fonts = [file_of(*font) for font in FONTS]
     return (_page(Random(f"page {seed} {index}"), fonts) for index in range(count))
 
 
@@ -121,7 +121,7 @@ def _page(rng: Random, fonts: list[Path]) -> ScannedPage:
 def _text(rng: Random) -> str:
     """One or two words, some capitalised, or a word and a number."""
     words = [rng.choice(WORDS) for _ in range(rng.randint(1, 2))]
-    words = [each.capitalize() if rng.random() < 0.3 else each for each in words]
+    words = [word.capitalize() if rng.random() < 0.3 else word for word in words]
     if len(words) == 1 and rng.random() < 0.5:
         words.insert(rng.randint(0, 1), str(rng.randint(10, 9_999)))
     return " ".join(words)

@@ -43,16 +43,16 @@ def put_into(measured: Measured, path: Path) -> str:
         indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
         # A rule of the file: an accuracy is above 0, even for a model that reads nothing.
         lines[at] = f"{indent}accuracy: {{value: {max(accuracy, 0.0001)!r}, from: {SOURCE}}}"
-    kept = list(_without(document, lines))
-    start = next(at for at, line in enumerate(kept) if line.startswith("provenance:")) + 1
+    content = list(_without(document, lines))
+    start = next(at for at, line in enumerate(content) if line.startswith("provenance:")) + 1
     versions = ", ".join(f"{name} {version}" for name, version in measured.versions.items())
     source = f"ipa.studies.examples.ocr measure, {measured.pages} pages of seed {measured.seed}; {versions}"
-    kept[start:start] = [f'  {SOURCE}: {{kind: measured, source: "{source}"}}']
+    content[start:start] = [f'  {SOURCE}: {{kind: measured, source: "{source}"}}']
     rows = [
         f"    {first}: {{{', '.join(f'{second}: {accuracy!r}' for second, accuracy in row.items())}}}"
         for first, row in measured.pairs.items()
     ]
-    text = "\n".join([*kept, "", f"{PAIRS}:", f"  from: {SOURCE}", "  values:", *rows]) + "\n"
+    text = "\n".join([*content, "", f"{PAIRS}:", f"  from: {SOURCE}", "  values:", *rows]) + "\n"
     with TemporaryDirectory() as folder:
         tried = Path(folder, path.name)
         tried.write_text(text, encoding="utf-8")
@@ -86,7 +86,7 @@ def _without(document: Document, lines: list[str]) -> Iterator[str]:
     for key, first in entries.items():
         if key == SOURCE or not re.search(rf"[:{{ ]{re.escape(key)}[,}}\s]", rest + "\n"):
             dropped |= set(range(first, next(line for line in ends if line > first)))
-    kept = [line for number, line in enumerate(lines, 1) if number not in dropped]
-    while kept and not kept[-1].strip():
-        kept.pop()
-    yield from kept
+    remaining = [line for number, line in enumerate(lines, 1) if number not in dropped]
+    while remaining and not remaining[-1].strip():
+        remaining.pop()
+    yield from remaining

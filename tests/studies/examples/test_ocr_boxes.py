@@ -7,7 +7,7 @@ from math import radians
 import numpy as np
 import pytest
 
-from ipa.studies.examples.ocr.lines import HEIGHT, Box, cut, found, in_reading_order, packed, unpacked
+from ipa.studies.examples.ocr.lines import HEIGHT, Box, boxes_in, cut, in_reading_order, packed, unpacked
 
 Images = pytest.importorskip("PIL.Image")
 Draw = pytest.importorskip("PIL.ImageDraw")
@@ -23,19 +23,19 @@ def level_map(*cores: tuple[int, int, int, int, float]) -> np.ndarray:
 
 def test_a_core_becomes_its_rectangle_grown_by_area_over_circumference() -> None:
     """40 x 10: 1.6 x 400 / 100 = 6.4 on each side, around the centre (30, 15)."""
-    (box,) = found(level_map((10, 10, 40, 10, 0.9)))
+    (box,) = boxes_in(level_map((10, 10, 40, 10, 0.9)))
     assert (box.x, box.y, box.angle) == (30.0, 15.0, pytest.approx(0.0, abs=1e-12))
     assert (box.width, box.height) == (pytest.approx(52.8), pytest.approx(22.8))
 
 
 def test_what_is_faint_or_flat_is_no_text() -> None:
-    assert found(level_map((10, 10, 40, 10, 0.4), (10, 40, 40, 1, 0.9))) == []
+    assert boxes_in(level_map((10, 10, 40, 10, 0.4), (10, 40, 40, 1, 0.9))) == []
 
 
 def test_a_turned_core_gives_a_turned_box() -> None:
     picture = Images.new("L", (200, 120))
     Draw.Draw(picture).polygon(Box(100.0, 60.0, 120.0, 12.0, radians(8)).corners, fill=255)
-    (box,) = found(np.asarray(picture, np.float32) / 255)
+    (box,) = boxes_in(np.asarray(picture, np.float32) / 255)
     assert box.angle == pytest.approx(radians(8), abs=radians(0.5))
     assert (box.x, box.y) == (pytest.approx(100, abs=1), pytest.approx(60, abs=1))
 
