@@ -235,9 +235,9 @@ class Faro(Scaler):
 
     def _violates(self, stage: Served) -> bool:
         """Whether the stage has violated its SLO since the last step."""
-        latency = stage.seen.latency
+        latency = stage.observed.latency
         slow = latency is not None and latency.p99_s > self._pipeline.stage(stage.name).sla_s
-        return slow or stage.seen.drops > 0
+        return slow or stage.observed.drops > 0
 
 
 def _memory(

@@ -107,7 +107,7 @@ class Goal:
 
     def core_limit(self, limit_cores: int | None) -> int | None:
         """The limit of cores, or the goal's if that is less; None: there is none."""
-        return min((each for each in (limit_cores, self.cores_at_most) if each is not None), default=None)
+        return min((limit for limit in (limit_cores, self.cores_at_most) if limit is not None), default=None)
 
     def weights(self, pipeline: Pipeline) -> dict[str, Any]:
         """The weights under which the best plan is that of the aim; none where there is no aim.

@@ -221,7 +221,7 @@ class Hpa(Scaler):
             total, seconds = before.get(stage.name, (0.0, 0.0))
             value: float | None = stage.concurrency
             if self.metric == "utilisation":
-                value = stage.seen.busy_fraction
+                value = stage.observed.busy_fraction
             weight = since_s if since_s > 0 else 1.0  # the very first step
             if value is not None and value == value:
                 total, seconds = total + value * weight, seconds + weight

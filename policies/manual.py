@@ -84,13 +84,14 @@ def manual_of(spec: str) -> Manual:
 
 def _parameters(kind: Any) -> Iterator[Parameter]:
     """The class's own parameters, then those that it hands on to the classes it is made of."""
-    classes = [each for each in (*getattr(kind, "__mro__", (kind,)), *Programme.__mro__) if each is not object]
-    own = {each.name: each for each in _signature(kind)[1:]}  # the first is the pipeline
+    bases = (*getattr(kind, "__mro__", (kind,)), *Programme.__mro__)
+    classes = [base for base in bases if base is not object]
+    own = {parameter.name: parameter for parameter in _signature(kind)[1:]}  # the first is the pipeline
     handed_on = (name for name in getattr(kind, "further_parameters", ()) if name not in own)
-    found = [*own.values(), *(_inherited(name, classes) for name in handed_on)]
-    for each in found:
-        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
-            yield Parameter(each.name, _type(each), _default(each), _meaning(each.name, classes))
+    for parameter in (*own.values(), *(_inherited(name, classes) for name in handed_on)):
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            meaning = _meaning(parameter.name, classes)
+            yield Parameter(parameter.name, _type(parameter), _default(parameter), meaning)
 
 
 def _signature(kind: Any) -> list[inspect.Parameter]:

@@ -114,9 +114,9 @@ class Planner(Scaler):
         measured: dict[str, Sequence[float]] = {}
         for stage in stages:
             count, observed_s, expected_s = before.get(stage.name, (0, 0.0, 0.0))
-            latency, new = stage.seen.latency, stage.seen.completions
+            latency, new = stage.observed.latency, stage.observed.completions
             if latency is not None and latency.p50_s == latency.p50_s:
-                configured = stage.seen.configuration
+                configured = stage.observed.configuration
                 batch = min(configured.batch, stage.variant.max_batch())
                 items_rps = load_rps * stage.factor
                 filled = max(1, min(batch, 1 + int(items_rps * configured.batch_timeout_s)))
@@ -169,7 +169,7 @@ class Planner(Scaler):
 
     def _next_s(self, stage: Served, replicas: int) -> float:
         """The latency that the next request is estimated to have [s]."""
-        batches = ceil((stage.seen.queue_length + 1) / (replicas * stage.batch) - EPSILON)
+        batches = ceil((stage.observed.queue_length + 1) / (replicas * stage.batch) - EPSILON)
         return batches * stage.variant.mean_s(stage.batch)
 
     def _target_s(self, stage: Served) -> float:

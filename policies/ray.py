@@ -78,7 +78,7 @@ class Ray(Scaler):
         checks.known("parameter", scaler, SCALER_PARAMETERS)
         super().__init__(pipeline, **scaler)
         if target_ongoing_requests is None:
-            by_stage = {each.name: LANGUAGE_MODEL_TARGET if each.tokens else TARGET for each in pipeline.stages}
+            by_stage = {stage.name: LANGUAGE_MODEL_TARGET if stage.tokens else TARGET for stage in pipeline.stages}
             target_ongoing_requests = by_stage if LANGUAGE_MODEL_TARGET in by_stage.values() else TARGET
         self.target_ongoing_requests = target_ongoing_requests
         self._targets = self.by_stage("target_ongoing_requests", target_ongoing_requests, above=0)

@@ -55,7 +55,7 @@ class Served:
     variant: Variant
     batch: int
     throughput_rps: float
-    seen: StageObservation
+    observed: StageObservation
     least: int
     most: int
     factor: float = 1.0
@@ -67,23 +67,23 @@ class Served:
     @property
     def replicas(self) -> int:
         """The replicas desired at present."""
-        return self.seen.configuration.replicas
+        return self.observed.configuration.replicas
 
     @property
     def ready(self) -> int:
         """Ready replicas, of any variant."""
-        return sum(counts.ready for counts in self.seen.replicas.values())
+        return sum(counts.ready for counts in self.observed.replicas.values())
 
     @property
     def starting(self) -> int:
         """Starting replicas, of any variant."""
-        return sum(counts.starting for counts in self.seen.replicas.values())
+        return sum(counts.starting for counts in self.observed.replicas.values())
 
     @property
     def concurrency(self) -> float:
         """Requests queued and in service: their average since the last step if observed, else their present number."""
-        mean = self.seen.concurrency
-        return self.seen.queue_length + self.seen.in_service if mean is None else mean
+        mean = self.observed.concurrency
+        return self.observed.queue_length + self.observed.in_service if mean is None else mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +308,7 @@ def mean_of(samples: Sequence[Sample]) -> float:
 
 def exists(stages: Sequence[Served]) -> bool:
     """Whether any replica exists; before the first request of a warm start, none does."""
-    return any(stage.seen.replicas for stage in stages)
+    return any(stage.observed.replicas for stage in stages)
 
 
 def recent_rps(observation: Observation, seconds: int) -> float:

@@ -29,16 +29,16 @@ class Problems:
     """What is wrong in a file, by line."""
 
     path: str
-    found: list[tuple[int, str]] = field(default_factory=list)
+    by_line: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, line: int, column: str, text: str, path: str = "") -> None:
         """Note a problem of a cell or, with an empty `column`, of a line; `path`: of another file."""
         place = f"{path or self.path}:{line}: " + (f"{column}: " if column else "")
-        self.found.append((line, place + text))
+        self.by_line.append((line, place + text))
 
     def raise_all(self) -> None:
         """Raise ProfileError if there are problems, a line for each, in file order."""
-        texts = [text for _, text in sorted(self.found)]
+        texts = [text for _, text in sorted(self.by_line)]
         if len(texts) > MOST_PROBLEMS:
             texts[MOST_PROBLEMS:] = [f"... and {len(texts) - MOST_PROBLEMS} more"]
         if texts:

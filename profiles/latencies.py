@@ -151,7 +151,9 @@ def read_latencies(*sources: str | Path | LatencySource) -> Latencies:
         rows += [replace(row, path=path) for row in of_table]
         places = {column.place for column in columns_here.values()}
         unused |= dict.fromkeys(title for place, title in enumerate(header) if place not in places and title)
-    stages = _grouped(rows)
+    stages: dict[str, dict[str, list[LatencyRow]]] = {}
+    for row in rows:
+        stages.setdefault(row.stage, {}).setdefault(row.variant, []).append(row)
     _check(stages, columns, problems)
     files = tuple(dict.fromkeys(str(table.path) for table in tables))
     return Latencies(files, stages, all(is_given_in_percent.values()), tuple(unused), names.renamed)
@@ -187,7 +189,7 @@ def _row(
     line: int, cells: Sequence[str], columns: Mapping[str, CsvColumn], names: _Names, problems: Problems
 ) -> LatencyRow | None:
     """The row, or None if it has an error."""
-    before = len(problems.found)
+    before = len(problems.by_line)
     least = 1 + max(column.place for column in columns.values())
     if len(cells) < least:
         problems.add(line, "", f"has {len(cells)} cells; should have at least {least}, as the header says")
@@ -202,7 +204,7 @@ def _row(
                 problems.add(line, columns[key].title, str(error))
     stage = names.name(line, columns["stage"], "", texts["stage"])
     variant = names.name(line, columns["variant"], f"variants of {stage}", texts["variant"])
-    if len(problems.found) > before:
+    if len(problems.by_line) > before:
         return None
     return LatencyRow(line, stage, variant, accuracy_metric=texts.get("accuracy_metric") or None, **values)
 
@@ -220,13 +222,6 @@ def _is_in_percent(rows: Sequence[LatencyRow], title: str, problems: Problems) -
         problems.add(max(above[0].line, low.line), title, text)
         problems.raise_all()
     return bool(above)
-
-
-def _grouped(rows: Sequence[LatencyRow]) -> dict[str, dict[str, list[LatencyRow]]]:
-    stages: dict[str, dict[str, list[LatencyRow]]] = {}
-    for row in rows:
-        stages.setdefault(row.stage, {}).setdefault(row.variant, []).append(row)
-    return stages
 
 
 Columns = Mapping[str, Mapping[str, CsvColumn]]
@@ -253,7 +248,7 @@ def _check_same(whose: str, key: str, rows: Sequence[LatencyRow], columns: Colum
     values = [getattr(row, key) for row in rows]
     for row, value in zip(rows, values, strict=True):
         if value != values[0]:
-            first, shown = ("nothing" if one is None else one for one in (values[0], value))
+            first, shown = ("nothing" if text is None else text for text in (values[0], value))
             text = f"should be the same in all rows of {whose}, {first} as in {_line_of(rows[0], row)}; given {shown}"
             problems.add(row.line, columns[row.path][key].title, text, row.path)
             return

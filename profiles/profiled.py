@@ -65,17 +65,17 @@ def new_pipeline_text(
     ]
     lines += ["provenance:", "  not-measured:", "    kind: assumed"]
     lines += ["    why: nobody has measured the accuracies yet; until then they weigh the same", "", "stages:"]
-    for stage in dict.fromkeys(each.stage for each in variants):
+    for stage in dict.fromkeys(variant.stage for variant in variants):
         lines += [
             f"  - name: {scalar_text(stage)}",
             f"    task: {scalar_text(stage)}",
             "    accuracy_metric: accuracy",
             "    variants:",
         ]
-        for each in variants:
-            if each.stage == stage:
+        for variant in variants:
+            if variant.stage == stage:
                 lines += [
-                    f"      - name: {scalar_text(each.variant)}",
+                    f"      - name: {scalar_text(variant.variant)}",
                     "        accuracy: {value: 1.0, from: not-measured}",
                 ]
                 lines += ["        figures: []"]

@@ -258,7 +258,7 @@ def _or_with_unit(schema: dict[str, Any], name: str) -> dict[str, Any]:
         if isinstance(schema.get(key), dict)
     }
     if "anyOf" in schema:
-        inside["anyOf"] = [_or_with_unit(each, name) for each in schema["anyOf"]]
+        inside["anyOf"] = [_or_with_unit(alternative, name) for alternative in schema["anyOf"]]
     return {**schema, **inside}
 
 

@@ -183,10 +183,10 @@ class CoreLimit(Guard):
                 if chosen.replicas > 1 and (binding != "gpus" or self._variant(stage, chosen).gpus)
             }
             if not fewer:
-                taken = _total_cores(configuration)
+                units = _total_cores(configuration)
                 if binding == "gpus":
-                    taken = sum(gpus * count for _, gpus, count in self._shapes(configuration))
-                note = f"{guard}: one replica a stage already takes {taken} of {room}"
+                    units = sum(gpus * count for _, gpus, count in self._shapes(configuration))
+                note = f"{guard}: one replica a stage already takes {units} of {room}"
                 decision = replace(decision, feasible=False, notes=(*decision.notes, note))
                 break
             factors = factors_of(self.pipeline, {name: chosen.variant for name, chosen in configuration.items()})

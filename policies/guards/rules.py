@@ -65,7 +65,7 @@ class Situation:
     """
 
     stage: Stage
-    seen: StageObservation
+    observed: StageObservation
     wished: Sequence[StageConfiguration]
     planned_rps: float | None
     expected_rps: float | None
@@ -74,12 +74,12 @@ class Situation:
 
     @property
     def now(self) -> StageConfiguration:
-        return self.seen.configuration
+        return self.observed.configuration
 
     @property
     def has_failed(self) -> bool:
         """Whether the present variant cannot serve."""
-        return self.now.variant in self.seen.failed_variants
+        return self.now.variant in self.observed.failed_variants
 
     def replica_rps(self, configuration: StageConfiguration) -> float:
         """What one replica sustains."""
@@ -109,7 +109,7 @@ def hold_the_way_down(
     proposed: StageConfiguration, at: Situation, settings: Steadiness
 ) -> tuple[StageConfiguration, str]:
     """The configuration of the window that sustains most, the latest of equals (Kubernetes' stabilisation window)."""
-    working = [wish for wish in at.wished if wish.variant not in at.seen.failed_variants] or [proposed]
+    working = [wish for wish in at.wished if wish.variant not in at.observed.failed_variants] or [proposed]
     most = max(reversed(working), key=at.rps)
     if at.rps(most) <= at.rps(proposed) * (1 + SLACK):
         return proposed, ""
@@ -158,7 +158,7 @@ def wait_for_the_starting(
     After the pending guard of AIBrix (its issue 2670): metrics stay high until requested replicas are ready, and a
     policy that follows them requests more each time.
     """
-    counts = at.seen.replicas.get(at.now.variant, ReplicaCounts())
+    counts = at.observed.replicas.get(at.now.variant, ReplicaCounts())
     is_more = proposed.variant == at.now.variant and proposed.replicas > at.now.replicas
     if not (settings.wait_for_starting and is_more and counts.starting):
         return proposed, ""

@@ -19,12 +19,12 @@ KEY = "guards"
 class Past:
     """The memory of a stage.
 
-    `seen`: the configuration last observed, and `since_s` the time since which it has this variant. `changed_s`: the
+    `configuration`: the one last observed, and `since_s` the time since which it has this variant. `changed_s`: the
     times of changes within the flap window, without replicas added after the budget was spent. `wished`: wanted
     configurations with their times, oldest first: only those that sustain more than all later ones.
     """
 
-    seen: StageConfiguration
+    configuration: StageConfiguration
     since_s: float
     changed_s: tuple[float, ...] = ()
     wished: tuple[tuple[float, StageConfiguration], ...] = ()
@@ -32,7 +32,7 @@ class Past:
     def plain(self) -> list[Any]:
         """As JSON holds it."""
         wished = [[time_s, *_plain(wish)] for time_s, wish in self.wished]
-        return [_plain(self.seen), self.since_s, list(self.changed_s), wished]
+        return [_plain(self.configuration), self.since_s, list(self.changed_s), wished]
 
     @classmethod
     def of(cls, plain: Sequence[Any], now_s: float) -> Past:
@@ -96,10 +96,10 @@ class Steady(Guard):
             past = Past(now, max(now_s - observation.elapsed_s, 0.0), wished=((now_s, now),))
         changed_s, since_s = past.changed_s, past.since_s
         last_s = max(now_s - observation.elapsed_s, 0.0)  # when what is new now was decided
-        is_changed = _counted(now) != _counted(past.seen)
-        if is_changed and not (self._is_spent(changed_s, last_s) and _is_more(past.seen, now)):
+        is_changed = _counted(now) != _counted(past.configuration)
+        if is_changed and not (self._is_spent(changed_s, last_s) and _is_more(past.configuration, now)):
             changed_s = (*changed_s, last_s)
-        if now.variant != past.seen.variant:
+        if now.variant != past.configuration.variant:
             since_s = last_s
         changed_s = tuple(time_s for time_s in changed_s if now_s - time_s < self.settings.flap_window_s)
         window_s = self.settings.scale_down_window_s
@@ -122,7 +122,7 @@ class Steady(Guard):
         ]
         return Situation(
             stage=self.pipeline.stage(name),
-            seen=observation.stages[name],
+            observed=observation.stages[name],
             wished=[chosen for _, chosen in past.wished],
             planned_rps=None if planned_rps is None else planned_rps / share * factor,
             expected_rps=max(expected) * factor if expected else None,

@@ -42,7 +42,7 @@ def exact(knapsack: Knapsack) -> Pick | None:
         return None
     # `graphs.best` finds the same for a single way, in up to four times the time.
     best = _best if knapsack.flow.is_chain else graphs.best
-    binding = () if knapsack.bounded is None else knapsack.bounded.held
+    binding = () if knapsack.bounded is None else knapsack.bounded.binding
     free_loss: int | None = None
     while True:
         pick = best(knapsack.without(*(name for name in LIMITS if name not in binding)))
@@ -51,7 +51,7 @@ def exact(knapsack: Knapsack) -> Pick | None:
         free_loss = pick.loss if free_loss is None else free_loss
         broken = knapsack.broken(pick)
         if not broken:
-            return replace(pick, held=binding, free_loss=free_loss)
+            return replace(pick, binding=binding, free_loss=free_loss)
         binding = tuple(name for name in LIMITS if name in binding or name in broken)
 
 

@@ -190,7 +190,7 @@ def _stage_options(
     waits = waits_ns(problem, k, table.batches, load_rps)
     is_chain = programme.pipeline.graph is None
     explained = []
-    for row in table.select(answer.wanted[k], load_rps <= 0).rows:
+    for row in table.select(answer.candidates[k], load_rps <= 0).rows:
         i = offered.get((row.variant, row.batch))
         fixed = problem.replicas[table.name] if problem.replicas else None
         replicas = fixed or max(replicas_for(load_rps, row.throughput_rps), problem.bounds(table.name)[0])
@@ -285,11 +285,11 @@ def trade_offs_of(problem: Problem, solver: str = "exact") -> dict[str, TradeOff
                 changed = replace(programme, goal=replace(goal, stage_accuracy_at_least=floors))
                 changed_problems[f"one point of accuracy {name} at {stage}"] = replace(problem, programme=changed)
     changed_problems["10 ms more of SLA"] = _with_more_sla(problem)
-    return {name: _trade_off(solve(changed, solver=solver)) for name, changed in changed_problems.items()}
-
-
-def _trade_off(plan: Solution) -> TradeOff:
-    return TradeOff(100 * plan.objective["pas"], round(plan.objective["cost_cores"]), plan.rung, plan.configuration)
+    plans = {name: solve(changed, solver=solver) for name, changed in changed_problems.items()}
+    return {
+        name: TradeOff(100 * plan.objective["pas"], round(plan.objective["cost_cores"]), plan.rung, plan.configuration)
+        for name, plan in plans.items()
+    }
 
 
 def _price(before: Solution, after: Solution) -> Price:

@@ -40,7 +40,7 @@ class Answer:
     rung: str
     pick: Pick
     knapsack: Knapsack
-    wanted: tuple[Collection[str], ...]
+    candidates: tuple[Collection[str], ...]
     notes: tuple[str, ...]
 
 
@@ -134,7 +134,7 @@ def _fewest_cores_of_equals(problem: Problem, knapsack: Knapsack, pick: Pick, be
     return (
         pick
         if fewest is None
-        else replace(fewest, loss=fewest.loss - knapsack.reward * accuracy, held=pick.held, free_loss=None)
+        else replace(fewest, loss=fewest.loss - knapsack.reward * accuracy, binding=pick.binding, free_loss=None)
     )
 
 

@@ -190,4 +190,4 @@ class Parameters:
         object.__setattr__(self, key, value)
 
 
-PROGRAMME_PARAMETERS = tuple(each.name for each in fields(Parameters) if each.name != "pipeline")
+PROGRAMME_PARAMETERS = tuple(field.name for field in fields(Parameters) if field.name != "pipeline")

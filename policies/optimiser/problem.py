@@ -309,14 +309,14 @@ class Pick:
     """One option for each stage by index, its loss (less the reward), and the limits that mattered.
 
     `stages`: the options that the indices are of, for the one inflow that each stage has with this pick. Without a
-    limit that is not in `held`, the answer is the same. `free_loss` is the loss of the best pick without any limit, if
-    the solver knows it.
+    limit that is not in `binding`, the answer is the same. `free_loss` is the loss of the best pick without any limit,
+    if the solver knows it.
     """
 
     stages: Sequence[StageOptions]
     indices: tuple[int, ...]
     loss: int
-    held: tuple[str, ...] = ()
+    binding: tuple[str, ...] = ()
     free_loss: int | None = None
 
     @property

@@ -123,7 +123,7 @@ def binding(problem: Problem, answer: Answer, solver: Solver) -> str:
     most = max(gains.values())
     if most > 0:
         return next(name for name in CONSTRAINTS if gains.get(name) == most)
-    if answer.pick.held:
+    if answer.pick.binding:
         limits = answer.knapsack.limits
         for names in (*combinations(limits, 2), *combinations(limits, 3)):
             if _gain(problem, answer, answer.knapsack.without(*names), solver):
@@ -137,7 +137,7 @@ def relaxation_gains(problem: Problem, answer: Answer, solver: Solver) -> dict[s
     Exact, in units of the scales' U W. A constraint that did not matter to the solver gains nothing. Without nodes, all
     other limits of cores remain.
     """
-    binding: tuple[str, ...] = answer.pick.held
+    binding: tuple[str, ...] = answer.pick.binding
     best = placed(solver, problem.room)
     knapsack = answer.knapsack
     gains = {name: 0 for name in CONSTRAINTS if name not in ("nodes", "gpus", "accuracy")}
@@ -155,7 +155,7 @@ def relaxation_gains(problem: Problem, answer: Answer, solver: Solver) -> dict[s
     for name in set(binding) - {"accuracy"}:
         gains[name] = _gain(problem, answer, knapsack.without(name), best)
     if _is_bounded(answer):
-        free = options(problem, answer.wanted, replicas_bound=False)
+        free = options(problem, answer.candidates, replicas_bound=False)
         gains["replicas"] = _gain(problem, answer, replace(knapsack, stages=free, bounded=answer.pick), best)
     return gains
 
@@ -187,7 +187,7 @@ def _kept_the_sla_out(problem: Problem, answer: Answer, solver: Solver) -> str:
         return "nodes" if room.nodes and solver(within) else "cores"
     if _is_bounded(answer):
         best = placed(solver, room)
-        free = options(problem, answer.wanted, replicas_bound=False)
+        free = options(problem, answer.candidates, replicas_bound=False)
         if best(Knapsack(free, flow, sla_ns, answer.knapsack.limit_cores)) is not None:
             return "replicas"
     return "sla"
@@ -196,13 +196,15 @@ def _kept_the_sla_out(problem: Problem, answer: Answer, solver: Solver) -> str:
 def _kept_the_load_out(problem: Problem, answer: Answer) -> str:
     """What limits the load: "gpus", "nodes" or "cores" if more could be sustained without these, else "replicas"."""
     enough_rps = answer.pick.sustained_rps * (1 + SLACK)
-    free_rps = most_sustained_rps(problem, answer.wanted, problem.most_cores)
+    free_rps = most_sustained_rps(problem, answer.candidates, problem.most_cores)
     if problem.room.gpus is not None and not problem.room.nodes and free_rps > enough_rps:
         return "gpus"
     large = answer.knapsack.limit_cores != problem.most_cores
-    if not (large or most_sustained_rps(problem, answer.wanted, None) > enough_rps):
+    if not (large or most_sustained_rps(problem, answer.candidates, None) > enough_rps):
         return "replicas"
-    without_nodes = problem.room.nodes and most_sustained_rps(problem, answer.wanted, problem.core_limit) > enough_rps
+    without_nodes = (
+        problem.room.nodes and most_sustained_rps(problem, answer.candidates, problem.core_limit) > enough_rps
+    )
     return "nodes" if without_nodes else "cores"
 
 

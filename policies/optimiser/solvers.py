@@ -97,7 +97,7 @@ def placed(best: Solver, room: Room) -> Solver:
         def best_of(part: Part) -> Pick | None:
             chosen = [stage.shaped(is_allowed) for stage, is_allowed in zip(knapsack.stages, part, strict=True)]
             pick = best(replace(knapsack, stages=chosen, limit_cores=limit, bounded=None))
-            return None if pick is None else replace(pick, held=knapsack.limits, free_loss=None)
+            return None if pick is None else replace(pick, binding=knapsack.limits, free_loss=None)
 
         def fits_alone(shape: Shape) -> bool:
             return room.fits([shape])
@@ -146,10 +146,10 @@ def with_pairs(best: Solver, pairs: Mapping[str, Mapping[str, int]]) -> Solver:
             return None
         # A limit matters if it left a variant without any pick, or if another pick depends on it.
         is_short = len(picks) < len(by_first)
-        binding = [name for name in knapsack.limits if is_short or any(name in pick.held for pick in picks)]
+        binding = [name for name in knapsack.limits if is_short or any(name in pick.binding for pick in picks)]
         free = [pick.free_loss for pick in picks if pick.free_loss is not None]
         free_loss = min(free) if len(free) == len(by_first) else None
-        return replace(min(picks, key=lambda pick: pick.loss), held=tuple(binding), free_loss=free_loss)
+        return replace(min(picks, key=lambda pick: pick.loss), binding=tuple(binding), free_loss=free_loss)
 
     return best_pair if pairs else best
 

@@ -50,8 +50,11 @@ def write_settings(policy: object, pipeline: Pipeline, format_name: str, comment
             f"--as {format_name}: holds settings of {kind.__name__.lower()}, not of {type(policy).__name__.lower()}; "
             f"allowed: {format_of(policy)}"
         )
+    import yaml
+
     manifests = [write(stage.name, _of_stage(policy, stage.name)) for stage in pipeline.stages]
-    return "".join(f"# {line}\n" for line in comments) + _as_yaml(_whole(format_name, manifests))
+    text = yaml.safe_dump(_whole(format_name, manifests), sort_keys=False, width=10_000, allow_unicode=True)
+    return "".join(f"# {line}\n" for line in comments) + with_comments(text)
 
 
 def _of_stage(policy: Any, stage: str) -> dict[str, Any]:
@@ -75,9 +78,3 @@ def _whole(format_name: str, manifests: Sequence[dict[str, Any]]) -> dict[str, A
     if format_name == "ray":
         return {"applications": [{"name": "pipeline", "deployments": list(manifests)}]}
     return manifests[0] if len(manifests) == 1 else {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
-
-
-def _as_yaml(document: Mapping[str, Any]) -> str:
-    import yaml
-
-    return with_comments(yaml.safe_dump(document, sort_keys=False, width=10_000, allow_unicode=True))

@@ -101,10 +101,10 @@ class Arbiter:
         spare_units = self.budget - sum(max(claims[m.name], parts[m.name]) for m in others)
         return Grant(plan_units, max(plan_units, spare_units))
 
-    def why(self, name: str, wanted: int, grant: Grant) -> str:
+    def why(self, name: str, wanted_units: int, grant: Grant) -> str:
         """Why a pipeline may plan with less than it wants; empty if it may with all."""
         part_units = self.parts()[name]
-        if grant.plan_units >= wanted:
+        if grant.plan_units >= wanted_units:
             return ""
         if grant.plan_units < part_units:
             return f"{part_units - grant.plan_units} of its part of {part_units} are not free yet"

@@ -3,12 +3,13 @@
 Needs numba. A run passes its modules in this order:
 
 - `engine`: one run, from control step to control step; `streaming`: in bounded memory
-- `memory`: the arrays of a run; `graph_memory`: those of a graph's items besides
+- `memory`: the arrays of a run; `graph_memory`, `language_memory`: those of a graph's items, of language models besides
 - `kernel`: the event loop, from one stop to the next, over `heaps` of events
 - `dispatch`: batches from the queue to replicas; `eager`: by eager dispatch
+- `steps`: the steps of language models, of the requests at a replica
 - `rollout`: replicas that come and go
 - `routing`: served items of a graph onto its edges and into the next stages
-- `stage`: what control steps and records read of a stage
+- `stage`: what control steps and records read of a stage; `language_stage`: of language models
 - `jit`: how all this is compiled and cached
 """
 

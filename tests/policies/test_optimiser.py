@@ -194,7 +194,7 @@ def test_merging_fronts_finds_what_enumeration_finds(reward: int) -> None:
             possible.append((loss - reward * prod(s.accuracy[i] for s, i in picked), indices))
         found = exact(Knapsack(stages, chain_of(stages), sla_ns, limit, reward))
         assert (found and (found.loss, found.indices)) == min(possible, default=None)
-        held.update([found.held] if found else [])
+        held.update([found.binding] if found else [])
     assert min(held[each] for each in [(), ("sla",), ("cores",), ("sla", "cores")]) > 10
 
 

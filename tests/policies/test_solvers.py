@@ -510,4 +510,4 @@ def test_picks_name_the_limits_they_were_held_to() -> None:
     stages = bare_stages(Random(1))
     flow = chain_of(stages)
     free = cast("Pick", exact.exact(Knapsack(stages, flow)))
-    assert exact.exact(Knapsack(stages, flow, 10**15, 10**6)) == replace(free, held=())
+    assert exact.exact(Knapsack(stages, flow, 10**15, 10**6)) == replace(free, binding=())

@@ -125,7 +125,9 @@ def read_json_lines(stored: Stored, hints: TimeHints, seed: int) -> Trace:
         if not line.strip():
             continue
         try:
-            row = _object(line)
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError(repr(line.strip()[:60]))
         except (ValueError, RecursionError) as error:  # the line number is enough, without the column
             stored.pass_over(TraceError(f"{stored.place(number)}: not a JSON object: {getattr(error, 'msg', error)}"))
             continue
@@ -134,13 +136,6 @@ def read_json_lines(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     if table is None:
         raise TraceError(f"{stored.path}: no row{stored.passed_over}")
     return table.trace({}, seed)
-
-
-def _object(line: str) -> dict[str, object]:
-    row = json.loads(line)
-    if not isinstance(row, dict):
-        raise ValueError(repr(line.strip()[:60]))
-    return row
 
 
 def _token(row: Mapping[str, object], key: str) -> str:

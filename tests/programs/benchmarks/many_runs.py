@@ -65,7 +65,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "ipa.sim.simulate.totals_of",
         "ipa.studies.runs.run.summary_of",
         "ipa.sim.simulate._Keeping.receive",
-        "ipa.sim.simulate._Keeping.found",
+        "ipa.sim.simulate._Keeping.results",
     ),
     "tables": ("ipa.studies.runs.run.tables_from",),
 }
