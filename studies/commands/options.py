@@ -77,11 +77,11 @@ class Duration(click.ParamType[int]):
         return seconds
 
 
-def _within(what: str, bounds: Number | Whole) -> str:
+def _within(noun: str, bounds: Number | Whole) -> str:
     """The bounds in words: `a whole number from 1`, `a finite number above 0 and below 1`."""
     low = None if bounds.min is None else f"{'above' if bounds.min_open else 'from'} {bounds.min:g}"
     high = None if bounds.max is None else f"{'and below' if bounds.max_open else 'to'} {bounds.max:g}"
-    return " ".join(filter(None, (what, low, high)))
+    return " ".join(filter(None, (noun, low, high)))
 
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -57,14 +57,14 @@ def report(results: Path, to: Path | None, form: str | None, late_at_most: float
         printing.print_files(reports.write_images(_plots(results), form, images), as_json)
 
 
-def _write_page(results: Path, path: Path, what: str, late_at_most: float | None) -> None:
+def _write_page(results: Path, path: Path, option: str, late_at_most: float | None) -> None:
     kind = _kind(results)
     if kind in ("run", "runs"):
         comparison = studies.read_comparison(results)
-        reports.check_report(path, records=reports.records_of(comparison.runs), option=what)
+        reports.check_report(path, records=reports.records_of(comparison.runs), option=option)
         reports.write_report(replace(comparison, late_at_most=late_at_most), path)
         return
-    reports.check_report(path, option=what)
+    reports.check_report(path, option=option)
     reports.write_report(_result(results, kind, late_at_most), path)
 
 

@@ -213,5 +213,5 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _of(count: int, what: str, plural: str = "s") -> str:
-    return f"{count:,} {what}{plural if count != 1 else ''}"
+def _of(count: int, noun: str, plural: str = "s") -> str:
+    return f"{count:,} {noun}{plural if count != 1 else ''}"

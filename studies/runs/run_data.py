@@ -80,8 +80,8 @@ def unmet(name: str, summaries: Collection[Mapping[str, Any]]) -> str:
     if not infeasible:
         return ""
     decisions = sum(summary["decisions"] for summary in summaries)
-    counts = [(what, sum(summary.get(key, 0) for summary in summaries)) for key, what in _UNMET]
-    reasons = ", ".join(f"{what} {count:,}" for what, count in counts if count)
+    counts = [(reason, sum(summary.get(key, 0) for summary in summaries)) for key, reason in _UNMET]
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts if count)
     return f"{name}: in {infeasible:,} of {decisions:,} decisions not all that is asked could be kept: {reasons}."
 
 

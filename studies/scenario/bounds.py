@@ -57,11 +57,11 @@ class GuardBounds(FileModel):
 
 def _nodes(value: object) -> object:
     """The number of cores of all nodes, or a list with that of each. Raises if it is neither."""
-    each = value if isinstance(value, list | tuple) else [value]
-    is_whole = all(isinstance(cores, int) and not isinstance(cores, bool) and cores >= 1 for cores in each)
-    if value is not None and not (each and is_whole):
+    nodes = value if isinstance(value, list | tuple) else [value]
+    is_whole = all(isinstance(cores, int) and not isinstance(cores, bool) and cores >= 1 for cores in nodes)
+    if value is not None and not (nodes and is_whole):
         raise refusal(f"should be a whole number of cores from 1, or a list of these; given {value!r}")
-    return tuple(each) if isinstance(value, list | tuple) else value
+    return tuple(nodes) if isinstance(value, list | tuple) else value
 
 
 class ClusterLimits(FileModel):

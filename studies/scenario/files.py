@@ -143,13 +143,13 @@ def _can_hold(data: object, path: Sequence[str]) -> bool:
     return isinstance(data, Mapping) and ":" not in path[-1]
 
 
-def check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object]) -> None:
+def check_stage_names(pipeline: Pipeline, key: str, values_by_stage: Mapping[str, object]) -> None:
     """Raise ScenarioError if a key of a scenario names a stage that the pipeline does not have."""
-    known = [stage.name for stage in pipeline.stages]
-    for name in given:
-        if name not in known:
+    names = [stage.name for stage in pipeline.stages]
+    for name in values_by_stage:
+        if name not in names:
             raise ScenarioError(
-                f"{key}: {pipeline.name!r} has no stage {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}"
+                f"{key}: {pipeline.name!r} has no stage {name!r}; it has {', '.join(names)}{did_you_mean(name, names)}"
             )
 
 

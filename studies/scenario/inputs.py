@@ -79,7 +79,7 @@ def token_columns_of(scenario: Scenario, pipeline: Pipeline, trace: Trace) -> di
     Raises ScenarioError for a load that is not a CSV file with a row for each request, and as `traces.numbers_beside`.
     """
     tokens = [stage.tokens for stage in pipeline.stages if stage.tokens is not None]
-    names = list(dict.fromkeys(name for each in tokens for name in each.columns or ()))
+    names = list(dict.fromkeys(name for stage_tokens in tokens for name in stage_tokens.columns or ()))
     if not names:
         return {}
     if trace.rows is None or scenario.skip_bad_lines or not Path(scenario.trace).is_file():
@@ -105,7 +105,7 @@ def core_limit(scenario: Scenario) -> int | None:
     """The most cores that may exist: `limit_cores`, or `cores_at_most` of the policy's goal if that is less."""
     goal = scenario.policy.parameters.get("goal")
     at_most = goal.get("cores_at_most") if isinstance(goal, Mapping) else None
-    return min((each for each in (scenario.limit_cores, at_most) if each is not None), default=None)
+    return min((limit for limit in (scenario.limit_cores, at_most) if limit is not None), default=None)
 
 
 def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:

@@ -32,8 +32,8 @@ def ready_at_start(pipeline: Pipeline, initial: Mapping[str, StageStart]) -> Con
     """The configuration at the start, by default the lightest. Raises ScenarioError for an impossible one."""
     configuration = dict(lightest_configuration(pipeline))
     for stage, start in initial.items():
-        known = {variant.name: variant.base_cores for variant in pipeline.stage(stage).variants}
-        cores = known.get(start.variant, 0) if start.cores is None else start.cores
+        base_cores = {variant.name: variant.base_cores for variant in pipeline.stage(stage).variants}
+        cores = base_cores.get(start.variant, 0) if start.cores is None else start.cores
         configuration[stage] = StageConfiguration(
             start.variant, start.batch, start.replicas, start.batch_timeout_s, cores
         )
