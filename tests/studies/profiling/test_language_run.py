@@ -225,9 +225,9 @@ def test_a_load_has_so_many_requests_at_once_drawn_by_seed() -> None:
 
 def test_a_request_comes_some_time_after_the_answer_to_another() -> None:
     """At least a quarter of the time that a request alone takes: a simulation that is slower has ended it too."""
-    light, _ = load(1, 10_000, alone_s=0.004)
+    light, _ = load(1, 10_000, alone_s=0.04)
     pauses_s = [later - earlier for earlier, later in zip(light.last_token_s, light.queued_s[1:], strict=False)]
-    assert min(pauses_s) >= 0.001
+    assert min(pauses_s) >= 0.01
     assert len({round(pause_s, 4) for pause_s in pauses_s}) > 5
 
 
