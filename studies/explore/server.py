@@ -31,14 +31,14 @@ from ipa.errors import Error
 from ipa.studies import pages
 from ipa.studies.displayed import check_plotly
 from ipa.studies.explore.answers import Pinned, answer, coarse, measured
-from ipa.studies.explore.crew import Crew, RunTask
 from ipa.studies.explore.figures import DrawnRun
 from ipa.studies.explore.fleets import FleetFigures, FleetTask, answer_of_fleet, base_of_fleet, fleet_of
 from ipa.studies.explore.points import points_of
 from ipa.studies.explore.questions import ExplorerQuestion, base_of, choices
 from ipa.studies.explore.take import FORMS
+from ipa.studies.explore.tasks import RunTask, view_of, warm_up
 from ipa.studies.fleets import Fleet
-from ipa.studies.many import SupersededError, workers
+from ipa.studies.many import ChildPool, SupersededError, workers
 from ipa.studies.runs import RunData
 from ipa.studies.scenario import Scenario, ScenarioError, is_fleet
 
@@ -97,8 +97,8 @@ class Explorer(ThreadingHTTPServer):
         self.host = f"{ADDRESS}:{self.server_port}"
         self.token = secrets.token_urlsafe(24)
         self.cookie = f"ipa-explore-{self.server_port}"  # cookies belong to a host, whatever its port
-        self.crew = Crew(jobs or workers.cores())
-        self.hasty = Crew(1)  # for coarse answers, which do not wait for whole ones
+        self.pool = ChildPool(jobs or workers.cores(), view_of, warm_up)
+        self.hasty = ChildPool(1, view_of, warm_up)  # for coarse answers, which do not wait for whole ones
         self._newest: OrderedDict[str, int] = OrderedDict()
         self._runs_to_pin: OrderedDict[tuple[str, int], Sequence[RunData | FleetFigures]] = OrderedDict()
         self._lock = Lock()
@@ -136,12 +136,12 @@ class Explorer(ThreadingHTTPServer):
         view = "first" if question.seeds > 1 else "brief"
         if is_fleet(question.what):
             fleet = fleet_of(question)
-            part = self.hasty.run_all([[FleetTask(fleet, view)]], is_stale)[0][0]
+            part = self.hasty.call_all([[FleetTask(fleet, view)]], is_stale)[0][0]
             if not part:
                 return {"coarse": None}
             return coarse(answer_of_fleet(question, fleet, [part["run"]]), question.seeds, part["whole_s"])
         first = [[runs[0]] for runs in question.scenarios()]
-        parts = self.hasty.run_all([[RunTask(scenario, view)] for (scenario,) in first], is_stale)
+        parts = self.hasty.call_all([[RunTask(scenario, view)] for (scenario,) in first], is_stale)
         if not parts[0][0]:
             return {"coarse": None}
         response = answer(question, first[0][0], [each["run"] for (each,) in parts])
@@ -153,12 +153,12 @@ class Explorer(ThreadingHTTPServer):
             [RunTask(scenario, "summary" if place else "drawn") for place, scenario in enumerate(scenarios)]
             for scenarios in chosen
         ]
-        return [result["run"] for of_policy in self.crew.run_all(tasks, is_stale) for result in of_policy]
+        return [result["run"] for of_policy in self.pool.call_all(tasks, is_stale) for result in of_policy]
 
     def _fleet_runs(self, fleet: Fleet, seeds: int, is_stale: Callable[[], bool]) -> list[FleetFigures]:
         """The runs of a fleet, by seed; the first is drawn."""
         tasks = [FleetTask(fleet, "summary" if place else "drawn", place) for place in range(seeds)]
-        return [each["run"] for each in self.crew.run_all([tasks], is_stale)[0]]
+        return [each["run"] for each in self.pool.call_all([tasks], is_stale)[0]]
 
     def _pinned(
         self, request: Any, is_stale: Callable[[], bool], *, of_fleet: bool
@@ -199,11 +199,11 @@ class Explorer(ThreadingHTTPServer):
             fleet = fleet_of(question)
             pipeline = fleet.pipelines[_place(request, "policy", len(fleet.pipelines))].name
             task = FleetTask(fleet, "inside", _place(request, "seed", question.seeds), pipeline)
-            return self.crew.run_all([[task]], is_stale)[0][0]
+            return self.pool.call_all([[task]], is_stale)[0][0]
         by_policy = question.scenarios()
         scenario = by_policy[_place(request, "policy", len(by_policy))][_place(request, "seed", question.seeds)]
         # Only a full journal has the reasons of decisions.
-        return self.crew.run_all([[RunTask(scenario.with_values({"journal": "full"}), "inside")]], is_stale)[0][0]
+        return self.pool.call_all([[RunTask(scenario.with_values({"journal": "full"}), "inside")]], is_stale)[0][0]
 
     def plan(self, request: Any) -> dict[str, Any]:
         """The plans for a `load` of the question's `policy` (of a fleet: pipeline) with this index."""
@@ -216,7 +216,7 @@ class Explorer(ThreadingHTTPServer):
         if not isinstance(load_rps := request.get("load"), int | float) or isinstance(load_rps, bool):
             raise ScenarioError("load: should be a number of requests per second")
         scenario = by_policy[_place(request, "policy", len(by_policy))][0]
-        return self.crew.run_all([[RunTask(scenario, "plan", float(load_rps))]], is_stale)[0][0]
+        return self.pool.call_all([[RunTask(scenario, "plan", float(load_rps))]], is_stale)[0][0]
 
     def take(self, request: Any) -> dict[str, Any]:
         """A file of all runs of a question, in the requested `form`."""
@@ -225,9 +225,9 @@ class Explorer(ThreadingHTTPServer):
             raise ScenarioError(f"form: should be one of {', '.join(FORMS)}")
         if is_fleet(question.what):
             task = FleetTask(fleet_of(question), form, seeds=question.seeds)
-            return self.crew.run_all([[task]], is_stale)[0][0]
+            return self.pool.call_all([[task]], is_stale)[0][0]
         first, *others = chain(*question.scenarios())
-        return self.crew.run_all([[RunTask(first, form, others=tuple(others))]], is_stale)[0][0]
+        return self.pool.call_all([[RunTask(first, form, others=tuple(others))]], is_stale)[0][0]
 
     def _question_of(self, request: Any) -> tuple[ExplorerQuestion, Callable[[], bool]]:
         if not isinstance(request, dict) or not isinstance(tab := request.get("tab"), str) or len(tab) > 64:
@@ -240,8 +240,8 @@ class Explorer(ThreadingHTTPServer):
     def close(self) -> None:
         """Stop listening, and end the workers."""
         self.server_close()
-        for crew in (self.crew, self.hasty):
-            crew.close()
+        for pool in (self.pool, self.hasty):
+            pool.close()
 
     def handle_error(self, *_: Any) -> None:
         """Ignore: a browser that disconnects is no error."""

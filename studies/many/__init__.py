@@ -5,7 +5,7 @@ plan          a run to make, with a key of everything that it depends on
 runner        the folder, locked by one command; the runs that its store lacks, in chunks
 executor      where they are made: here by `workers`, each a process for many runs,
 dask_cluster    or on a cluster, to which `bundle` brings the files that they name
-child         a process of its own for a run that may end it; the explorer's runs too
+child         a process of its own for a run that may end it; of several, `child_pool`, the explorer's answers
 outcome       what is kept of a run: its summary, its course, or all files of its folder
 store         the finished runs in one file, by their keys
 comparison, study, sweeps, tuning, losses    what came of them: one table, and what is computed from it

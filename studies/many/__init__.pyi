@@ -12,11 +12,9 @@ from . import systems as systems
 from . import tuning as tuning
 from . import workers as workers
 from .bundle import Bundle as Bundle
-from .child import Child as Child
-from .child import ProcessEndedError as ProcessEndedError
-from .child import StoppedError as StoppedError
 from .child import SupersededError as SupersededError
 from .child import look as look
+from .child_pool import ChildPool as ChildPool
 from .comparison import Comparison as Comparison
 from .comparison import PolicyRuns as PolicyRuns
 from .comparison import by_policy as by_policy

@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import IO, Any
@@ -29,7 +31,11 @@ PATIENCE_S = 1.0
 
 LOOK_EVERY_S = 0.02
 
-_DONE, _STOPPED, _ENDED = "done", "stopped", "ended"
+_DONE, _FAILED, _STOPPED, _ENDED = "done", "failed", "stopped", "ended"
+
+
+class TaskError(Error):
+    """A task that has raised an error; the text says which."""
 
 
 class ProcessEndedError(Error):
@@ -60,7 +66,8 @@ class Child:
     def call(self, function: Callable[..., Any], *arguments: Any, is_stale: Callable[[], bool] | None = None) -> Any:
         """What a function of a module returns there. It and what it takes and returns are pickled.
 
-        Raises ProcessEndedError if the process ends, SupersededError once `is_stale`.
+        Raises TaskError if the function raises an exception, ProcessEndedError if the process ends, SupersededError
+        once `is_stale`.
         """
         self._tasks += 1
         process = self._running()
@@ -73,6 +80,8 @@ class Child:
             raise ProcessEndedError(self.close())
         if kind == _STOPPED:
             raise SupersededError
+        if kind == _FAILED:
+            raise TaskError(value)
         return value
 
     def _awaited(self, process: subprocess.Popen[bytes], is_stale: Callable[[], bool]) -> tuple[str, Any]:
@@ -143,6 +152,12 @@ def look(_: float = 0.0) -> None:
         raise StoppedError
 
 
+def with_place(error: Exception) -> str:
+    """An unexpected error in one line, with the place that raised it: `rule.py:12: ZeroDivisionError: ...`."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}: {type(error).__name__}: {error}"
+
+
 def serve() -> None:
     """The main function of the process: does the tasks that it receives until its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent ends it
@@ -157,6 +172,10 @@ def serve() -> None:
                 answer = _DONE, function(*arguments)
             except StoppedError:
                 answer = _STOPPED, None
+            except Error as error:
+                answer = _FAILED, str(error)
+            except Exception as error:  # from a policy, or from us
+                answer = _FAILED, with_place(error)
             _send(answers, answer)
 
 

@@ -7,13 +7,11 @@ a store that keeps them (`store`), and finally a table.
 from __future__ import annotations
 
 import signal
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, Protocol
 from uuid import uuid4
@@ -21,7 +19,7 @@ from uuid import uuid4
 from ipa.errors import Error
 from ipa.policies import OptimisingPolicy
 from ipa.studies.many import workers
-from ipa.studies.many.child import Child, ProcessEndedError
+from ipa.studies.many.child import Child, ProcessEndedError, with_place
 from ipa.studies.many.outcome import FinishedRun, course_of, with_latencies
 from ipa.studies.many.plan import OBJECTIVES, PlannedRun
 from ipa.studies.runs import Run, prepare, simulate
@@ -150,9 +148,7 @@ def outcome(detail: Kept, planned: PlannedRun, shared: Shared) -> FinishedRun | 
     except Error as error:
         return str(error)
     except Exception as error:  # one run of many must not end the others
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(last.filename).name}:{last.lineno}"
-        return f"an error of this program, please report it: {where}: {type(error).__name__}: {error}"
+        return f"an error of this program, please report it: {with_place(error)}"
 
 
 def make_apart(child: Child, detail: Kept, chunk: Chunk) -> Done:
