@@ -10,7 +10,7 @@ from ipa.policies.goals import most_accurate
 from ipa.policies.interface import StageConfiguration
 from ipa.policies.optimiser.flows import Combinations
 from ipa.policies.optimiser.fronts import Matters, front
-from ipa.policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, climb, fastest
+from ipa.policies.optimiser.ladder import MOST_THROUGHPUT, NO_ACCURACY, OPTIMAL, Answer, climb, fastest
 from ipa.policies.optimiser.problem import Knapsack, Pick, Problem, Solver, StageOptions, replicas_for, waits_ns
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solution import CONSTRAINTS, Solution, binding, configured, relaxation_gains, solve
@@ -57,7 +57,8 @@ class Explanation:
     SLA minus the planned latency. `runner_up` is the second best in the order of the rung; None if there is none.
     `one_more_core` (None if cores are not limited) and `ten_ms_of_sla` are shadow prices; None if not requested.
     `trade_offs` are those of a goal, in its own terms. `slowest_way`: in a graph, the stages of the path whose planned
-    latency is `latency_s`.
+    latency is `latency_s`. `sustained_rps`: the load that the replicas of all options are for, which is less than
+    `load_rps` on the last rung.
     """
 
     load_rps: float
@@ -77,6 +78,7 @@ class Explanation:
     ten_ms_of_sla: Price | None = None
     trade_offs: Mapping[str, TradeOff] = field(default_factory=dict)
     slowest_way: tuple[str, ...] = ()
+    sustained_rps: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """The explanation as a JSON-able dict."""
@@ -118,7 +120,13 @@ def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = F
         ten_ms_of_sla=None if solution is None else price_of_sla(problem, solution, solver),
         trade_offs=trade_offs_of(problem, solver) if prices else {},
         slowest_way=_slowest_way(problem, answer),
+        sustained_rps=_sustained_rps(problem, answer),
     )
+
+
+def _sustained_rps(problem: Problem, answer: Answer) -> float:
+    """The load for which replicas are counted: the whole one, or what the last rung sustains of it."""
+    return min(problem.load_rps, answer.pick.sustained_rps) if answer.rung == MOST_THROUGHPUT else problem.load_rps
 
 
 def _slowest_way(problem: Problem, answer: Answer) -> tuple[str, ...]:
@@ -187,13 +195,14 @@ def _stage_options(
     tells_variants = bool(programme.table.scales.pairs) or isinstance(flow.joint, Combinations)
     unbeaten = set(_unbeaten(stage, Matters.of(answer.knapsack), tells_variants or k in flow.deciding))
     load_rps = problem.load_rps * stage.inflows.least.factor
+    sustained_rps = _sustained_rps(problem, answer) * stage.inflows.least.factor
     waits = waits_ns(problem, k, table.batches, load_rps)
     is_chain = programme.pipeline.graph is None
     explained = []
     for row in table.select(answer.candidates[k], load_rps <= 0).rows:
         i = offered.get((row.variant, row.batch))
         fixed = problem.replicas[table.name] if problem.replicas else None
-        replicas = fixed or max(replicas_for(load_rps, row.throughput_rps), problem.bounds(table.name)[0])
+        replicas = fixed or max(replicas_for(sustained_rps, row.throughput_rps), problem.bounds(table.name)[0])
         replicas = replicas if i is None else stage.replicas[i]
         at_hand = StageConfiguration(row.variant, row.batch, replicas, 0.0, row.cores)
         wait_s = waits[row.batch] / NS

@@ -160,9 +160,12 @@ def _plan(configuration: Mapping[str, StageConfiguration]) -> str:
 
 def print_explanation(explanation: Explanation) -> None:
     """Print the options of each stage, the choice, the binding constraint, the runner-up and the prices."""
+    load = f"{explanation.load_rps:g} requests/s"
+    if explanation.sustained_rps < explanation.load_rps:
+        load = f"{explanation.sustained_rps:.4g} of {load}"
     for stage, options in explanation.options.items():
         table = printing.new_table(
-            f"{stage}: options for {explanation.load_rps:g} requests/s",
+            f"{stage}: options for {load}",
             "variant",
             *("batch", "replicas", "cores", "latency s", "queue s", "accuracy", "objective", ""),
         )

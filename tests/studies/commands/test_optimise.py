@@ -20,6 +20,24 @@ def test_one_decision_is_explained() -> None:
     assert dear["configuration"]["object-detection"]["variant"] == "yolov5s"
 
 
+@pytest.mark.parametrize("limits", [("--set", "limit_cores=30"), ()], ids=["cores", "replicas"])
+def test_where_less_than_the_load_is_sustained_all_replicas_are_for_that(limits: tuple[str, ...]) -> None:
+    """Those of options that are beyond a limit, too: as in the plan for the load that is sustained."""
+    overloaded = answer("optimise", "video", "--load", 5000, *limits, "--json")
+    assert overloaded["rung"] == "most-throughput"
+    assert overloaded["sustained_rps"] < 2000
+    carried = answer("optimise", "video", "--load", overloaded["sustained_rps"], *limits, "--json")
+    for stage, options in overloaded["options"].items():
+        keys = ("variant", "batch", "replicas", "cores", "sustains")
+        plans = [
+            [[option[key] for key in keys] for option in explained]
+            for explained in (options, carried["options"][stage])
+        ]
+        assert plans[0] == plans[1]
+    heading = f"options for {overloaded['sustained_rps']:.4g} of 5000 requests/s"
+    assert ipa("optimise", "video", "--load", 5000, *limits).stdout.count(heading) == 2
+
+
 def test_a_goal_is_planned_for_and_its_price_is_said() -> None:
     """20 cores reach a PAS of 52.07; on 19 it is 51.24, as 18 cores do."""
     goal = ("optimise", "video", "--load", 20, "--goal", "max: accuracy, cores_at_most: 20")
