@@ -181,7 +181,8 @@ class Faro(Scaler):
         Memory: when the last plan was made, the replicas wanted, and since when each stage has violated its SLO.
         """
         now_s = observation.time_s
-        since = self._violated_since(now_s, stages, memory.get("violated_since_s", {}))
+        before = memory.get("violated_since_s", {})
+        since = {stage.name: moment(before.get(stage.name, now_s), now_s) for stage in stages if self._violates(stage)}
         solved_s = moment(memory["solved_s"], now_s) if "solved_s" in memory else None
         if solved_s is None or now_s - solved_s >= self.solve_s - EPSILON:
             forecast = self.outlook.forecast(observation)
@@ -200,10 +201,6 @@ class Faro(Scaler):
                 replicas[k] = stage.bounded(replicas[k] + 1)
                 notes.append(f"{stage.name}: has violated its SLO for {self.overload_s:g} s, one replica more")
         return Scaled(replicas, _memory(solved_s, stages, replicas, since), notes=notes)
-
-    def _violated_since(self, now_s: float, stages: Sequence[Served], before: Mapping[str, float]) -> dict[str, float]:
-        """Stage -> since when it has violated its SLO; those that do not are missing."""
-        return {stage.name: moment(before.get(stage.name, now_s), now_s) for stage in stages if self._violates(stage)}
 
     def _planned(self, samples_rps: Sequence[float], stages: Sequence[Served], limit_cores: int | None) -> list[int]:
         """The fewest replicas of the greatest utility."""

@@ -151,7 +151,8 @@ def _quantiles(data: Mapping[str, float | None]) -> LatencyQuantiles:
 def _observation(data: dict[str, Any]) -> Observation:
     version = data["schema_version"]
     if version == 1:
-        data = _from_version_1(data)
+        # It has no elapsed time. Policies then took the mean of all steps, which keeps their decisions the same.
+        data = {**data, "elapsed_s": data["time_s"] / data["step"] if data["step"] > 0 else 0.0}
     elif version not in range(2, OBSERVATION_SCHEMA_VERSION + 1):
         raise ValueError(f"its schema_version is {version}; this program reads 1 to {OBSERVATION_SCHEMA_VERSION}")
     return Observation(
@@ -166,12 +167,6 @@ def _observation(data: dict[str, Any]) -> Observation:
             "past_rps": _optional(data.get("past_rps"), _seconds),
         }
     )
-
-
-def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 has no elapsed time. Policies then took the mean of all steps, which keeps their decisions the same."""
-    elapsed_s = data["time_s"] / data["step"] if data["step"] > 0 else 0.0
-    return {**data, "elapsed_s": elapsed_s}
 
 
 def _stage(data: dict[str, Any]) -> StageObservation:

@@ -186,13 +186,11 @@ class Scaler(ABC):
             served.append(Served(stage.name, variant, batch, load_rps, observed[stage.name], least, most, factor))
         return served
 
-    def sized(self, stages: Sequence[Served], load_rps: float) -> list[int]:
-        """The replicas that carry a load with `share` of their throughput, within the bounds."""
-        return [stage.bounded(replicas_for(load_rps, self.share * stage.throughput_rps)) for stage in stages]
-
     def opening(self, observation: Observation, stages: Sequence[Served]) -> list[int]:
-        """The replicas that carry the mean load of the last 10 s, before anything runs."""
-        return self.sized(stages, recent_rps(observation, OPENING_S))
+        """The replicas that carry the mean load of the last 10 s with `share` of their throughput, before anything
+        runs."""
+        load_rps = recent_rps(observation, OPENING_S)
+        return [stage.bounded(replicas_for(load_rps, self.share * stage.throughput_rps)) for stage in stages]
 
     def carried_rps(self, stages: Sequence[Served], replicas: Sequence[int]) -> float:
         """The load that replicas are meant to carry."""

@@ -174,7 +174,8 @@ class PipelineFile(FileModel):
         graph = self._graph()
         stages = self._planned(graph)
         slas_s = self._slas_s(graph, stages)
-        if self.gpu_cores and not any(variant.gpus for stage in self._language_stages for variant in stage.variants):
+        language_stages = [stage for stage in self.stages if isinstance(stage, LanguageStageSection)]
+        if self.gpu_cores and not any(variant.gpus for stage in language_stages for variant in stage.variants):
             raise refusal("no variant has GPUs: leave this out", "gpu_cores")
         for index, stage in enumerate(self.stages):
             if stage.inputs and not graph.into(stage.name):
@@ -188,10 +189,6 @@ class PipelineFile(FileModel):
             if self.accuracy is None:
                 text = "the key 'accuracy' is missing: measure combinations of variants, or assume {combine: product}"
                 raise refusal(text)
-
-    @property
-    def _language_stages(self) -> list[LanguageStageSection]:
-        return [stage for stage in self.stages if isinstance(stage, LanguageStageSection)]
 
     def _planned(self, graph: Graph) -> dict[str, StageSection | PlannedStage]:
         """Name -> stage, in topological order."""

@@ -18,7 +18,7 @@ from ipa.policies.interface import (
     reads,
 )
 from ipa.policies.optimiser import RUNGS, replicas_for
-from ipa.profiles import Pipeline, Stage, Variant
+from ipa.profiles import Pipeline, Variant
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,12 @@ class Bounds(Guard):
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The policy's decision with all numbers of replicas within the bounds."""
         decision = self.asked(observation, memory)
-        bounded = {stage: self._bounded(stage, planned) for stage, planned in decision.configuration.items()}
+        limits, bounded = self.pipeline.limits, {}
+        for stage, planned in decision.configuration.items():
+            most = planned.replicas if self.max_replicas is None else min(planned.replicas, self.max_replicas)
+            replicas = max(self.min_replicas, limits.least(stage), limits.most(stage, most))
+            bounded[stage] = replace(planned, replicas=replicas)
         return with_configuration(decision, bounded, "bounds")
-
-    def _bounded(self, stage: str, planned: StageConfiguration) -> StageConfiguration:
-        """As many replicas as allowed."""
-        limits = self.pipeline.limits
-        most = planned.replicas if self.max_replicas is None else min(planned.replicas, self.max_replicas)
-        return replace(planned, replicas=max(self.min_replicas, limits.least(stage), limits.most(stage, most)))
 
 
 def sustained_rps(pipeline: Pipeline, stage: str, configuration: StageConfiguration) -> float:
@@ -108,18 +106,15 @@ class Ceiling(Guard):
         if load_rps is None or decision.rung == RUNGS[-1]:
             return decision
         factors = factors_of(self.pipeline, {name: planned.variant for name, planned in decision.configuration.items()})
-        enough = {
-            stage.name: self._enough(stage, decision.configuration[stage.name], load_rps * factors[stage.name])
-            for stage in self.pipeline.stages
-        }
+        enough = {}
+        for stage in self.pipeline.stages:
+            planned = decision.configuration[stage.name]
+            throughput_rps = stage.variant(planned.variant).throughput_rps(planned.batch, planned.cores)
+            least = replicas_for(load_rps * factors[stage.name], throughput_rps * self.utilisation)
+            enough[stage.name] = replace(planned, replicas=max(planned.replicas, least))
         return with_configuration(
             decision, enough, "ceiling", f"{load_rps:.4g} rps at a utilisation of {self.utilisation:g}"
         )
-
-    def _enough(self, stage: Stage, planned: StageConfiguration, load_rps: float) -> StageConfiguration:
-        throughput_rps = stage.variant(planned.variant).throughput_rps(planned.batch, planned.cores)
-        least = replicas_for(load_rps, throughput_rps * self.utilisation)
-        return replace(planned, replicas=max(planned.replicas, least))
 
 
 def recent_rps(observation: Observation) -> float | None:

@@ -89,15 +89,13 @@ class Relaxed:
         self.tried: list[Relaxation] = []
         # An upper bound for all picks, whatever they spend.
         self.cost = sum(max(option.cost for option in stage) for stage in stages)
-        self._look_for_prices([axis for axis in (0, 1) if limited[axis]])
-        self.tried.sort(key=lambda relaxation: -relaxation.bound)
-
-    def _look_for_prices(self, axes: Sequence[int]) -> None:
         prices = (0.0, 0.0)
-        if not axes:
+        if not any(limited):
             self._at(prices)
-        for axis in axes:
-            prices = self._improved(prices, axis)
+        for axis in (0, 1):
+            if limited[axis]:
+                prices = self._improved(prices, axis)
+        self.tried.sort(key=lambda relaxation: -relaxation.bound)
 
     def _improved(self, prices: tuple[float, float], axis: int) -> tuple[float, float]:
         """The prices, with that of one axis moved to the maximum of the bound.

@@ -59,14 +59,9 @@ def gurobi_licence_expiry() -> date | None:
 SOLVERS: Mapping[str, Solver] = {"exact": exact, "gurobi": gurobi, "highs": highs}
 
 
-def solver_named(name: str) -> Solver:
-    """The solver of that name. Raises PolicyError if it is unknown."""
-    return SOLVERS[checks.choice("solver", name, SOLVERS)]
-
-
 def solver_for(name: str, programme: Programme) -> Solver:
     """The solver of that name for a programme. Raises PolicyError if unknown, SolverError if it solves chains only."""
-    best = solver_named(name)
+    best = SOLVERS[checks.choice("solver", name, SOLVERS)]
     if programme.pipeline.graph is not None and name != "exact":
         raise SolverError(takes_chains(name, programme.pipeline))
     return with_pairs(best, programme.table.scales.pairs)
