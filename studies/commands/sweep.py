@@ -64,7 +64,11 @@ MOST_SHOWN = 20
 @click.option("--dry-run", is_flag=True, help="Run nothing; print the number of runs, their time and an example.")
 @jobs_option
 @on_option
-@click.option("--out", type=FOLDER, help="Write the table to this folder; repeat the command to resume or extend it.")
+@click.option(
+    "--out",
+    type=FOLDER,
+    help="Write the table to this folder, which only --dry-run goes without; repeat the command to resume or extend it.",
+)
 @report_option
 @require_option
 @output_options
