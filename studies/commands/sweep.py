@@ -67,7 +67,7 @@ MOST_SHOWN = 20
 @click.option(
     "--out",
     type=FOLDER,
-    help="Write the table to this folder, which only --dry-run goes without; repeat the command to resume or extend it.",
+    help="Write the table to this folder, needed but for --dry-run; repeat the command to resume or extend it.",
 )
 @report_option
 @require_option

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ipa.sim import FloatArray
 from ipa.studies.many.answers import Bins, ComparedSettings, Effect, Outcome, effect, plane
 from ipa.studies.pages.answers_front import SCALE, colour_bar, cut, hover
 from ipa.studies.pages.colours import PALETTE, text_on_shade
@@ -13,6 +14,9 @@ from ipa.studies.pages.plots import LOG_TICKS, Plot, Spec, axis, error_bars, lay
 MOST_KEYS = 8
 LOGARITHMIC = 50.0
 """An axis is logarithmic if its largest number is at least so many times its smallest."""
+
+MOST_LEVELS = 7
+"""More numbers than these are too close for a place and a label each, and so are on an axis of numbers."""
 
 LONGEST_LEVEL = 28
 """In characters; longer values of a key are cut on the axis."""
@@ -57,11 +61,17 @@ def _reading(of_keys: list[Effect], keys: int) -> str:
 
 
 def _across(of_key: Effect) -> Spec:
-    numbers_of = of_key.bins.numbers
-    if of_key.bins.is_binned and numbers_of is not None:
+    numbers_of = _numbers(of_key)
+    if numbers_of is not None:
         low, high = float(numbers_of.min()), float(numbers_of.max())
         return {"type": "log", **LOG_TICKS} if 0.0 < low * LOGARITHMIC < high else {"nticks": 7}
     return _levels([cut(name, LONGEST_LEVEL) for name in of_key.bins.names])
+
+
+def _numbers(of_key: Effect) -> FloatArray | None:
+    """Where the values of a key are on an axis of numbers; None if each has a place of its own."""
+    bins = of_key.bins
+    return bins.numbers if bins.is_binned or len(bins.names) > MOST_LEVELS else None
 
 
 def _levels(names: list[str]) -> Spec:
@@ -71,9 +81,9 @@ def _levels(names: list[str]) -> Spec:
 
 
 def _trace(of_key: Effect) -> Spec:
-    outcome, is_binned = of_key.outcome, of_key.bins.is_binned
-    at = of_key.bins.numbers if is_binned else np.arange(len(of_key.mean), dtype=np.float64)
-    assert at is not None  # only numbers are put into bins
+    outcome, at = of_key.outcome, _numbers(of_key)
+    if at is None:
+        at = np.arange(len(of_key.mean), dtype=np.float64)
     trace = line(
         numbers(at, 5),
         numbers(of_key.mean, outcome.decimals + 2),

@@ -3,7 +3,7 @@
 {
   const NARROW = 640;  // narrower pages have figures laid out for narrow screens, as in page.css [pixels]
   const PAPER = 680;  // the width of a figure on paper; A4 and Letter are wider [pixels]
-  const HIGHEST = 800;  // the most that a figure is high on paper, beneath its title and note [pixels]
+  const HIGHEST = 830;  // the most that a figure is high on paper, beneath its title and note [pixels]
   const {colours, config, template} = drawing;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const figures = () => [...document.querySelectorAll(".plot")];
@@ -26,9 +26,15 @@
   });
 
   // The layout on paper: not cut at the end of the sheet unless it would be far too small; its legend takes fewer rows.
-  const onPaper = ({height, legend}) => ({
-    width: PAPER, height: Math.min(height, Math.max(HIGHEST, 0.6 * height)), autosize: false, legend: {...legend, font: {size: 10}},
-  });
+  // Panels that come closer have smaller letters.
+  const onPaper = ({height, legend, annotations = []}) => {
+    const lower = Math.min(height, Math.max(HIGHEST, 0.6 * height));
+    const smaller = note => ({...note, yshift: Math.min(note.yshift ?? 0, 1), font: {...note.font, size: 10}});
+    return {
+      width: PAPER, height: lower, autosize: false, legend: {...legend, font: {size: 10}},
+      ...(lower < height ? {font: {size: 9}, annotations: annotations.map(smaller)} : {}),
+    };
+  };
 
   function draw(figure) {
     const wanted = look();

@@ -127,15 +127,30 @@ def _range(placed: Sequence[PolicyPoint], figure: str) -> list[float]:
 SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 """Directions (x, y) from a point, the best first."""
 
-_SIZE = np.array([850.0, HEIGHT - 90.0])
-"""The approximate size of the plane, whose width depends on the screen [pixels]."""
+PLACES = (
+    *((side, 0) for side in SIDES),
+    *((side, rows) for rows in (1, 2, 3, 4) for side in SIDES if side[1]),
+)
+"""Where a name may be: on a side of its point, and for a point among many, rows further up or down."""
+
+_SIZE = np.array([590.0, 370.0])
+"""The approximate size of the plane on paper, where it is smallest [pixels]: names apart there are apart elsewhere."""
+
+_HALF_ROW = 16.0
+"""Half the height of a name with the violations under it [pixels]."""
 
 _TOUCH = 600.0
 """Touching a thin bar is nearly as bad as hiding a point [square pixels]."""
 
+_LINE = 1500.0
+"""The line from a name to its point, through another name, is worse [square pixels]."""
+
+_ROW_AWAY = 300.0
+"""Each row that a name is away from its point is half as bad as that [square pixels]."""
+
 
 def _names(placed: Sequence[PolicyPoint], x_range: Sequence[float], y_range: Sequence[float]) -> list[Spec]:
-    """The policies' names, each on the side of its point where it covers least."""
+    """The policies' names, each where it covers least; which is chosen first is what makes all of them cover least."""
     low, high = np.array([x_range, y_range]).T
     scale = _SIZE / (high - low)
     at = [(np.array([point.cost.mean, point.pas.mean]) - low) * scale for point in placed]
@@ -147,21 +162,43 @@ def _names(placed: Sequence[PolicyPoint], x_range: Sequence[float], y_range: Seq
         radius = point.diameter / 2
         halves = ((radius, radius), (across * scale[0], 3.0), (3.0, up * scale[1]))
         occupied += [_box(middle, *half) for half in halves]
-    notes = []
-    for point, middle in zip(placed, at, strict=True):
-        half = np.array([max(3.6 * len(point.group.label), 52.0), 16.0])
-        boxes = [_box(middle + _shift(point, side) + half * side, *half) for side in SIDES]
-        harm = [_harm(box, occupied) for box in boxes]
+    given = range(len(placed))
+    from_left, from_below = (sorted(given, key=lambda place: at[place][direction]) for direction in (0, 1))
+    orders = (given, from_left, from_left[::-1], from_below, from_below[::-1])
+    chosen = min((_chosen(placed, at, order, occupied) for order in orders), key=lambda choice: choice[0])[1]
+    return [_name(point, *chosen[place]) for place, point in enumerate(placed)]
+
+
+def _chosen(
+    placed: Sequence[PolicyPoint], at: Sequence[FloatArray], order: Sequence[int], occupied: Sequence[FloatArray]
+) -> tuple[float, dict[int, tuple[tuple[int, int], int]]]:
+    """The place of each name if they are chosen in an order, and the harm of all."""
+    covered, total, chosen = list(occupied), 0.0, {}
+    names: list[FloatArray] = []
+    for place in order:
+        point, middle = placed[place], at[place]
+        half = np.array([max(3.6 * len(point.group.label), 52.0), _HALF_ROW])
+        shifts = [_shift(point, side, rows) for side, rows in PLACES]
+        boxes = [_box(middle + shift + half * side, *half) for shift, (side, _) in zip(shifts, PLACES, strict=True)]
+        lines = [_box(middle + shift / 2, abs(shift[0] / 2) + 2.0, abs(shift[1] / 2)) for shift in shifts]
+        harm = [
+            _harm(box, covered) + _ROW_AWAY * rows + (_LINE * sum(_overlap(line, name) > 0.0 for name in names if rows))
+            for box, line, (_, rows) in zip(boxes, lines, PLACES, strict=True)
+        ]
         best = harm.index(min(harm))
-        occupied.append(boxes[best])
-        notes.append(_name(point, SIDES[best]))
-    return notes
+        names.append(boxes[best])
+        covered += [boxes[best], *([lines[best]] if PLACES[best][1] else [])]
+        total += harm[best]
+        chosen[place] = PLACES[best]
+    return total, chosen
 
 
-def _name(point: PolicyPoint, side: tuple[int, int]) -> Spec:
+def _name(point: PolicyPoint, side: tuple[int, int], rows: int) -> Spec:
+    """A name beside its point; one that is rows away is joined to it by a thin line."""
     anchor = ("center", "left", "right")[side[0]]
-    across, up = _shift(point, side)
+    across, up = (round(shift, 1) for shift in _shift(point, side, rows).tolist())
     violations = f'<span style="color:{MUTED}">{point.violations_percent:.2f} % violations</span>'
+    joined = {"showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": point.colour, "ax": across, "ay": -up}
     return note(
         f"{coloured(safe(point.group.label), point.colour)}<br>{violations}",
         xref="x",
@@ -171,15 +208,15 @@ def _name(point: PolicyPoint, side: tuple[int, int]) -> Spec:
         xanchor=anchor,
         yanchor=("middle", "bottom", "top")[side[1]],
         align=anchor,
-        xshift=round(across, 1),
-        yshift=round(up, 1),
+        **(joined if rows else {"xshift": across, "yshift": up}),
     )
 
 
-def _shift(point: PolicyPoint, side: tuple[int, int]) -> FloatArray:
+def _shift(point: PolicyPoint, side: tuple[int, int], rows: int) -> FloatArray:
     """The offset of a name from its point; at a corner it is smaller, between the bars."""
     away = point.diameter / 2 + 6.0
-    return np.array(side) * (away if 0 in side else max(0.5 * away, 5.0))
+    beside = away if 0 in side else max(0.5 * away, 5.0)
+    return np.array(side) * (beside, beside + 2.0 * _HALF_ROW * rows)
 
 
 def _box(middle: FloatArray, across: float, up: float) -> FloatArray:

@@ -152,7 +152,8 @@ def read_run(folder: str | Path) -> StoredRun:
         case "sweep":
             why = f"holds a sweep, whose table is {folder / 'runs.parquet'}"
         case "tuning":
-            why = f"holds a tuning, whose best setting is {folder / 'best.yaml'}"
+            best = folder / "best.yaml"
+            why = f"holds a tuning, whose best setting is {best}; run that: ipa simulate {best} --report report.html"
         case _:
             why = (
                 f"holds a comparison of {len(manifest['runs'])} runs; this makes the folder of one of them: "

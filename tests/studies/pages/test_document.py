@@ -78,7 +78,16 @@ def test_a_plot_is_an_image_to_those_who_cannot_see_it_and_has_both_layouts() ->
 
 
 def test_names_of_neighbours_in_a_plane_take_a_side_each() -> None:
-    costs = {"a": 4.0, "b": 4.05, "c": 9.0}
+    costs = {"a": 4.0, "b": 4.05, "c": 9.0, "d": 1.0}
     names = drawn(*(made(policy, cost_mean_cores=cost) for policy, cost in costs.items()))["plane"]
     sides = [name["xanchor"] for name in names.layout["annotations"][1:]]
     assert set(sides[:2]) == {"left", "right"}
+    assert not any(name["showarrow"] for name in names.layout["annotations"])
+
+
+def test_names_of_many_points_in_one_place_are_further_away_each_joined_to_its_point() -> None:
+    close = (made(f"policy {place}", cost_mean_cores=4.0 + 0.01 * place) for place in range(9))
+    names = drawn(*close)["plane"].layout["annotations"][1:]
+    joined = [(name["ax"], name["ay"]) for name in names if name["showarrow"]]
+    assert joined
+    assert len(set(joined)) == len(joined)
