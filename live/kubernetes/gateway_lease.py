@@ -247,7 +247,10 @@ class LeaseKeeper:
         if self.clock() >= self._due_s:
             self._due_s = self.clock() + RETRY_S
             was_held = self.lease.is_held
-            self._problem = self._told_once(self._keep())
+            problem = self._keep()
+            if problem and problem != self._problem:
+                log.warning("the lease", extra={"problem": problem})
+            self._problem = problem
             if self.lease.is_held and not was_held:
                 self._tell_gateway()
                 self._ask_peers()
@@ -264,11 +267,6 @@ class LeaseKeeper:
                 self.on_back()
             elif self.gateway.is_gone or (self._silent_looks > SILENT_LOOKS and not self.is_ending):
                 self.on_gone()
-
-    def _told_once(self, problem: str) -> str:
-        if problem and problem != self._problem:
-            log.warning("the lease", extra={"problem": problem})
-        return problem
 
     def _keep(self) -> str:
         """Take, renew or give back the Lease; returns why it is not renewed."""

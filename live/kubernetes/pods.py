@@ -251,14 +251,12 @@ def _waiting(container: Mapping[str, Any]) -> str:
 def _model(containers: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
     """The key and the digest of the model that the init container has prepared, as it has said them; empty before."""
     states = (
-        (container.get("state") or {}).get("terminated") or {} for container in containers if _is_preparing(container)
+        (container.get("state") or {}).get("terminated") or {}
+        for container in containers
+        if container.get("name") == PREPARE_CONTAINER
     )
     words: list[str] = next((state.get("message", "").split() for state in states if state.get("exitCode") == 0), [])
     return (words[0], words[1]) if len(words) == 2 else ("", "")
-
-
-def _is_preparing(container: Mapping[str, Any]) -> bool:
-    return container.get("name") == PREPARE_CONTAINER
 
 
 def _said(container: Mapping[str, Any]) -> str:

@@ -94,7 +94,8 @@ def _explained(error: Exception, url: str, endpoint: str) -> str:
     from botocore.exceptions import HTTPClientError
 
     text = str(error).partition("\n")[0]
-    code = _code(error)
+    answer: Any = getattr(error.__cause__, "response", None)
+    code = str(answer["Error"].get("Code", "")) if answer else ""  # the store's own for what is wrong
     match error:
         case Unconnected() | HTTPClientError():
             return f"{endpoint} cannot be reached: {error.kwargs.get('error') or text}"
@@ -107,12 +108,6 @@ def _explained(error: Exception, url: str, endpoint: str) -> str:
         case OSError() if error.filename is not None:
             return f"{error.filename}: {error.strerror}"
     return f"{url}: {code} {text}"
-
-
-def _code(error: Exception) -> str:
-    """The store's own code for what is wrong; empty if it gave none."""
-    answer: Any = getattr(error.__cause__, "response", None)
-    return str(answer["Error"].get("Code", "")) if answer else ""
 
 
 def check_links(folder: Path) -> None:

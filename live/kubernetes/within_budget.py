@@ -102,7 +102,10 @@ def committed_cores(state: StageState) -> int:
     """The most cores that may exist at a stage whose Deployment stays as it is: a rollout that has begun goes on."""
     spec = state.deployment["spec"]
     replicas, rolling = state.replicas, spec["strategy"]["rollingUpdate"]
-    surge, unavailable = (_at_most(rolling[key], replicas) for key in ("maxSurge", "maxUnavailable"))
+    surge, unavailable = (
+        count if isinstance(count, int) else replicas  # a share of them: at most all
+        for count in (rolling["maxSurge"], rolling["maxUnavailable"])
+    )
     cores = int((spec["template"]["metadata"].get("labels") or {}).get(names.CORES, 0))
     draining_cores, obsolete, current = _existing(state, state.template)
     exist_cores = draining_cores + sum(obsolete) + current * cores
@@ -122,11 +125,6 @@ def _existing(state: StageState, template: str) -> tuple[int, list[int], int]:
     staying = [pod for pod in pods if pod.removed_s is None]
     obsolete = [pod.cores for pod in staying if pod.template != template]
     return sum(pod.cores for pod in pods if pod.removed_s is not None), obsolete, len(staying) - len(obsolete)
-
-
-def _at_most(count: int | str, replicas: int) -> int:
-    """A number of replicas as a Deployment has it; at most all, where it is a share of them."""
-    return count if isinstance(count, int) else replicas
 
 
 def _peak_cores(replicas: int, surge: int, obsolete: Sequence[int], cores: int) -> int:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ class ModelServer:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, **threads},
-                preexec_fn=self._pin if hasattr(os, "sched_setaffinity") else None,
+                preexec_fn=partial(os.sched_setaffinity, 0, self._placed) if hasattr(os, "sched_setaffinity") else None,
             )
         assert self._process.stdout is not None
         try:
@@ -191,9 +192,6 @@ class ModelServer:
     async def __aexit__(self, *_: object) -> None:
         await self.probe.close()
         await self._end()
-
-    def _pin(self) -> None:
-        os.sched_setaffinity(0, self._placed)
 
     async def _end(self) -> None:
         assert self._process is not None

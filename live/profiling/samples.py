@@ -79,7 +79,9 @@ def read_samples(path: Path, inputs: Sequence[Mapping[str, Any]] = ()) -> Sample
     read.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.is_file() and not _is_no_request(file.name))
+        files = sorted(
+            file for file in path.iterdir() if file.is_file() and file.name != LABELS and not file.name.startswith(".")
+        )
         packed = [file for file in files if file.suffix == ".npz"]
         if not files or 0 < len(packed) < len(files):
             raise LiveError(f"{path}: should hold .npz files, or files of texts alone, each of which is a request")
@@ -98,10 +100,6 @@ def read_samples(path: Path, inputs: Sequence[Mapping[str, Any]] = ()) -> Sample
 
 def _read(requests: Sequence[Sequence[Tensor]], source: str) -> Samples:
     return Samples(_by_kind(requests), source, requests)
-
-
-def _is_no_request(name: str) -> bool:
-    return name == LABELS or name.startswith(".")
 
 
 def made_up(inputs: Sequence[Mapping[str, Any]], shapes: Mapping[str, Sequence[tuple[int, ...]]], seed: int) -> Samples:

@@ -142,10 +142,11 @@ class GraphRouting:
         came: dict[int, list[WholeRequest]] = defaultdict(list)
         for item in served:
             for way in self.routes.ways[batch.stage]:
-                for made in self._put_on(item, way, batch.replica.variant, now_s):
+                join = self.routes.joins[way.child]
+                for entering in self._put_on(item, way, batch.replica.variant, now_s):
                     came[way.child].append(item.whole)
-                    if self._waits_s(way.child) is None:
-                        coming[way.child].append(made)
+                    if join is None or join.kind != "wait":
+                        coming[way.child].append(entering)
         for item in served:
             self._end_item(item, COMPLETED, now_s)
         self._gather(batch.stage, [item.whole for item in served], came, now_s)
@@ -182,10 +183,6 @@ class GraphRouting:
                 self._enter_at(made, now_s + self._hop_s + join.wait_s)
             entering.append(made)
         return entering
-
-    def _waits_s(self, stage: int) -> float | None:
-        join = self.routes.joins[stage]
-        return join.wait_s if join is not None and join.kind == "wait" else None
 
     def _drawn(self, item: Item, way: Way, variant: str) -> int:
         """The drawn number of items that an item puts on an edge."""

@@ -67,7 +67,11 @@ class GraphTensors:
         self._out = [[(number, edge) for number, edge in edges if edge.parent == name] for name in self._names]
         self._several = dict(zip(self._names, self._may_get_several(), strict=True))
         self.entries = [self._names.index(name) for name in self._graph.entries(self._names)]
-        self.ends = [position for position in range(len(self._names)) if self._may_end(position)]
+        self.ends = [
+            position
+            for position, edges_out in enumerate(self._out)
+            if all(edge.when is not None and not edge.items_from for _, edge in edges_out)
+        ]
         """The stages whose outputs are in the answer."""
         self._nothing = {
             position: [Tensor(name, form.datatype, (0, *form.shape[1:]), b"") for name, form in stage.outputs.items()]
@@ -126,9 +130,6 @@ class GraphTensors:
         return [output for output in outputs if rows_of.get(output.name, 1) == rows or output.name in inputs]
 
     # ---- the graph ----
-
-    def _may_end(self, position: int) -> bool:
-        return all(edge.when is not None and not edge.items_from for _, edge in self._out[position])
 
     def _may_get_several(self) -> Iterator[bool]:
         several: dict[str, bool] = {}

@@ -36,19 +36,17 @@ def shared(
     for tensor in outputs:
         rows = output_rows.get(tensor.name, 1)
         if rows == 0:
-            shares = _any(tensor, requests)
+            if requests > 1:
+                raise RowsError(
+                    f"output {tensor.name!r} may have any number of rows, so a batch has no more than one request"
+                )
+            shares = [tensor.shape[0]]
         elif isinstance(rows, str):
             shares = _counted(tensor, rows, by_name, requests, input_rows)
         else:
             shares = _equal(tensor, rows, requests, input_rows)
         columns.append(cut(tensor, shares) if requests > 1 else [tensor])
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(requests)]
-
-
-def _any(tensor: Tensor, requests: int) -> list[int]:
-    if requests > 1:
-        raise RowsError(f"output {tensor.name!r} may have any number of rows, so a batch has no more than one request")
-    return [tensor.shape[0]]
 
 
 def _equal(tensor: Tensor, multiple: int, requests: int, input_rows: Collection[int]) -> list[int]:

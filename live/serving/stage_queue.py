@@ -264,8 +264,8 @@ class StageQueue:
         while self.waiting and (replica := self._next_free()) is not None:
             if self._limit_now_s is not None:
                 self._limit_s = self._limit_now_s()
-            if self._drops_singly:
-                self._drop_expired_head(now_s)
+            while self._drops_singly and self.waiting and self._is_expired(self.waiting[0], now_s):
+                self._drop(self._pop(), now_s)
             if not self.waiting:
                 break
             due_s = rules.due_s(self.waiting[0].enqueue_s, self.batch_timeout_s)
@@ -307,10 +307,6 @@ class StageQueue:
     def _drop(self, request: Request, now_s: float) -> None:
         if request.outcome is None:
             self._host.dropped(request, now_s)
-
-    def _drop_expired_head(self, now_s: float) -> None:
-        while self.waiting and self._is_expired(self.waiting[0], now_s):
-            self._drop(self._pop(), now_s)
 
     def _take(self, size: int, now_s: float) -> list[Request]:
         """Up to `size` requests of one kind from the head, in order; what has expired is dropped, not taken."""
