@@ -46,7 +46,7 @@ def edge_lines(pipeline: Pipeline) -> list[EdgeLine]:
     per_request = items_per_request(pipeline)
     lines = []
     for stage in pipeline.stages:
-        join = _said_of_join(graph.joins.get(stage.name))
+        join = _join_in_words(graph.joins.get(stage.name))
         low, high = (per_request[end][stage.name] for end in ("low", "high"))
         edges: tuple[Edge | None, ...] = graph.into(stage.name) or (None,)
         for edge in edges:
@@ -89,7 +89,8 @@ def longest_way(pipeline: Pipeline, weights: Mapping[str, float], through: str =
 
 def said_of_edge(edge: Edge) -> str:
     """What an edge carries, in words: items, spread, persistence, share and conditions."""
-    parts = [_said_of_items(edge)]
+    items = _range([edge.mean(variant) for variant in _variants(edge)], 4)
+    parts = [f"{items}, measured" if edge.counts else items]
     if edge.spread:
         actual_spread = other_spread(edge)
         parts.append(f"spread {edge.spread:g}{f' (in fact {actual_spread})' if actual_spread else ''}")
@@ -114,10 +115,6 @@ def other_spread(edge: Edge) -> str:
     return _range(spreads)
 
 
-def _said_of_items(edge: Edge) -> str:
-    return _range([edge.mean(variant) for variant in _variants(edge)], 4) + (", measured" if edge.counts else "")
-
-
 def _variants(edge: Edge) -> Sequence[str]:
     """The variants of the parent for which the edge says its items apart; if for none, a name for all."""
     return list(edge.counts or (edge.items if isinstance(edge.items, Mapping) else ())) or [""]
@@ -128,7 +125,7 @@ def _range(values: Sequence[float], digits: int = 2) -> str:
     return least if least == most else f"{least} to {most} by variant"
 
 
-def _said_of_join(join: Join | None) -> str:
+def _join_in_words(join: Join | None) -> str:
     if join is None:
         return ""
     return f"{join.wait_s:g} s after the first" if join.kind == "wait" else join.kind

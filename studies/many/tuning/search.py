@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -113,7 +114,7 @@ class Search:
             for limit in self._wishes.limits:
                 trial.set_constraint(str(limit), limit.excess(means[limit.outcome], defaults[limit.outcome]))
             values = [
-                means[aim.outcome] if means[aim.outcome] == means[aim.outcome] else _worst(aim.is_most)
+                means[aim.outcome] if means[aim.outcome] == means[aim.outcome] else -inf if aim.is_most else inf
                 for aim in self._wishes.aims
             ]
             if not setting.is_dropped:
@@ -221,10 +222,6 @@ def _quietly() -> Iterator[None]:
         warnings.simplefilter("ignore", ExperimentalWarning)
         warnings.filterwarnings("ignore", "The reported value is ignored", UserWarning)
         yield
-
-
-def _worst(is_most: bool) -> float:
-    return float("-inf") if is_most else float("inf")
 
 
 def _setting(trial: FrozenTrial) -> TriedSetting:
