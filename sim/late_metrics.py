@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Protocol
 
-from ipa.policies import Applied, Configuration, Observation, StageObservation
+from ipa.policies import Applied, Configuration, Observation
 
 TOLERANCE_S = 1e-9
 """Times of steps are sums of intervals, so one that is due may be this much later."""
@@ -56,11 +56,13 @@ def _with_metrics(now: Observation, measured: Observation) -> Observation:
         elapsed_s=measured.elapsed_s,
         past_rps=measured.past_rps,
         latency=measured.latency,
-        stages={name: _measured_as(stage, measured.stages[name]) for name, stage in now.stages.items()},
-    )
-
-
-def _measured_as(now: StageObservation, measured: StageObservation) -> StageObservation:
-    return replace(
-        measured, configuration=now.configuration, replicas=now.replicas, failed_variants=now.failed_variants
+        stages={
+            name: replace(
+                measured.stages[name],
+                configuration=stage.configuration,
+                replicas=stage.replicas,
+                failed_variants=stage.failed_variants,
+            )
+            for name, stage in now.stages.items()
+        },
     )

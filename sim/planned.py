@@ -40,7 +40,7 @@ class Planned:
         self._since_s: list[float] = []
         self._cores: list[float] = []
         self._accuracy: list[float] = []
-        self._known: dict[tuple[str, ...], float] = {}  # accuracies, by the stages' variants
+        self._accuracies: dict[tuple[str, ...], float] = {}  # by the stages' variants
         self.decisions = 0
         self.infeasible = 0
         self.below_accuracy = 0
@@ -91,16 +91,13 @@ class Planned:
 
     def _figures(self, configuration: Configuration) -> Figures:
         if self._latest is None or self._latest[0] != configuration:
-            accuracy = self._accuracy_of(configuration)
+            variants = tuple([configuration[name].variant for name in self._names])
+            if variants not in self._accuracies:
+                self._accuracies[variants] = configured_accuracy(self._pipeline, configuration)
+            accuracy = self._accuracies[variants]
             is_enough = self._goal.is_accurate_enough(self._pipeline, configuration, accuracy)
             self._latest = configuration, Figures(float(configured_cores(configuration)), accuracy, is_enough)
         return self._latest[1]
-
-    def _accuracy_of(self, configuration: Configuration) -> float:
-        chosen = tuple([configuration[name].variant for name in self._names])
-        if chosen not in self._known:
-            self._known[chosen] = configured_accuracy(self._pipeline, configuration)
-        return self._known[chosen]
 
     def mean_cores(self, duration_s: float) -> float:
         """The mean over time of the decided cores."""

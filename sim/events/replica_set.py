@@ -238,13 +238,6 @@ class ReplicaPool:
             self._remove(_first_to_go(obsolete, 1), now_s, removed)
         return replaces
 
-    def activate(self, replica: SimPyReplica, now_s: float) -> bool:
-        """Make a replica ready at the end of its start-up; False if it has been removed in the meantime."""
-        if replica.removed_s != NEVER:
-            return False
-        replica.ready_s = now_s
-        return True
-
     def counts(self, now_s: float) -> dict[str, ReplicaCounts]:
         """How many replicas of each variant are in each state; variants without replicas are left out."""
         stop_s = self._world.stop_s

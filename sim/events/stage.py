@@ -193,7 +193,9 @@ class SimPyStage:
         self.attempt(now_s)
 
     def _on_ready(self, replica: SimPyReplica, now_s: float) -> None:
-        if self.replicas.activate(replica, now_s):
+        """A replica's start-up ends; it may have been removed in the meantime."""
+        if replica.removed_s == NEVER:
+            replica.ready_s = now_s
             self._roll_out(self.configuration, now_s)
             self.attempt(now_s)
 

@@ -62,6 +62,7 @@ Finding = dict[str, Any]
 
 def findings(environ: Mapping[str, str] = os.environ, today: date | None = None) -> dict[str, Any]:
     """The findings on this machine, JSON-able; `today` decides whether a licence file has expired."""
+    extras = packages_by_extra() if _version(PROJECT) else {}
     return {
         "project": {"version": _version(PROJECT)},
         "python": {
@@ -76,7 +77,7 @@ def findings(environ: Mapping[str, str] = os.environ, today: date | None = None)
             "gurobi": _gurobi(environ, today or date.today()),
             "highs": _package("highspy", "highs"),
         },
-        "extras": _extras(),
+        "extras": {extra: _extra(extra, packages) for extra, packages in sorted(extras.items())},
         "programs": {"prometheus": _program("prometheus", "for ipa live run --source prometheus")},
         "files": {name: _file(environ.get(name, "")) for name in (KUBECONFIG, ipa.traces.TRACE_VARIABLE)},
     }
@@ -118,13 +119,8 @@ def _package(package: str, extra: str, note: str = "") -> Finding:
     return _finding(True, version, note or package)
 
 
-def _extras() -> dict[str, Finding]:
-    """The extras of this installation, each with what it requires."""
-    extras = packages_by_extra() if _version(PROJECT) else {}
-    return {extra: _extra(extra, packages) for extra, packages in sorted(extras.items())}
-
-
 def _extra(extra: str, packages: list[str]) -> Finding:
+    """An extra of this installation, with what it requires."""
     versions = {package: _version(package) for package in packages}
     if None in versions.values():
         purpose = f"for {PURPOSES[extra]}; " if extra in PURPOSES else ""

@@ -183,7 +183,10 @@ def print_explanation(explanation: Explanation) -> None:
                 style="bold" if option.chosen else "dim" if option.dominated else None,
             )
         printing.print_table(table)
-    _print_choice(explanation)
+    chosen = f"Chosen ({explanation.rung}): {printing.describe_configuration(explanation.configuration)}"
+    lines = _of_goal(explanation) if explanation.trade_offs else _of_weights(explanation)
+    for line in [chosen, *lines, *(f"Note: {note}" for note in explanation.notes)]:
+        printing.console().print(line)
 
 
 def _standing(option: ExplainedOption) -> str:
@@ -192,13 +195,6 @@ def _standing(option: ExplainedOption) -> str:
     if not option.sustains:
         return "too many replicas"
     return "dominated" if option.dominated else ""
-
-
-def _print_choice(explanation: Explanation) -> None:
-    chosen = f"Chosen ({explanation.rung}): {printing.describe_configuration(explanation.configuration)}"
-    lines = list(_of_goal(explanation) if explanation.trade_offs else _of_weights(explanation))
-    for line in [chosen, *lines, *(f"Note: {note}" for note in explanation.notes)]:
-        printing.console().print(line)
 
 
 def _of_weights(explanation: Explanation) -> Iterator[str]:

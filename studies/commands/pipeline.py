@@ -58,7 +58,10 @@ def new(file: Path, sources: Sequence[str], name: str | None, overwrite: bool, a
     columns: throughput_rps, start_up_s, accuracy_metric. Every variant needs batch size 1, and each of its numbers of
     cores with each of its batch sizes.
     """
-    _check_new(file, overwrite)
+    if file.suffix not in (".yaml", ".yml"):
+        raise ScenarioError(f"{file}: should end in .yaml")
+    if file.exists() and not overwrite:
+        raise ScenarioError(f"{file}: already exists; --overwrite replaces it")
     table = ipa.profiles.read_latencies(*map(ipa.profiles.LatencySource.of, sources))
     called = ipa.profiles.slug(file.stem if name is None else name)
     if not called or (name is not None and called != name):
@@ -69,13 +72,6 @@ def new(file: Path, sources: Sequence[str], name: str | None, overwrite: bool, a
     else:
         printing.print_line(f"Pipeline: {file}")
         _say(table)
-
-
-def _check_new(file: Path, overwrite: bool) -> None:
-    if file.suffix not in (".yaml", ".yml"):
-        raise ScenarioError(f"{file}: should end in .yaml")
-    if file.exists() and not overwrite:
-        raise ScenarioError(f"{file}: already exists; --overwrite replaces it")
 
 
 def _as_dict(table: Latencies) -> dict[str, object]:

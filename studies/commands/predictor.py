@@ -229,8 +229,10 @@ def train(
     load = studies.Load.given(trace, window, scale, scaling, recipe.seed).trace()
     load_options = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--scaling": scaling}
     of_recipe = {"--seed": recipe.seed, "--every": recipe.every_s, "--epochs": recipe.epochs}
-    command = _as_typed({**load_options, "--model": recipe.kind, "--out": out.name, **of_recipe})
-    recipe = replace(recipe, command=command + "".join(f" --thin {factor}" for factor in recipe.thinned_by))
+    all_options = {**load_options, "--model": recipe.kind, "--out": out.name, **of_recipe}
+    words = [f"{name} {value}" for name, value in all_options.items() if value is not None]
+    words += [f"--thin {factor}" for factor in recipe.thinned_by]
+    recipe = replace(recipe, command=f"ipa predictor train {' '.join(words)}")
     steps = studies.many.predictor.steps(recipe.kind, recipe.epochs)
     with progress.counted(f"training {recipe.kind}", steps) as on_step:
         trained = studies.many.predictor.train(load, recipe, on_step)
@@ -245,11 +247,6 @@ def train(
     for part, losses in scores.items():
         printing.print_line(f"{part}: {', '.join(f'{name} {_shown(value)}' for name, value in losses.items())}")
     printing.print_line(f"Card: {card}")
-
-
-def _as_typed(options: dict[str, Any]) -> str:
-    words = (f"{name} {value}" for name, value in options.items() if value is not None)
-    return f"ipa predictor train {' '.join(words)}"
 
 
 def _shown(value: Any) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -19,9 +17,6 @@ from ipa.studies.commands.options import Number, output_options, page_option
 from ipa.studies.commands.profile_fit import fit
 from ipa.studies.commands.profile_run import run
 from ipa.studies.scenario import ScenarioError
-
-if TYPE_CHECKING:
-    from ipa.profiles import Pipeline, Stage
 
 
 @click.group(cls=Group)
@@ -74,16 +69,11 @@ def show(pipeline: str, stage: str | None, to: Path | None, as_json: bool) -> No
         reports.write_page(studies.pages.profile.page(loaded, stages), to)
     if as_json:
         printing.print_json(studies.profile.as_dict(loaded, stages))
-    else:
-        print_profiles(loaded, stages, to)
-
-
-def print_profiles(pipeline: Pipeline, stages: Sequence[Stage], page: Path | None) -> None:
-    """Print the tables of each stage, then the sources of the numbers."""
-    for stage in stages:
-        printing.print_table(studies.profile.ShownStage(pipeline, stage))
-    printing.print_table(studies.profile.notes(pipeline, stages))
-    printing.print_places(None, page)
+        return
+    for shown in stages:
+        printing.print_table(studies.profile.ShownStage(loaded, shown))
+    printing.print_table(studies.profile.notes(loaded, stages))
+    printing.print_places(None, to)
 
 
 # ---- compare ----

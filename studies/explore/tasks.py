@@ -46,14 +46,6 @@ _shared = Shared()
 """What coarse answers and fleets share: loads, read once, and policies."""
 
 
-def _coarse(scenario: Scenario, view: str) -> dict[str, Any]:
-    part = coarse_part(scenario, _shared)
-    if part is None and view == "brief":
-        return {}
-    shorter, whole_s = part or (scenario, None)
-    return {"run": DrawnRun.of(simulate(shorter, look, shared=_shared), True), "whole_s": whole_s}
-
-
 def view_of(task: RunTask | FleetTask) -> dict[str, Any]:
     """What a task asks for. A superseded run ends at its next decision."""
     if isinstance(task, FleetTask):
@@ -64,6 +56,10 @@ def view_of(task: RunTask | FleetTask) -> dict[str, Any]:
     if view == "plan":
         return planned(scenario, task.load_rps)
     if view in ("brief", "first"):
-        return _coarse(scenario, view)
+        part = coarse_part(scenario, _shared)
+        if part is None and view == "brief":
+            return {}
+        shorter, whole_s = part or (scenario, None)
+        return {"run": DrawnRun.of(simulate(shorter, look, shared=_shared), True), "whole_s": whole_s}
     run = simulate(scenario, look)
     return inside(run) if view == "inside" else {"run": DrawnRun.of(run, view == "drawn")}

@@ -107,11 +107,8 @@ def _say_who_lacks(parameter: str, entries: Sequence[PolicyChoice], log: Callabl
         nearest = "" if is_known else did_you_mean(parameter, PLANNING_PARAMETERS, "policy.")
         raise ScenarioError(f"policy.{parameter}: none of the compared policies has it: {', '.join(lacking)}{nearest}")
     if lacking:
-        log(f"policy.{parameter} does not reach {', '.join(lacking)}, which {_have(lacking)} no such parameter")
-
-
-def _have(names: Sequence[str]) -> str:
-    return "has" if len(names) == 1 else "have"
+        have = "has" if len(lacking) == 1 else "have"
+        log(f"policy.{parameter} does not reach {', '.join(lacking)}, which {have} no such parameter")
 
 
 def _check_different(chosen: Sequence[PolicyChoice]) -> None:

@@ -140,7 +140,10 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
     pipeline = shared.pipeline(scenario)
     check_stage_names(pipeline, "initial", scenario.initial or {})
     _check_pods(scenario, pipeline)
-    _check_interference(scenario, pipeline)
+    if scenario.interference == "measured" and not pipeline.has_interference:
+        raise ScenarioError(
+            f"interference: measured: {pipeline.name} has none measured; `ipa profile run --neighbours` measures it"
+        )
     if scenario.limit_cores is not None:
         check_cores(pipeline, "limit_cores", scenario.limit_cores)
     policy = shared.policy(scenario)
@@ -166,13 +169,6 @@ def _check_pods(scenario: Scenario, pipeline: Pipeline) -> None:
                 pipeline.stage(name).variant(variant)
     except ProfileError as error:
         raise ScenarioError(f"kubernetes.stages: {error}") from None
-
-
-def _check_interference(scenario: Scenario, pipeline: Pipeline) -> None:
-    if scenario.interference == "measured" and not pipeline.has_interference:
-        raise ScenarioError(
-            f"interference: measured: {pipeline.name} has none measured; `ipa profile run --neighbours` measures it"
-        )
 
 
 def visits_of(pipeline: Pipeline) -> float:

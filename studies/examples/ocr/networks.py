@@ -148,7 +148,11 @@ class Recognition:
             return []
         network_inputs = np.stack([self._network_input(line) for line in lines])
         (scores,) = self._session.run(None, {self._input: np.repeat(network_inputs[:, None], 3, axis=1)})
-        return [self._spelt(row) for row in scores.argmax(axis=2).tolist()]
+        # Connectionist temporal classification: each run of one class is one character, blanks are none.
+        return [
+            "".join(self._characters[index] for index, _ in groupby(classes) if index != BLANK)
+            for classes in scores.argmax(axis=2).tolist()
+        ]
 
     def _network_input(self, line: Line) -> npt.NDArray[np.float32]:
         """The network's input in each of its three colours: shape (HEIGHT, width), from -1 to 1."""
@@ -160,7 +164,3 @@ class Recognition:
         pixels = np.zeros((HEIGHT, self._width), np.float32)
         pixels[:, : line.shape[1]] = line.astype(np.float32) / 127.5 - 1.0
         return pixels
-
-    def _spelt(self, classes: Sequence[int]) -> str:
-        """Decode connectionist temporal classification: each run of one class is one character, blanks are none."""
-        return "".join(self._characters[index] for index, _ in groupby(classes) if index != BLANK)

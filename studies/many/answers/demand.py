@@ -68,14 +68,12 @@ class DemandLimit:
 
     def missed_by(self, estimate: Estimate) -> str:
         """By how much a setting misses the limit, in words."""
-        beyond = abs(estimate.mean - self.outcome.factor * self.bound)
-        unit = "percentage points" if self.outcome.unit == "%" else self.outcome.unit
-        within = " (its interval reaches the limit)" if self._is_possible(estimate) else ""
-        return f"{self.text} by {beyond:.{self.outcome.decimals}f} {unit}".rstrip() + within
-
-    def _is_possible(self, estimate: Estimate) -> bool:
         bound = self.outcome.factor * self.bound
-        return estimate.low <= bound if self.is_most else estimate.high >= bound
+        beyond = abs(estimate.mean - bound)
+        unit = "percentage points" if self.outcome.unit == "%" else self.outcome.unit
+        reaches = estimate.low <= bound if self.is_most else estimate.high >= bound
+        within = " (its interval reaches the limit)" if reaches else ""
+        return f"{self.text} by {beyond:.{self.outcome.decimals}f} {unit}".rstrip() + within
 
     def is_shown(self, estimate: Estimate) -> bool:
         """Whether a setting's interval is within the limit; a single seed, which has none, does not say otherwise."""

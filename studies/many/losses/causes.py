@@ -92,7 +92,10 @@ class Removals:
     def _own(self, removed: Collection[str]) -> dict[str, Any]:
         policy = {"name": self.name, **self.given}
         if FORECAST in removed:
-            policy["predictor"] = self._true_load()
+            # The oracle for the same figure of the load: its busiest second or its mean.
+            predictor = self.effective.get("predictor")
+            statistic = predictor.get("of") if isinstance(predictor, Mapping) else None
+            policy["predictor"] = {"name": "oracle", **({"of": statistic} if statistic else {})}
         if CAUTION in removed:
             policy |= {key: value for key, value in WITHOUT_CAUTION.items() if key in self._cautious}
         if CHANGE in removed and takes(self.name, PRICE_OF_CHANGE):
@@ -121,12 +124,6 @@ class Removals:
     @property
     def _cautious(self) -> list[str]:
         return [key for key in WITHOUT_CAUTION if takes(self.name, key) and key in self.effective]
-
-    def _true_load(self) -> Any:
-        """The oracle predictor for the same figure of the load: its busiest second or its mean."""
-        described = self.effective.get("predictor")
-        statistic = described.get("of") if isinstance(described, Mapping) else None
-        return {"name": "oracle", **({"of": statistic} if statistic else {})}
 
 
 def removals(scenario: Scenario, policy: Policy) -> Removals:

@@ -153,7 +153,9 @@ def conduct(study_plan: StudyPlan, running: Running, late_at_most: float | None 
             run((trial.planned for trial in trials), len(trials))
         session.store.say_left_out((trial.key for trial in trials), "the tables")
         session.store.keep_plan(plan.to_text(study_plan))
-        timings = tuple(decision_times.measure(_published_sizes(study_plan)))
+        published_times = study_plan.published.decision_times if study_plan.published else []
+        sizes = [(tuple(timing.variants), timing.batches or decision_times.BATCHES) for timing in published_times]
+        timings = tuple(decision_times.measure(sizes))
         study = replace(_study(study_plan, session.store, timings, folder), late_at_most=late_at_most)
     if study.findings:
         _write(study, folder)
@@ -203,12 +205,6 @@ def _study(study_plan: StudyPlan, store: Store, timings: tuple[decision_times.Ti
         failures=tuple(chain.from_iterable(failed)),
         folder=folder,
     )
-
-
-def _published_sizes(study_plan: StudyPlan) -> list[tuple[tuple[int, ...], int]]:
-    """The sizes of the problems with published decision times."""
-    published_times = study_plan.published.decision_times if study_plan.published else []
-    return [(tuple(timing.variants), timing.batches or decision_times.BATCHES) for timing in published_times]
 
 
 def _manifest(study_plan: StudyPlan) -> dict[str, Any]:

@@ -60,7 +60,9 @@ def check_models(models: str, samples: str, on_cluster: bool, pipeline: Pipeline
     if models and on_cluster:
         raise LiveError("--models: a cluster has the models that `ipa live up --models` named")
     if models not in ("", EMULATED):
-        _check_folder(Path(models), pipeline)
+        for stage in pipeline.stages:
+            for variant in stage.variants:  # any of them may be chosen
+                variant_folder(Path(models), pipeline.name, stage.name, variant.name)
     if is_body(samples):
         read_body("--samples", Path(samples))
     elif samples:
@@ -90,13 +92,6 @@ def read_body(option: str, path: Path) -> dict[str, Any]:
         raise ScenarioError(f"{option} {path}: should be a V2 inference request: an object with the key 'inputs'")
     body.pop("id", None)
     return dict(body)
-
-
-def _check_folder(folder: Path, pipeline: Pipeline) -> None:
-    """Check that every variant has its folder, as any of them may be chosen."""
-    for stage in pipeline.stages:
-        for variant in stage.variants:
-            variant_folder(folder, pipeline.name, stage.name, variant.name)
 
 
 def folder_of(models: str) -> str:
