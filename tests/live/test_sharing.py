@@ -14,7 +14,7 @@ from ipa.live.sharing import LiveArbiter, NoAnswerError, SharingController
 from ipa.policies import Applied, Configuration, Decision, Entry, Journal, Memory, Observation, StageConfiguration
 from ipa.policies.sharing import Arbiter, Grant, Member, weights_of
 from tests.live.clockwork import PIPELINE
-from tests.live.world import PATIENCE_S
+from tests.live.world import PATIENCE_S, until_now
 from tests.tiny import observation
 
 FIRST, SECOND = PIPELINE.stages
@@ -142,9 +142,10 @@ def test_a_controller_that_loses_its_arbiter_keeps_its_last_limit_and_says_so() 
 
 
 def test_an_arbiter_that_stalls_is_not_asked_again_until_it_has_ended() -> None:
-    shared = LiveArbiter(arbiter(8, "a"), within_s=0.05)
+    shared = LiveArbiter(arbiter(8, "a"), within_s=PATIENCE_S)
     a, world = controller("a", shared, lambda _: 6), World(3)
     a.stands(3)
+    shared.within_s = 0.05
     goes_on, wish = threading.Event(), shared.arbiter.wish
     asked = []
 
@@ -160,10 +161,10 @@ def test_an_arbiter_that_stalls_is_not_asked_again_until_it_has_ended() -> None:
         "the arbiter did not answer within 0.05 s: the last limit of 3 cores stays",
         "the arbiter has not ended its last answer: the last limit of 3 cores stays",
     ]
+    until_now(lambda: asked, "its thread has begun")
     assert len(asked) == 1
     goes_on.set()
-    while shared._running is not None and shared._running.is_alive:
-        pass
+    until_now(lambda: shared._running is not None and not shared._running.is_alive, "it has ended")
     shared.within_s = PATIENCE_S
     assert a.step(world).decision.configuration == of_cores(6)
 

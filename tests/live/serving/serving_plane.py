@@ -117,6 +117,29 @@ def plane(folder: Path, cpus: Mapping[str, int] | None = None) -> Iterator[Plane
         opened.close()
 
 
+class HeldModel:
+    """A model in a file that echoes its inputs, each batch only once it may."""
+
+    def __init__(self, folder: Path) -> None:
+        self._begun, self._let_go = folder / "begun", folder / "let-go"
+        path = folder / "held.py"
+        path.write_text(
+            "import time\nfrom pathlib import Path\n\nclass Model:\n    def predict(self, inputs):\n"
+            f"        Path({str(self._begun)!r}).touch()\n        while not Path({str(self._let_go)!r}).exists():\n"
+            "            time.sleep(0.01)\n        return inputs\n"
+        )
+        self.options = ("--backend", f"{path}:Model")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a batch is with it, or was."""
+        return self._begun.exists()
+
+    def let_go(self) -> None:
+        """From now on no batch is held."""
+        self._let_go.touch()
+
+
 def entry(number: int, url: str, variant: str, cores: int = 1, state: str = "ready") -> dict[str, Any]:
     """A replica as the control API takes it."""
     return {"number": number, "url": url, "variant": variant, "cores": cores, "state": state}

@@ -15,7 +15,7 @@ from ipa.live.serving.graph_flow import GraphRouting
 from ipa.live.serving.request import WholeRequest
 from ipa.live.serving.router import Router
 from ipa.profiles import Edge, Graph
-from tests.live.serving.serving_plane import Plane, Process, ask, entry, plane, until
+from tests.live.serving.serving_plane import HeldModel, Plane, Process, ask, entry, plane, until, until_ready
 from tests.live.serving.test_gateway_queue import arrive, ready, router
 from tests.live.serving.test_turns import Fans, GraphHost
 from tests.live.serving.video_plane import CLASSIFICATION, DETECTION, infer, listed, observed, recorded
@@ -65,7 +65,9 @@ def test_who_goes_while_it_waits_is_dropped_and_another_is_not(
 def test_who_goes_while_it_is_served_does_not_come_to_the_next_stage(tmp_path: Path) -> None:
     with plane(tmp_path) as up:
         gateway = up.gateway("--pipeline", "video", "--sla", "600")
-        slow = up.emulated("video", DETECTION, "yolov5n", "--factor", "10")
+        model = HeldModel(tmp_path)
+        slow = up.server(*model.options, "--model", "yolov5n")
+        until_ready(slow.url)
         last = up.emulated("video", CLASSIFICATION, "resnet18", "--factor", "0")
         listed(
             gateway,
@@ -74,6 +76,8 @@ def test_who_goes_while_it_is_served_does_not_come_to_the_next_stage(tmp_path: P
         connection = sent(gateway)
         until(lambda: observed(gateway)["stages"][DETECTION]["in_service"] == 1, "it is served")
         connection.close()
+        until(lambda: recorded(gateway)["records"], "the gateway has seen that it has gone")
+        model.let_go()
         until(lambda: observed(gateway)["stages"][DETECTION]["completions"] == 1, "the replica is done with it")
         assert infer(gateway)[0] == 200
         stages = observed(gateway)["stages"]

@@ -11,7 +11,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.live.serving.serving_plane import Plane, Process, ask, call, entry, plane, put, until, until_ready
+from tests.live.serving.serving_plane import (
+    HeldModel,
+    Plane,
+    Process,
+    ask,
+    call,
+    entry,
+    plane,
+    put,
+    until,
+    until_ready,
+)
 from tests.live.serving.video_plane import (
     CLASSIFICATION,
     DETECTION,
@@ -203,14 +214,14 @@ def test_a_gateway_that_shuts_down_refuses_at_last_what_is_new_and_finishes_what
 ) -> None:
     with plane(tmp_path) as up:
         gateway = up.gateway("--pipeline", "video", "--linger", "0")
-        held = up.emulated("video", DETECTION, "yolov5n", "--factor", "0")
+        model = HeldModel(tmp_path)  # it answers when all else has been looked at
+        held = up.server(*model.options, "--model", "yolov5n")
+        until_ready(held.url)
         listed(gateway, video[0].listed | {DETECTION: [entry(0, held.url, "yolov5n")]})
-        assert infer(gateway)[0] == 200  # the gateway knows it by now
-        held.popen.send_signal(signal.SIGSTOP)  # it answers when all else has been looked at
         with ThreadPoolExecutor(1) as pool:
             inside = pool.submit(infer, gateway)
             try:
-                until(lambda: observed(gateway)["stages"][DETECTION]["in_service"] == 1, "it is inside")
+                until(lambda: model.has_begun, "it is inside")
                 late = half_sent(gateway)
                 gateway.popen.send_signal(signal.SIGTERM)
                 until(lambda: call("GET", gateway.url + "/v2/health/ready")[0] == 503, "it is not ready")
@@ -220,7 +231,7 @@ def test_a_gateway_that_shuts_down_refuses_at_last_what_is_new_and_finishes_what
                 assert infer(gateway) == (503, {"error": "the gateway is shutting down"})
                 assert call("GET", gateway.url + "/v2/health/live")[0] == 200
             finally:
-                held.popen.send_signal(signal.SIGCONT)
+                model.let_go()
             assert inside.result()[0] == 200
         assert gateway.popen.wait(30) == 0
         assert {line["event"] for line in gateway.logged()} <= {"requests refused"}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -19,7 +20,7 @@ from click.testing import CliRunner
 from ipa import profiles
 from ipa.live.serving.gateway import main as gateway_command
 from ipa.live.serving.server import main as server_command
-from tests.live.serving.serving_plane import Process, ask, call, plane, until
+from tests.live.serving.serving_plane import START_S, HeldModel, Process, ask, call, plane, until, until_ready
 from tests.live.serving.video_plane import DETECTION
 
 
@@ -40,19 +41,22 @@ def test_a_server_is_ready_when_its_start_up_is_over(tmp_path: Path) -> None:
 
 def test_a_server_that_is_told_to_stop_finishes_its_batch(tmp_path: Path) -> None:
     with plane(tmp_path) as up:
-        server = up.emulated("video", DETECTION, "yolov5n", "--factor", "30", "--stop", "1")
-        url = f"{server.url}/v2/models/yolov5n"
+        model = HeldModel(tmp_path)
+        server = up.server(*model.options, "--model", "m", "--stop", "1")
+        url = f"{server.url}/v2/models/m"
+        until_ready(server.url)
         with ThreadPoolExecutor(1) as pool:
             serving = pool.submit(call, "POST", url + "/infer", ask())
-            time.sleep(0.5)  # it takes more than two
-            assert not serving.done()
+            until(lambda: model.has_begun, "it serves a batch")
             server.popen.send_signal(signal.SIGTERM)
             until(lambda: call("GET", url + "/ready")[0] == 503, "it is not ready")
-            assert call("POST", url + "/infer", ask()) == (503, {"error": "replica of 'yolov5n' is stopping"})
+            assert call("POST", url + "/infer", ask()) == (503, {"error": "replica of 'm' is stopping"})
+            assert not serving.done()
+            let_go_s = time.monotonic()
+            model.let_go()
             assert serving.result()[0] == 200
-            finished_s = time.monotonic()
-        assert server.popen.wait(30) == 0
-        assert time.monotonic() - finished_s >= 0.5  # the answer may have been read a while after it came
+        assert server.popen.wait(START_S) == 0
+        assert time.monotonic() - let_go_s >= 1.0  # it stays for so long after its last batch
 
 
 def test_a_second_sigterm_ends_a_server_at_once(tmp_path: Path) -> None:
@@ -77,23 +81,19 @@ def test_a_server_serves_one_batch_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_server_whose_client_has_given_up_is_not_ready_until_its_model_is_done(tmp_path: Path) -> None:
-    """The model waits for a file, and its client does not wait for the model."""
-    done = tmp_path / "done"
-    (tmp_path / "my.py").write_text(
-        "import time\nfrom pathlib import Path\n\nclass Model:\n    def predict(self, inputs):\n"
-        f"        while not Path({str(done)!r}).exists():\n            time.sleep(0.01)\n        return inputs\n"
-    )
     with plane(tmp_path) as up:
-        server = up.server("--backend", f"{tmp_path / 'my.py'}:Model", "--model", "m")
+        model = HeldModel(tmp_path)
+        server = up.server(*model.options, "--model", "m")
         url = f"{server.url}/v2/models/m"
         until(lambda: call("GET", url + "/ready")[0] == 200, "it is ready")
-        with pytest.raises(TimeoutError):
-            urllib.request.urlopen(urllib.request.Request(url + "/infer", json.dumps(ask()).encode()), timeout=1.0)
+        with closing(http.client.HTTPConnection(server.url.removeprefix("http://"))) as client:
+            client.request("POST", "/v2/models/m/infer", json.dumps(ask()))
+            until(lambda: model.has_begun, "the model has the batch")
         why = "replica of 'm' works on a batch that has been given up"
         until(lambda: call("GET", server.url + "/v2/health/live") == (503, {"live": False}), "it is not live")
         assert call("GET", url + "/ready") == (503, {"name": "m", "ready": False, "error": why})
         assert call("POST", url + "/infer", ask()) == (503, {"error": why})
-        done.touch()
+        model.let_go()
         until(lambda: call("GET", url + "/ready")[0] == 200, "it is ready again")
         assert call("GET", server.url + "/v2/health/live") == (200, {"live": True})
         assert call("POST", url + "/infer", ask())[0] == 200
