@@ -82,12 +82,16 @@ class Switch:
         pass
 
     def decide(self, seen, memory):
-        from ipa.policies import Decision, StageConfiguration
+        from ipa.policies import Decision, ReplicaCounts, StageConfiguration
 
-        variant, cores = ("large", 2) if seen.step % 2 else ("small", 1)
+        stage = seen.stages["sort"]
+        variant = stage.configuration.variant
+        if stage.replicas.get(variant, ReplicaCounts()).ready:
+            variant = {"small": "large", "large": "small"}[variant]
+        cores = {"small": 1, "large": 2}[variant]
         return Decision({"sort": StageConfiguration(variant, 1, 1, 0.0, cores)}, memory)
 """
-"""A small replica and a large one of two cores, in turns."""
+"""A small replica and a large one of two cores, in turns, each once the one before is ready."""
 
 
 def test_a_limit_of_cores_holds_for_what_exists_and_the_run_says_when_room_was_lacked(tmp_path: Path) -> None:
@@ -163,9 +167,9 @@ def test_requests_of_others_with_the_same_ids_are_not_the_run_s(tmp_path: Path) 
 
     def send_others() -> int:
         until_now(lambda: is_served(0), "the run has begun")
-        return 1 + sum(map(is_served, range(1, 20)))
+        return 1 + sum(pool.map(is_served, range(1, 20)))  # at once, so that none comes after the run's end
 
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(20) as pool:
         others = pool.submit(send_others)
         result = ipa("live", "run", pipeline_file(tmp_path), *LOAD, "--port", port, "--out", tmp_path / "run", "--json")
         served = others.result()
@@ -428,6 +432,7 @@ def test_ctrl_c_ends_a_run_and_what_ran_is_written(tmp_path: Path) -> None:
     run = started(tmp_path, *LONG, "--out", "run")
     with run as process:
         assert {"gateway", "load", "sort-0"} <= set(run.children.values())
+        until_rows(tmp_path, 1)
         process.send_signal(signal.SIGINT)
         said, told = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 1
@@ -504,7 +509,7 @@ def test_a_run_that_was_killed_has_its_rows_and_decisions_in_tables_afterwards(t
     scratch.mkdir()
     with started(tmp_path, *LONG, "--out", "run", temporary=scratch) as process:
         assert len(list(scratch.iterdir())) == 1
-        until_now(lambda: (kept / "requests.jsonl").exists() and rows_in(kept) > 40, "two seconds of requests")
+        until_rows(tmp_path, 41)
         early = ipa("live", "recover", "run")
         assert (early.exit_code, "the run is still going on" in early.stderr) == (2, True)
         process.kill()
@@ -553,6 +558,7 @@ def test_a_terminal_that_is_closed_ends_a_run_and_what_ran_is_written(tmp_path: 
     os.close(slave)
     state = tmp_path / "state.jsonl"
     until_now(lambda: state.exists() and state.read_text().count("\n") >= 4, "the first step of a live run")
+    until_rows(tmp_path, 1)
     children = descendants(process.pid)
     os.close(master)
     assert process.wait(PATIENCE_S) == 1
@@ -606,13 +612,20 @@ def test_results_that_a_disk_has_no_room_for_are_printed_and_can_be_had_afterwar
 
 def rows_in(kept: Path) -> int:
     """How many requests a run has kept so far."""
-    return (kept / "requests.jsonl").read_text().count("\n")
+    path = kept / "requests.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def until_rows(folder: Path, count: int) -> None:
+    """Wait until the run in a folder has kept so many requests."""
+    until_now(lambda: rows_in(folder / ".run.running") >= count, f"{count} requests")
 
 
 @pytest.mark.parametrize(("victim", "said"), [("gateway", "the gateway has ended"), ("load", "the load generator")])
 def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, said: str) -> None:
     run = started(tmp_path, *LONG, "--out", "run")
     with run as process:
+        until_rows(tmp_path, 1)
         (pid,) = [pid for pid, name in run.children.items() if name == victim]
         os.kill(pid, signal.SIGKILL)
         _, told = process.communicate(timeout=PATIENCE_S)

@@ -25,13 +25,14 @@ from ipa.live.kubernetes.manifests import as_text
 from ipa.live.kubernetes.pace import ChangeLimit
 from ipa.live.kubernetes.permissions import needed
 from ipa.live.kubernetes.stage_state import Look
+from ipa.live.kubernetes.watch import PodWatch
 from ipa.live.live_backend import NO_CHANGE
 from ipa.live.logs import LineFormatter
 from ipa.live.monitoring import Reading
 from ipa.policies import Applied, Configuration, ReplicaCounts, StageConfiguration
 from tests.live.kubernetes.fake import Cluster, HeldLease, apply, running, stand, story, three_variants
 from tests.live.kubernetes.world import language, tiny
-from tests.live.world import HISTORY, sort, until
+from tests.live.world import HISTORY, PATIENCE_S, sort, until, until_now
 
 
 def test_a_decision_is_in_force_in_the_queues_and_then_rolled_out(
@@ -416,6 +417,13 @@ def test_pods_that_cannot_be_listed_are_said_to_be_so(
             raise ApiError("GET pods", 403, "pods is forbidden")
 
         cluster.may = cluster.list = refused  # type: ignore[method-assign]
+        monkeypatch.setattr(PodWatch, "start", start_and_be_refused)
+
+    start = PodWatch.start
+
+    def start_and_be_refused(watch: PodWatch) -> None:
+        start(watch)
+        until_now(lambda: "the watch of the pods is interrupted" in caplog.text, "the list is refused")
 
     with pytest.raises(RunError, match=r"pods could not be listed within 0.2 s: GET pods: HTTP 403: pods is forbidden"):
         story(tmp_path, monkeypatch, None, prepare=forbid)  # type: ignore[arg-type]
@@ -604,7 +612,7 @@ def test_a_pipeline_that_is_deployed_anew_ends_the_run_and_is_left_as_it_is(
         cluster.root["data"] = {**cluster.root["data"], "layout.json": "{}"}
         cluster.refusal = AssertionError("nothing may be written")
         with pytest.raises(RunError, match="ipa-tiny has been redeployed"):
-            await asyncio.wait_for(asyncio.shield(backend.failed), 10.0)
+            await asyncio.wait_for(asyncio.shield(backend.failed), PATIENCE_S)
 
     story(tmp_path, monkeypatch, told)
 
@@ -613,6 +621,6 @@ def test_a_pipeline_that_is_taken_down_ends_the_run(tmp_path: Path, monkeypatch:
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         cluster.root = None
         with pytest.raises(RunError, match="ipa-tiny no longer exists"):
-            await asyncio.wait_for(asyncio.shield(backend.failed), 10.0)
+            await asyncio.wait_for(asyncio.shield(backend.failed), PATIENCE_S)
 
     story(tmp_path, monkeypatch, told)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import socket
 import sys
 import threading
 import time
@@ -28,6 +27,7 @@ from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.replica_lister import ReplicaLister
 from ipa.live.kubernetes.timeline import Timeline
 from ipa.live.kubernetes.watch import PodWatch
+from ipa.live.plane import free_port
 from ipa.live.tokens import TokenFile
 from tests.live.kubernetes.world import BEGAN_S, pod, secret, tiny
 from tests.live.world import PATIENCE_S
@@ -534,9 +534,7 @@ def test_a_node_is_asked_at_an_address_of_the_service_s_families(tmp_path: Path,
 
 
 def test_a_load_waits_until_the_gateway_is_reached() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     with pytest.raises(RunError, match=f"cannot be reached at {url} .*refused"):
         asyncio.run(until_reached(url, within_s=0.0))

@@ -33,8 +33,8 @@ def gateway(video: tuple[Plane, Process]) -> Process:
 
 @pytest.fixture
 def in_a_pod(video: tuple[Plane, Process]) -> Process:
-    """A gateway of the same replicas with the limits that 512 MiB of memory give."""
+    """A gateway of the same replicas with the limits that 512 MiB of memory give; nothing expires there."""
     up, _ = video
-    small = up.gateway("--pipeline", "video", "--most-inside", str(128 * 2**20))
+    small = up.gateway("--pipeline", "video", "--sla", "600", "--most-inside", str(128 * 2**20))
     listed(small, up.listed)
     return small

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from ipa.live.plane import free_port
 from tests.live.world import until_now
 
 BUCKET = "shelf"
@@ -111,9 +112,7 @@ def classifier_file(onnx: Any, path: Path) -> None:
 def s3_server(folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """An S3 server with an empty bucket, and its URL."""
     pytest.importorskip("moto")
-    with socket.socket() as free:
-        free.bind((host, 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", host, "-p", str(port)]
     with (folder / "moto.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

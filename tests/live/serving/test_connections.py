@@ -21,7 +21,7 @@ from ipa.live.serving.peers import Turns
 from ipa.live.serving.web import application, json_response, listen
 from tests.live.serving.serving_plane import plane
 from tests.live.serving.video_plane import DETECTION
-from tests.live.world import usage
+from tests.live.world import PATIENCE_S, usage
 
 ASK = b"GET /ask HTTP/1.1\r\nHost: x\r\n"
 HEADERS = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 1000) for number in range(12))
@@ -32,15 +32,26 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[..., Awaitable[Streams]]
 
 
-def story(told: Callable[[Connect, asyncio.Event], Awaitable[None]], most: int | None = None) -> list[str]:
+class Answering(asyncio.Event):
+    """Set once requests may be answered; `come` have begun."""
+
+    come = 0
+
+    async def until_come(self, count: int) -> None:
+        while self.come < count:
+            await asyncio.sleep(0.001)
+
+
+def story(told: Callable[[Connect, Answering], Awaitable[None]], most: int | None = None) -> list[str]:
     """Play a story at a port that `/ask` answers once the event is set; the peers whose requests it got."""
     peers, opened = [], []
 
     async def play() -> None:
-        may_answer = asyncio.Event()
+        may_answer = Answering()
 
         async def ask(http: web.Request) -> web.Response:
             peers.append(str(http.remote))
+            may_answer.come += 1
             await http.read()
             await may_answer.wait()
             return json_response({})
@@ -56,7 +67,7 @@ def story(told: Callable[[Connect, asyncio.Event], Awaitable[None]], most: int |
             return reader, writer
 
         try:
-            async with asyncio.timeout(30.0):
+            async with asyncio.timeout(PATIENCE_S):
                 await told(connect, may_answer)
         finally:
             may_answer.set()
@@ -87,7 +98,7 @@ async def answered(streams: Streams) -> bool:
 
 
 def test_a_head_of_many_kilobytes_is_served_and_one_that_goes_on_is_not() -> None:
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         may_answer.set()
         reader, writer = await connect(ASK + HEADERS)
         writer.write(b"\r\n")
@@ -102,7 +113,7 @@ def test_a_head_of_many_kilobytes_is_served_and_one_that_goes_on_is_not() -> Non
 
 
 def test_trailers_are_bounded_like_headers() -> None:
-    async def told(connect: Connect, _: asyncio.Event) -> None:
+    async def told(connect: Connect, _: Answering) -> None:
         reader, writer = await connect(ASK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         await asyncio.sleep(0.05)
         writer.write(b"0\r\n" + HEADERS)
@@ -115,7 +126,7 @@ def test_trailers_are_bounded_like_headers() -> None:
 
 
 def test_a_body_of_many_small_chunks_has_no_trailers() -> None:
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         may_answer.set()
         reader, writer = await connect(ASK + b"Transfer-Encoding: chunked\r\n\r\n")
         for _ in range(200):
@@ -130,8 +141,9 @@ def test_a_body_of_many_small_chunks_has_no_trailers() -> None:
 def test_what_waits_behind_a_request_is_bounded_like_a_head() -> None:
     """Three small requests at once are served; with too much behind it, the one inside is the last."""
 
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         small, large = await connect((ASK + b"\r\n") * 3), await connect(ASK + b"\r\n")
+        await may_answer.until_come(2)
         for _ in range(4):
             large[1].write(ASK + HEADERS + b"\r\n")
             await large[1].drain()
@@ -147,7 +159,7 @@ def test_what_waits_behind_a_request_is_bounded_like_a_head() -> None:
 def test_a_head_that_does_not_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_S", 0.05)
 
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         may_answer.set()
         idle = await connect()
         assert await status(await connect(ASK)) == 408
@@ -160,7 +172,7 @@ def test_the_end_of_a_body_is_no_head(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last chunk often comes by itself; the answer then takes as long as it takes."""
     monkeypatch.setattr(connections, "HEAD_S", 0.1)
 
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         reader, writer = await connect(ASK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         await asyncio.sleep(0.05)
         writer.write(b"0\r\n\r\n")
@@ -174,12 +186,20 @@ def test_the_end_of_a_body_is_no_head(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("behind", [ASK, ASK + HEADERS * 2])
 def test_a_head_behind_a_request_inside_does_not_cut_it_off(behind: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_S", 0.05)
+    refused = asyncio.Event()
+    refuse = Connection.refuse
 
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    def note(self: Connection, status: int, why: str) -> None:
+        refuse(self, status, why)
+        refused.set()
+
+    monkeypatch.setattr(Connection, "refuse", note)
+
+    async def told(connect: Connect, may_answer: Answering) -> None:
         reader, writer = await connect(ASK + b"\r\n")
-        await asyncio.sleep(0.05)
+        await may_answer.until_come(1)
         writer.write(behind)
-        await asyncio.sleep(0.2)
+        await refused.wait()
         may_answer.set()
         answer = await reader.read()
         assert (answer.count(b"HTTP/1.1"), answer[:15], answer[-2:]) == (1, b"HTTP/1.1 200 OK", b"{}")
@@ -219,7 +239,7 @@ def test_unfinished_heads_are_bounded_together(monkeypatch: pytest.MonkeyPatch) 
     """Of four, the first two give way; who has sent nothing is not asked to."""
     monkeypatch.setattr(connections, "MOST_HEADS_BYTES", 2 * len(ASK + HEADERS) + 10)
 
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         may_answer.set()
         idle = await connect()
         heads = []
@@ -239,7 +259,7 @@ def test_unfinished_heads_are_bounded_together(monkeypatch: pytest.MonkeyPatch) 
 def test_a_peer_with_fewer_connections_has_no_more_of_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MOST_HEADS_BYTES", len(ASK + HEADERS) + 10)
 
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         may_answer.set()
         idle = [await connect(peer="127.0.0.2") for _ in range(3)]
         first = await connect(ASK + HEADERS)
@@ -255,9 +275,9 @@ def test_heads_of_requests_that_wait_behind_others_count_too(monkeypatch: pytest
     """Of two connections with a request inside and 12 kB behind it, the first gives up what is behind."""
     monkeypatch.setattr(connections, "MOST_HEADS_BYTES", len(ASK + HEADERS) + 10)
 
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         inside = [await connect(ASK + b"\r\n") for _ in range(2)]
-        await asyncio.sleep(0.05)
+        await may_answer.until_come(2)
         for _, writer in inside:
             writer.write(ASK + HEADERS + b"\r\n")
             await asyncio.sleep(0.05)
@@ -280,7 +300,7 @@ def test_of_a_head_no_more_is_read_than_it_may_have(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Connection, "data_received", note)
 
-    async def told(connect: Connect, _: asyncio.Event) -> None:
+    async def told(connect: Connect, _: Answering) -> None:
         streams = await connect(ASK + HEADERS * 80)
         assert await status(streams) in (0, 431)
 
@@ -292,7 +312,7 @@ def test_of_a_head_no_more_is_read_than_it_may_have(monkeypatch: pytest.MonkeyPa
 def test_a_head_that_gives_way_itself_is_counted_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MOST_HEADS_BYTES", len(ASK + HEADERS) - 1)
 
-    async def told(connect: Connect, ended: asyncio.Event) -> None:
+    async def told(connect: Connect, ended: Answering) -> None:
         for _ in range(3):
             reader, writer = await connect(ASK)
             await asyncio.sleep(0.02)
@@ -308,7 +328,7 @@ def test_a_head_that_gives_way_itself_is_counted_no_more(monkeypatch: pytest.Mon
 def test_of_too_many_connections_a_stranger_gives_way_before_one_that_has_asked() -> None:
     """Of four that a peer may have, the first asked and stays; the second, then the third is closed."""
 
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         may_answer.set()
         known = await connect(ASK + b"\r\n")
         assert await status(known) == 200
@@ -325,9 +345,9 @@ def test_of_too_many_connections_a_stranger_gives_way_before_one_that_has_asked(
 
 
 def test_a_request_inside_never_gives_way() -> None:
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         inside = [await connect(ASK + b"\r\n") for _ in range(4)]
-        await asyncio.sleep(0.05)
+        await may_answer.until_come(4)
         assert await status(await connect(ASK + b"\r\n")) == 0
         may_answer.set()
         assert [await status(each) for each in inside] == [200] * 4
@@ -336,11 +356,11 @@ def test_a_request_inside_never_gives_way() -> None:
 
 
 def test_where_the_largest_peer_is_served_another_s_silent_connection_gives_way() -> None:
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         served = [await connect(ASK + b"\r\n", peer="127.0.0.2") for _ in range(4)]
         silent = [await connect(peer="127.0.0.3") for _ in range(3)]
         other = await connect()
-        await asyncio.sleep(0.05)
+        await may_answer.until_come(4)
         new = await connect(ASK + b"\r\n")
         assert await status(silent[0]) == 0
         may_answer.set()
@@ -351,7 +371,7 @@ def test_where_the_largest_peer_is_served_another_s_silent_connection_gives_way(
 
 
 def test_one_peer_has_half_of_the_connections_and_leaves_the_others_theirs() -> None:
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         other = await connect(peer="127.0.0.2")
         crowd = [await connect() for _ in range(40)]
         may_answer.set()
@@ -368,7 +388,7 @@ def test_one_peer_has_half_of_the_connections_and_leaves_the_others_theirs() -> 
 def test_who_closes_its_side_after_a_request_gets_the_answer() -> None:
     """Before, the answer was thrown away, and the request counted as completed."""
 
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         reader, writer = await connect(ASK + b"\r\n")
         writer.write_eof()
         await asyncio.sleep(0.05)
@@ -385,7 +405,7 @@ def test_who_sends_several_requests_and_then_no_more_gets_all_answers(
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_S", 0.05)
 
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         reader, writer = await connect((ASK + b"\r\n") * 3 + (b"" if is_half_closed else ASK))
         if is_half_closed:
             writer.write_eof()
@@ -400,7 +420,7 @@ def test_who_sends_several_requests_and_then_no_more_gets_all_answers(
 
 
 def test_who_closes_its_side_before_a_request_is_whole_is_closed() -> None:
-    async def told(connect: Connect, _: asyncio.Event) -> None:
+    async def told(connect: Connect, _: Answering) -> None:
         for data in (ASK, ASK + b"Content-Length: 10\r\n\r\nabc", b""):
             reader, writer = await connect(data)
             writer.write_eof()
@@ -448,7 +468,7 @@ def test_a_controller_s_metrics_are_behind_the_same_bounds() -> None:
 def test_peers_take_turns_however_many_requests_each_has_sent() -> None:
     """Ten connections of one peer bring 300 requests; one of another is begun among the first."""
 
-    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+    async def told(connect: Connect, may_answer: Answering) -> None:
         may_answer.set()
         crowd = [await connect(peer="127.0.0.2") for _ in range(10)]
         honest = await connect()

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from ipa import profiles
+from ipa.live.plane import free_port
 from ipa.live.serving import admission, bodies, gateway, protocol, replica_clients, server
 from ipa.live.serving.control_api import control_application
 from ipa.live.serving.host import Gateway
 from ipa.live.serving.models import own_model
 from ipa.live.tokens import TokenFile
 from tests.live.serving.test_models import answer
-from tests.live.serving.test_pipelines import free_ports
 from tests.test_docs import DOCS, Block, blocks, named, table_rows
 
 TEXT = " ".join((DOCS / "serving.md").read_text(encoding="utf-8").split())
@@ -85,7 +85,8 @@ def test_the_example_by_hand_works(tmp_path: Path) -> None:
     files = {name: file_block(name).text for name in ("replicas.json", "configuration.json")}
     shown = sorted(set(re.findall(r"(?<=[ :])8\d{3}\b", script)))
     assert len(shown) == 4
-    for port, free in zip(shown, free_ports(len(shown)), strict=True):
+    for port in shown:
+        free = free_port()
         script = re.sub(rf"(?<=[ :]){port}\b", str(free), script)
         files = {name: text.replace(f":{port}", f":{free}") for name, text in files.items()}
     for name, text in files.items():

@@ -6,18 +6,25 @@ import asyncio
 import http.client
 import json
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from ipa.live import load_generator
+from ipa.live.load_generator import LoadJob
+from ipa.live.serving import emulated_steps
 from ipa.live.serving.emulated_steps import EmulatedSteps
 from ipa.live.serving.generation import Prompt, Text, words
 from ipa.live.serving.models import ModelError
 from ipa.profiles import LanguageModel, StepTime
+from ipa.sim import FloatArray
 from ipa.studies import Scenario, simulate
 from ipa.studies.runs.live_runs import load_target, send_load
 from tests.live.serving.serving_plane import (
@@ -71,11 +78,18 @@ def generated(emulated: EmulatedSteps, *prompts: Prompt) -> list[Text]:
     return asyncio.run(story())
 
 
-def test_the_first_token_is_there_when_the_step_that_reads_the_prompt_ends() -> None:
-    """100 tokens of a prompt take .010 + 100 x .0001 s; a second prompt of 50 is read by the step after."""
+def test_the_first_token_is_there_when_the_step_that_reads_the_prompt_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 tokens of a prompt take .010 + 100 x .0001 s; a second prompt of 50, which has come at the same time, is read
+    by the step after."""
+    looks, begun_s = count(), time.monotonic()
+
+    def monotonic() -> float:
+        return begun_s if next(looks) < 3 else time.monotonic()  # the first step begins meanwhile
+
+    monkeypatch.setattr(emulated_steps, "time", SimpleNamespace(monotonic=monotonic))
     first, second = generated(EmulatedSteps(model()), Prompt(words(100), 3), Prompt(words(50), 3))
     assert first.generated.ttft_s == pytest.approx(0.020)
-    assert second.generated.ttft_s - first.generated.ttft_s == pytest.approx(0.010 + 51 * 0.0001, abs=0.005)
+    assert second.generated.ttft_s - first.generated.ttft_s == pytest.approx(0.010 + 51 * 0.0001)
     assert (first.text, first.generated.input_tokens, first.generated.output_tokens) == ("the of and", 100, 3)
 
 
@@ -119,7 +133,7 @@ def talking(folder: Path) -> Iterator[Talk]:
     path.write_text(PIPELINE)
     with plane(folder) as up:
         replicas = [up.emulated(str(path), "answer", "small") for _ in range(2)]
-        gateway = up.gateway("--pipeline", str(path))
+        gateway = up.gateway("--pipeline", str(path), "--sla", "600")  # nothing expires, however slow the machine is
         for replica in replicas:
             until_ready(replica.url)
         up.listed = {"answer": [entry(number, each.url, "small") for number, each in enumerate(replicas)]}
@@ -206,6 +220,7 @@ def _clients_go_away(up: Plane, gateway: Process, url: str) -> None:
     for client in clients:
         client.close()
     assert call("POST", url, prompt("how", max_tokens=2))[0] == 200
+    until(lambda: len(get(control + "/control/records")["records"]) == 5, "all that have gone are seen to have")
     records = get(control + "/control/records")["records"]
     assert sorted(each["outcome"] for each in records) == ["completed", *["unfinished"] * 4]
     states = put(control + "/control/replicas", up.listed)["answer"]
@@ -221,7 +236,7 @@ def test_what_a_killed_replica_had_is_served_by_the_other(tmp_path: Path) -> Non
 def _one_is_killed(up: Plane, gateway: Process, url: str) -> None:
     answers: list[int] = []
     clients = [
-        threading.Thread(target=lambda: answers.append(call("POST", url, prompt("go on", max_tokens=40))[0]))
+        threading.Thread(target=lambda: answers.append(call("POST", url, prompt("go on", max_tokens=400))[0]))
         for _ in range(4)
     ]
     for client in clients:
@@ -259,22 +274,37 @@ stages:
 )
 
 
-def test_each_item_of_a_request_has_its_own_tokens_as_simulated(tmp_path: Path) -> None:
+def test_each_item_of_a_request_has_its_own_tokens_as_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A question has 2 parts on average; questions with different tokens share the batches of another stage.
 
-    How many parts it has is drawn by its place in the order of arrival, so questions come 50 ms apart.
+    How many parts it has is drawn by its place in the order of arrival, so each question is sent once the one before
+    has arrived.
     """
+
+    async def one_after_another(
+        job: LoadJob, scheduled_s: FloatArray, stop: asyncio.Event, send: Callable[[int], Coroutine[Any, Any, None]]
+    ) -> None:
+        sending = []
+        for index in range(len(scheduled_s)):
+            sending.append(asyncio.create_task(send(index)))
+            while (await asyncio.to_thread(get, f"{control}/observation"))["stages"]["part"]["arrivals"] <= index:
+                await asyncio.sleep(0.001)
+        await asyncio.gather(*sending)
+
+    monkeypatch.setattr(load_generator, "_on_schedule", one_after_another)
     path = tmp_path / "parts.yaml"
     path.write_text(PARTS)
     values = {"trace": "constant:20", "window": [[0, 2]], "arrivals": "even", "seed": 4}
     scenario = Scenario(pipeline=str(path)).with_values(values)
     with plane(tmp_path) as up:
         replicas = {name: up.emulated(str(path), name, "small") for name in ("part", "answer")}
-        gateway = up.gateway("--pipeline", str(path), "--seed", "4")
+        gateway = up.gateway("--pipeline", str(path), "--seed", "4", "--sla", "600")
         for each in replicas.values():
             until_ready(each.url)
         control = gateway.urls["control_url"] + "/control"
-        put(f"{control}/configuration", {"part": wanted("small", 8), "answer": wanted("small", 4)})
+        put(f"{control}/configuration", {"part": wanted("small", 8, 30.0), "answer": wanted("small", 4)})
         put(f"{control}/replicas", {name: [entry(0, each.url, "small")] for name, each in replicas.items()})
         sent = send_load(load_target(scenario, scenario.pipeline, gateway.url), patience_s=30)
         records = get(f"{control}/records")["records"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
@@ -22,7 +23,19 @@ from ipa.live.serving.llama_cpp import LlamaCpp
 from ipa.live.serving.models import ModelError
 from ipa.profiles import LanguageModel, StepTime
 from ipa.studies.examples.chat.networks import vocabulary, write_language_model
-from tests.live.serving.serving_plane import START_S, Process, ask, call, entry, get, plane, put, until_ready, wanted
+from tests.live.serving.serving_plane import (
+    START_S,
+    Process,
+    ask,
+    call,
+    entry,
+    get,
+    plane,
+    put,
+    until,
+    until_ready,
+    wanted,
+)
 
 PIPELINE = """
 schema_version: 1
@@ -46,6 +59,9 @@ stages:
 MODEL = LanguageModel(StepTime(0.01, 0.0001, 0.0), sequences=4, kv_blocks=64)
 """That of the pipeline: each of the four sequences has 256 tokens."""
 
+Talk = tuple[Process, str, Process]
+"""A gateway, the URL of its model, and its replica."""
+
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -55,8 +71,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def talk(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, str]]:
-    """The gateway of one replica that serves the file, and the URL of its model."""
+def talk(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
+    """The one replica serves the file."""
     folder = tmp_path_factory.mktemp("talk")
     path = folder / "talk.yaml"
     path.write_text(PIPELINE)
@@ -67,15 +83,15 @@ def talk(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
         until_ready(replica.url)
         put(gateway.urls["control_url"] + "/control/configuration", {"answer": wanted("random", 4)})
         put(gateway.urls["control_url"] + "/control/replicas", {"answer": [entry(0, replica.url, "random")]})
-        yield gateway, gateway.url + "/v2/models/talk/infer"
+        yield gateway, gateway.url + "/v2/models/talk/infer", replica
 
 
 def prompt(text: str, **parameters: Any) -> dict[str, Any]:
     return ask("question", "BYTES", [1], [text], parameters=parameters)
 
 
-def test_a_text_is_answered_with_a_text_its_tokens_and_the_time_to_the_first(talk: tuple[Process, str]) -> None:
-    gateway, url = talk
+def test_a_text_is_answered_with_a_text_its_tokens_and_the_time_to_the_first(talk: Talk) -> None:
+    gateway, url, _ = talk
     status, answer = call("POST", url, prompt(words(30), max_tokens=12, ignore_eos=True))
     assert status == 200, answer
     (text,) = answer["outputs"]
@@ -88,14 +104,22 @@ def test_a_text_is_answered_with_a_text_its_tokens_and_the_time_to_the_first(tal
     assert visit["start_s"] < visit["start_s"] + parameters["ttft_s"] < visit["finish_s"]
 
 
-def test_a_replica_serves_as_many_at_once_as_it_has_sequences(talk: tuple[Process, str]) -> None:
-    """Four texts of 200 tokens: each has begun before the first has ended."""
-    gateway, url = talk
+def test_a_replica_serves_as_many_at_once_as_it_has_sequences(talk: Talk) -> None:
+    """Four texts of 200 tokens: each has begun before the first has ended. The replica stands still until all are
+    sent."""
+    gateway, url, replica = talk
+    assert call("POST", url, prompt("hello", max_tokens=2))[0] == 200  # the gateway knows the replica by now
     seen = len(get(gateway.urls["control_url"] + "/control/records")["records"])
     body = prompt(words(20), max_tokens=200, ignore_eos=True)
     clients = [threading.Thread(target=call, args=("POST", url, body)) for _ in range(4)]
-    for client in clients:
-        client.start()
+    replica.popen.send_signal(signal.SIGSTOP)
+    try:
+        for client in clients:
+            client.start()
+        observation = gateway.urls["control_url"] + "/control/observation"
+        until(lambda: get(observation)["stages"]["answer"]["in_service"] == 4, "all are sent")
+    finally:
+        replica.popen.send_signal(signal.SIGCONT)
     for client in clients:
         client.join()
     records = get(gateway.urls["control_url"] + "/control/records")["records"][seen:]
@@ -114,7 +138,7 @@ def test_a_replica_serves_as_many_at_once_as_it_has_sequences(talk: tuple[Proces
     ],
 )
 def test_what_has_no_room_and_wrong_numbers_are_refused(
-    talk: tuple[Process, str], prompt_words: int, parameters: Mapping[str, Any], problem: str
+    talk: Talk, prompt_words: int, parameters: Mapping[str, Any], problem: str
 ) -> None:
     status, answer = call("POST", talk[1], prompt(words(prompt_words), ignore_eos=True, **parameters))
     assert (status, problem in answer["error"], "\n" in answer["error"]) == (400, True, False), answer

@@ -112,10 +112,13 @@ def test_the_next_gateway_knows_configuration_load_and_clock(up: tuple[Gateways,
         configuration = {"sort": {"variant": "small", "batch": 4, "replicas": 1, "batch_timeout_s": 0.1, "cores": 1}}
         assert call("PUT", f"{url}/control/configuration", configuration)[0] == 200
         client.until_answered(10)
-        before = get(f"{url}/control/observation")
-        gateways.started[0].kill()
-        gateways.until_it(1, SERVES)
-        after = get(f"{url}/control/observation")
+    ended_s = get(f"{url}/control/observation")["time_s"]
+    # Time to copy it, as that is done four times a second.
+    until(lambda: get(f"{url}/control/observation")["time_s"] > ended_s + 3.0, "the load has been over for a while")
+    before = get(f"{url}/control/observation")
+    gateways.started[0].kill()
+    gateways.until_it(1, SERVES)
+    after = get(f"{url}/control/observation")
     assert after["epoch"] != before["epoch"]
     assert after["configuration"] == before["configuration"]
     seconds = len(before["load_rps"]) - 1  # the last one may have been copied before it was over
