@@ -120,6 +120,9 @@ class Fleet(FileModel):
             data[first] = {**self.tenants, rest: value} if rest else value
             return _validated(data, key)
         chosen = [member for member in self.pipelines if rest and member.name == first]
+        if rest and not chosen and first not in Scenario.model_fields:
+            names = ", ".join(member.name for member in self.pipelines)
+            raise ScenarioError(f"{key}: no pipeline of the fleet is called {first!r}; it has {names}")
         key_of_member = rest if chosen else key
         for member in data["pipelines"]:
             if chosen and member["name"] != first:
@@ -128,7 +131,10 @@ class Fleet(FileModel):
                 member[key_of_member] = value
             else:
                 scenario = Scenario.model_validate(member["scenario"])
-                member["scenario"] = scenario.with_values({key_of_member: value}).as_dict()
+                try:
+                    member["scenario"] = scenario.with_values({key_of_member: value}).as_dict()
+                except ScenarioError as error:
+                    raise ScenarioError(f"pipelines[{member['name']}].{error}") from None
         return _validated(data, key)
 
     @cached_property

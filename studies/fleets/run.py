@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter
 
+from ipa.errors import InputError
 from ipa.policies import TimeLimit
 from ipa.policies.sharing import Arbiter, Curves, Step
 from ipa.sim import GPUS, PolicyRun
@@ -42,13 +43,16 @@ class FleetRun:
 def prepare_fleet(fleet: Fleet, shared: Shared) -> dict[str, Prepared]:
     """Each pipeline's scenario with everything that it names loaded and checked.
 
-    Raises as `prepare`, and ScenarioError for a policy that chooses its parameters by runs of its own, and for
-    configurations that are ready at the start and exceed the budget.
+    Raises ScenarioError for what `prepare` refuses, naming the pipeline; for a policy that chooses its parameters by
+    runs of its own, and for configurations that are ready at the start and exceed the budget.
     """
     all_prepared = {}
     for member in fleet.pipelines:
         scenario = fleet.scenario_of(member)
-        prepared = all_prepared[member.name] = prepare(scenario, shared)
+        try:
+            prepared = all_prepared[member.name] = prepare(scenario, shared)
+        except InputError as error:
+            raise ScenarioError(f"pipelines[{member.name}]: {error}") from None
         if is_left_to_hindsight(prepared.policy, scenario):
             raise ScenarioError(
                 f"pipelines[{member.name}].policy: {scenario.policy.title} chooses its parameters by runs alone, which "

@@ -118,7 +118,7 @@ def test_one_pipeline_is_looked_into_and_planned(explorer: Explorer, fleet: str)
     ("values", "problem"),
     [
         ({"limit_cores": "2"}, "limit_cores: 2 is less than the floors; allowed: at least 4 (a 2 + b 2)"),
-        ({"c.scale": "2"}, "c: unknown key"),
+        ({"c.scale": "2"}, "c.scale: no pipeline of the fleet is called 'c'; it has a, b"),
         ({"sharing": "best"}, "sharing: should be 'quota', 'priority'"),
     ],
 )

@@ -72,6 +72,10 @@ def test_what_is_wrong_is_told_in_one_line_with_its_place(tmp_path: Path, text: 
         ({"limit_cores": 3}, "limit_cores: 3 is less than the floors; allowed: at least 4 (a 2 + b 2)"),
         ({"a.at_most_cores": 1}, "pipelines[a]: one replica of each stage takes 2 cores; allowed: at most 1"),
         ({"a.at_least_cores": 12}, "pipelines[a]: at_least_cores takes 12 cores; allowed: at most 9"),
+        (
+            {"b.policy": {"name": "ipa", "goal": {"max": "accuracy", "cores_at_most": 5}, "alpha": 3}},
+            "pipelines[b]: goal and alpha: what a goal aims at has no weights",
+        ),
         ({"a.policy": "oracle"}, "pipelines[a].policy: oracle chooses its parameters by runs alone"),
     ],
 )
@@ -90,8 +94,15 @@ def test_values_are_of_the_fleet_of_one_pipeline_or_of_all(tmp_path: Path) -> No
     assert (changed.limit_cores, first.priority, second.priority) == (12, 1.0, 5.0)
     assert (first.scenario.policy.parameters, second.scenario.policy.parameters) == ({"alpha": 3}, {})
     assert [member.scenario.seed for member in changed.pipelines] == [7, 7]
-    with pytest.raises(ScenarioError, match=r"^limit_cores: should be"):
-        load_fleet(path, {"limit_cores": 0})
+    for key, value, problem in (
+        ("limit_cores", 0, r"^limit_cores: should be"),
+        ("b.scale", 0, r"^pipelines\[b\]\.scale: should be above 0; given 0$"),
+        ("scale", -1, r"^pipelines\[a\]\.scale: should be above 0; given -1$"),
+        ("b.priority", 0, r"priority: should be"),
+        ("c.scale", 2, r"^c\.scale: no pipeline of the fleet is called 'c'; it has a, b$"),
+    ):
+        with pytest.raises(ScenarioError, match=problem):
+            load_fleet(path, {key: value})
 
 
 def test_files_that_a_fleet_names_lie_beside_it(tmp_path: Path) -> None:
