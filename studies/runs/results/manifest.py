@@ -23,6 +23,9 @@ MANIFEST = "manifest.json"
 KINDS = ("run", "runs", "study", "sweep", "tuning")
 """The kinds of results folders: one run, a comparison, a study, a sweep, a tuning."""
 
+MOST_SHOWN = 8
+"""How many folders an error lists."""
+
 IDENTITY = ("pipeline", "policy", "trace", "seed")
 """The keys of a summary that identify the run."""
 
@@ -33,7 +36,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        why = f"contains no results: {MANIFEST} is missing" if folder.exists() else "no such file or folder"
+        why = "no such file or folder"
+        if folder.exists():
+            inside = sorted(
+                path.parent.name for path in folder.glob(f"*/{MANIFEST}")
+            )  # a fleet's: one for each pipeline
+            why = f"contains no results: {MANIFEST} is missing"
+            if inside:
+                why += f"; it is there in {', '.join(inside[:MOST_SHOWN])}{', ...' if inside[MOST_SHOWN:] else ''}"
         raise ScenarioError(f"{folder}: {why}") from None
     except UnicodeDecodeError:
         raise ScenarioError(f"{path}: not a text file (UTF-8)") from None

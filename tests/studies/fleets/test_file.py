@@ -127,6 +127,8 @@ def test_a_run_prints_a_table_and_keeps_its_results(tmp_path: Path) -> None:
     assert (out / "a" / "requests.parquet").is_file()
     again = ipa("simulate", str(path), "--set", "scale=3", "--set", "sharing=priority", "--json")
     assert json.loads(again.stdout) == table
+    message = f"{out}: contains no results: manifest.json is missing; it is there in a, b"
+    assert message in ipa("report", str(out), "--to", str(tmp_path / "page.html")).stderr
 
 
 def row(name: str, wanted: float, got: float, late: tuple[float, float, float]) -> MemberRow:
