@@ -13,11 +13,19 @@ import pytest
 
 from ipa import profiles
 from ipa.live import LiveError
-from ipa.live.profiling import Effort, Target, TextLoad, TextSession
+from ipa.live.profiling import Effort, Target, TextLoad, TextSession, measuring, text_loads
+from ipa.live.serving import emulated_steps
+from ipa.live.serving.emulated_steps import EmulatedSteps
+from ipa.live.serving.generation import prompt_of
 from ipa.live.serving.request import Generated
-from ipa.profiles import ProfiledVariant, Provenance, StageTokens, StepTime, TokenLaw, profiled_text
+from ipa.live.serving.tensors import of_texts
+from ipa.profiles import LanguageModel, ProfiledVariant, Provenance, StageTokens, StepTime, TokenLaw, profiled_text
+from ipa.studies.runs.profiling import language_loads
+from ipa.studies.runs.profiling.language_fit import SimulatedReplica
+from ipa.studies.runs.profiling.measurements import Measurements
 from tests.command import ipa, refusal
 from tests.live.serving.serving_plane import Plane, plane, until_ready
+from tests.studies.profiling.virtual_time import VirtualTime
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -60,39 +68,93 @@ def started(servers: Plane) -> str:
     return server.url
 
 
-# ---- a real server ----
+class InProcess:
+    """An emulated server, asked without a network between."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._steps = EmulatedSteps(model)
+
+    async def is_ready(self) -> bool:
+        return True
+
+    async def metadata(self) -> Mapping[str, Any]:
+        return self._steps.metadata()
+
+    async def generate(self, text: str, parameters: Mapping[str, Any]) -> Generated:
+        answer = await self._steps.generate(prompt_of([of_texts("text", [text.encode()])], parameters, TOKENS))
+        return answer.generated
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
-def test_the_step_of_a_server_is_found_again(plane_of_servers: Plane) -> None:
-    """It makes steps of 50 ms and .5 ms a token in real time, or longer ones on a busy machine; the file says 1 s.
-    Requests that the fit has not seen judge it: if the machine stops for a moment, the six of then are late."""
-    of_a_server = "base_s: 0.050, per_token_s: 5.0e-4, per_cached_token_s: 2.0e-5"
-    text = PIPELINE.replace(OF_A_SERVER, of_a_server).replace("{mean: 12, p99: 40}", "{mean: 4, p99: 10}")
-    Path("talk.yaml").write_text(text)
-    url = started(plane_of_servers)
-    Path("talk.yaml").write_text(text.replace(of_a_server, "base_s: 1, per_token_s: 0, per_cached_token_s: 0"))
-    result = ipa("profile", "run", "talk.yaml", "--server", url, "--longest", 0.1, "--json", "--quiet")
+@pytest.fixture
+def virtual_time(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
+    """The time of measurements and of emulated steps in this process, which takes none of the machine's."""
+    clock = VirtualTime()
+    monkeypatch.setattr(measuring, "in_event_loop", clock.run)
+    for module in (text_loads, emulated_steps):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def recorded_loads() -> list[TextLoad]:
+    """The loads that a profile of `talk.yaml` has recorded, in the order in which they were made."""
+    record = Measurements(Path("talk.profiled.measurements.jsonl"), {"asked": {}}, fresh=False)
+    return record.of(TextLoad, "answer", "small")
+
+
+# ---- servers ----
+
+
+def test_the_step_of_a_server_is_found_again(virtual_time: VirtualTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pipeline file says 1 s a step. Simulated with the server's own, each request takes what was measured, but for
+    those from six at one instant to the last answer to these."""
+    Path("talk.yaml").write_text(PIPELINE.replace(OF_A_SERVER, "base_s: 1, per_token_s: 0, per_cached_token_s: 0"))
+    of_server = LanguageModel(StepTime(0.010, 1e-4, 4e-6), sequences=8, kv_blocks=1024)
+    monkeypatch.setattr(measuring, "Probe", lambda *_: InProcess(of_server))
+    command = ("profile", "run", "talk.yaml", "--server", "http://127.0.0.1:9", "--longest", 0.1)
+    result = ipa(*command, "--json", "--quiet")
     assert result.exit_code == 0, result.stderr
     (variant,) = json.loads(result.stdout)["variants"]
     assert [(load["at_once"], load["requests"]) for load in variant["loads"]] == [(1, 40), (6, 40)]
+    for at_once, requests in zip((1, 6), map(language_loads.requests_of, recorded_loads()), strict=True):
+        others = requests.queued_s > (0.0 if at_once == 1 else requests.last_s[:at_once].max())
+        assert others.sum() >= 20
+        simulated_s = SimulatedReplica(of_server, requests).times_s(of_server.step)
+        assert simulated_s[:, others] == pytest.approx(requests.times_s[:, others], abs=1e-6)
     step, fit = variant["fit"]["step"], variant["fit"]
     of_prompt_s = step["base_s"] + 100 * step["per_token_s"]
     of_next_token_s = step["base_s"] + step["per_token_s"] + 100 * step["per_cached_token_s"]
-    assert 0.9 * 0.100 < of_prompt_s < 2 * 0.100
-    assert 0.9 * 0.0525 < of_next_token_s < 2 * 0.0525
+    assert of_prompt_s == pytest.approx(0.020, rel=0.05)
+    assert of_next_token_s == pytest.approx(0.0105, rel=0.05)
     assert fit["judged_requests"] == 40
-    for errors in fit["errors"].values():
-        assert all(error["by_request"] < 0.5 for error in errors.values())
+    assert all(abs(error["mean"]) < 0.06 for errors in fit["errors"].values() for error in errors.values())
     pipeline = profiles.load(Path("talk.profiled.yaml"))
     model = pipeline.stage("answer").variant("small").language_model
     assert model is not None
     assert model.step.base_s == pytest.approx(step["base_s"], rel=1e-4)
     assert pipeline.provenance["fitted-small"].kind == "calibrated"
-    assert url in pipeline.provenance["fitted-small"].text
+    assert "http://127.0.0.1:9" in pipeline.provenance["fitted-small"].text
     assert "# to be measured" in Path("talk.profiled.yaml").read_text()
-    again = ipa("profile", "run", "talk.yaml", "--server", url, "--longest", 0.1)
+    again = ipa(*command)
     assert "goes on after 2 measurements" in again.stderr
     assert "A step of answer/small takes" in again.stdout
+
+
+def test_no_request_to_a_server_is_quicker_than_its_steps(plane_of_servers: Plane) -> None:
+    """However busy the machine is; a prompt's step is over when the server says."""
+    Path("talk.yaml").write_text(PIPELINE.replace("{mean: 12, p99: 40}", "{mean: 4, p99: 10}"))
+    result = ipa("profile", "run", "talk.yaml", "--server", started(plane_of_servers), "--longest", 0.1, "--quiet")
+    assert result.exit_code == 0, result.stderr
+    alone, busy = recorded_loads()
+    assert (alone.at_once, busy.at_once) == (1, 6)
+    columns = alone.queued_s, alone.first_token_s, alone.last_token_s, alone.input_tokens, alone.output_tokens
+    for queued_s, first_s, last_s, prompt, generated in zip(*columns, strict=True):
+        of_prompt_s = 0.010 + 1e-4 * prompt
+        of_next_tokens_s = [0.010 + 1e-4 + 4e-6 * (prompt + token) for token in range(1, generated)]
+        assert first_s - queued_s >= of_prompt_s - 1e-9
+        assert last_s - queued_s >= of_prompt_s + sum(of_next_tokens_s) - 1e-9
 
 
 def test_a_file_of_llama_cpp_is_measured_with_its_start(tmp_path: Path) -> None:
