@@ -122,17 +122,19 @@ def start(*args: object, **options: Any) -> subprocess.Popen[str]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Processes started within it begin with SIGINT's default action, as from a terminal.
+    """Processes started within it begin with the default actions of SIGINT and SIGHUP, as from a terminal.
 
     A process inherits an ignored signal, and `ipa` leaves ignored what it finds ignored: whoever starts it with
     `nohup ipa study paper &` in a script wants it to outlive Ctrl-C. Tests that interrupt it must not inherit that from
     their own start. A handler, unlike an ignored signal, does not survive exec, so one is in place meanwhile.
     """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, action in before.items():
+            signal.signal(number, action)
 
 
 def every_command(group: click.Command = main, path: str = "ipa") -> Iterator[tuple[str, click.Command]]:

@@ -545,15 +545,16 @@ def test_a_terminal_that_is_closed_ends_a_run_and_what_ran_is_written(tmp_path: 
     """The kernel sends SIGHUP, and nothing can be printed any more."""
     pipeline_file(tmp_path)
     master, slave = pty.openpty()
-    process = Popen(
-        [sys.executable, "-m", "ipa", "live", "run", "tiny.yaml", *LONG, "--out", "run", "--state", "state.jsonl"],
-        cwd=tmp_path,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY),
-    )
+    with interruptible():
+        process = Popen(
+            [sys.executable, "-m", "ipa", "live", "run", "tiny.yaml", *LONG, "--out", "run", "--state", "state.jsonl"],
+            cwd=tmp_path,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY),
+        )
     Thread(target=read_all, args=(master,), daemon=True).start()
     os.close(slave)
     state = tmp_path / "state.jsonl"

@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from ipa.live.errors import RunError
 from ipa.live.stopping import Interrupts, Stopping
+from tests.command import interruptible
+from tests.live.world import until
+
+
+@pytest.fixture(autouse=True)
+def as_from_a_terminal() -> Iterator[None]:
+    """What ignores a signal since its start, as the tests do under `nohup`, has it ignored."""
+    with interruptible():
+        yield
 
 
 @asynccontextmanager
@@ -54,7 +63,7 @@ def test_a_terminal_that_is_closed_may_say_so_twice() -> None:
         async with stopping(log) as (it, _):
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGHUP)
-                assert not await it.sleep(0.05)
+                assert not await it.sleep(60.0)
             assert it.why == "interrupted"
         return log
 
@@ -112,7 +121,7 @@ def test_a_second_signal_ends_the_program_at_once(monkeypatch: pytest.MonkeyPatc
             assert not await it.sleep(60.0)
             assert log == []
             os.kill(os.getpid(), signal.SIGINT)
-            await asyncio.sleep(0.05)
+            await until(lambda: log, "the end of the program")
 
     asyncio.run(story())
     assert log == ["at once", "exit 1"]
