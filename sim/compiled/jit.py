@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,6 +60,8 @@ def entry(function: F) -> F:
     # numba checks only the file of the entry itself, but an edited rule must invalidate the cache as well.
     cache._source_stamp = file_digest(_FOLDER.parent, _SOURCES)
     cache._load_index = _or_nothing(cache._load_index)
+    compiled.compile = _once(compiled.compile, Path(cache._index_path))
+    cache.save = _one_at_a_time(cache.save, Path(cache._index_path))
     return compiled
 
 
@@ -101,6 +104,41 @@ def _or_nothing(load_index: Callable[[], dict[Any, Any]]) -> Callable[[], dict[A
             return {}
 
     return load
+
+
+def _once(compile_for: Callable[..., Any], index: Path) -> Callable[..., Any]:
+    """The same compilation, but of several processes one compiles; the others wait, and find its code in the cache."""
+
+    def compile_once(signature: tuple[Any, ...]) -> Any:
+        with_none = "".join("n" if type_ == numba.types.none else "a" for type_ in signature)
+        with _alone(index.with_suffix(f".{with_none}.lock")):
+            return compile_for(signature)
+
+    return compile_once
+
+
+def _one_at_a_time(save: Callable[[Any, Any], None], index: Path) -> Callable[[Any, Any], None]:
+    """The same function, for one process at a time.
+
+    numba gives the codes that two processes add to an index at the same time the same file, and the index names one.
+    """
+
+    def save_alone(key: Any, code: Any) -> None:
+        with _alone(index.with_suffix(".lock")):
+            save(key, code)
+
+    return save_alone
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """No other process is in here with the same file; where a file cannot be locked, another may be."""
+    with ExitStack() as stack:
+        with suppress(ImportError, OSError):
+            import fcntl  # Unix has it
+
+            fcntl.flock(stack.enter_context(path.open("ab")), fcntl.LOCK_EX)
+        yield
 
 
 def _undisturbed(compile_for: Callable[..., Any]) -> Callable[..., Any]:

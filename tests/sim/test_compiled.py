@@ -316,6 +316,44 @@ def test_it_runs_where_nothing_can_be_cached(copy: Path, tmp_path: Path) -> None
     assert one_run(copy, HOME=str(file), XDG_CACHE_HOME=str(file), PYTHONDONTWRITEBYTECODE="1") == (dropped, 0)
 
 
+AT_ONCE = """
+from multiprocessing import get_context
+from time import sleep
+from ipa.sim.compiled.jit import direct, entry
+
+@entry
+def length(one, other):
+    return 1 if other is None else 2
+
+cache = length._cache._cache_file
+save_index = cache._save_index
+cache._save_index = lambda codes: (sleep(0.2), save_index(codes))  # long enough for another to come between
+
+def compile_for(other, barrier):
+    barrier.wait()
+    result = direct(length, 0, other)(0, other)
+    print(f"{result} {sum(length.stats.cache_misses.values())}\\n", end="", flush=True)  # in one piece
+
+context = get_context("fork")
+barrier = context.Barrier(6)
+processes = [context.Process(target=compile_for, args=(other, barrier)) for other in [None, 1.0] * 3]
+for process in processes:
+    process.start()
+for process in processes:
+    process.join()
+"""
+
+
+def test_processes_that_need_the_same_code_at_once_compile_it_once(tmp_path: Path) -> None:
+    """And what each of them adds to the cache, a later process finds there."""
+    script = tmp_path / "at_once.py"
+    script.write_text(AT_ONCE)
+    for misses in ([0, 0, 1], [0, 0, 0]):
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+        lines = sorted(done.stdout.split("\n")[:-1])
+        assert lines == [f"{result} {missed}" for result in (1, 2) for missed in misses], done.stderr
+
+
 FLOATS_OF_KERNELS = """
 import re
 from numba.core import types
