@@ -21,7 +21,7 @@ from ipa.live.kubernetes.stage_state import Look
 from ipa.policies import Configuration
 from tests.live.kubernetes.fake import three_variants
 from tests.live.kubernetes.test_cluster import WITHIN_S, apply, running, traffic, until, until_stands
-from tests.live.kubernetes.world import own_namespace
+from tests.live.kubernetes.world import own_namespace, until_counted
 from tests.live.world import sort
 
 pytestmark = pytest.mark.cluster
@@ -58,6 +58,8 @@ def test_a_variant_that_fits_follows_one_that_is_refused_and_is_not_rolled_back(
 ) -> None:
     path = f"/api/v1/namespaces/{deployed.namespace}/{bound['kind'].lower()}s"
     connect().request("POST", path, {"apiVersion": "v1", "metadata": {"name": "few"}, **bound})
+    if bound is QUOTA:
+        until_counted(connect(), f"{path}/few", WITHIN_S)
     looks: list[tuple[Configuration, Look]] = []
     passes = KubernetesBackend._pass
 
@@ -93,14 +95,14 @@ def test_a_replica_set_that_a_quota_refuses_is_said_and_comes_once_it_may(deploy
     quotas = f"/api/v1/namespaces/{deployed.namespace}/resourcequotas"
     few = {"kind": "ResourceQuota", "spec": {"hard": {"count/replicasets.apps": "2"}}}
     connect().request("POST", quotas, {"apiVersion": "v1", "metadata": {"name": "few"}, **few})
+    until_counted(connect(), f"{quotas}/few", WITHIN_S)
 
     async def story() -> None:
         async with running(deployed, tmp_path) as backend, traffic(backend):
             assert (await apply(backend, MIDDLE)).accepted
-            await until(lambda: "sort" in backend.look.delays, "it is said")
-            said = backend.look.delays["sort"]
-            assert said.startswith("Failed to create new replica set")
-            assert "exceeded quota: few" in said
+            words = "Failed to create new replica set"
+            await until(lambda: backend.look.delays.get("sort", "").startswith(words), "it is said")
+            assert "exceeded quota: few" in backend.look.delays["sort"]
             connect().request("DELETE", f"{quotas}/few")
             await until_stands(backend, MIDDLE)
             assert backend.rollbacks["sort", "middle"] == 0

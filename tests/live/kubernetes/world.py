@@ -231,13 +231,18 @@ def quota(api: Api, namespace: str, within_s: float, **hard: str) -> Iterator[No
     made = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "meanwhile"}, "spec": {"hard": hard}}
     api.request("POST", path, made)
     try:
-        until_s = time.monotonic() + within_s
-        while not (api.request("GET", f"{path}/meanwhile").get("status") or {}).get("used"):
-            assert time.monotonic() < until_s, "the quota is not counted"
-            time.sleep(0.1)
+        until_counted(api, f"{path}/meanwhile", within_s)
         yield
     finally:
         api.request("DELETE", f"{path}/meanwhile")
+
+
+def until_counted(api: Api, quota_path: str, within_s: float) -> None:
+    """Wait until a quota says what it counts: until then it refuses all with other words, which may stay."""
+    until_s = time.monotonic() + within_s
+    while not (api.request("GET", quota_path).get("status") or {}).get("used"):
+        assert time.monotonic() < until_s, "the quota is not counted"
+        time.sleep(0.1)
 
 
 def remembered(deployed: Deployed) -> int:
