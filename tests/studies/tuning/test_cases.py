@@ -103,16 +103,22 @@ def test_fewer_windows_than_asked_for_are_said(hours: str) -> None:
 # ---- the real trace ----
 
 
-@pytest.fixture
-def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def real_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real trace, as far as its form goes: 21 days at 40 per second, and every two hours 10 minutes at 240."""
     counts = np.full(21 * DAY_S, 40)
     for start in range(0, len(counts), 7200):
         counts[start + 5460 : start + 6060] = 240
-    path = tmp_path / "real.parquet"
+    path = tmp_path_factory.mktemp("real") / "real.parquet"
     traces.write(traces.Trace.of_counts("real", counts), path)
-    monkeypatch.setenv("IPA_TRACE", str(path))
     return path
+
+
+@pytest.fixture
+def real(real_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """It is the real trace that there is."""
+    monkeypatch.setenv("IPA_TRACE", str(real_file))
+    return real_file
 
 
 def test_windows_like_a_published_one_are_cut_from_the_whole_trace_scaled_as_it(
