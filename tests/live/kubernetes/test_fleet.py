@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -215,25 +214,22 @@ def test_on_a_cluster_pods_of_all_pipelines_never_have_more_cores_than_the_budge
 
     api = connect()
     with own_namespace(WITHIN_S) as namespace, ExitStack() as stack:
-        existing: dict[str, ExistingCores] = {}
+        pipelines = []
         for name, replicas in (("prod", 1), ("other", 3)):
             made = pipeline(tmp_path, START_UP_S, namespace, [STAGE])
             deployed = replace(made, name=name, plane=replace(made.plane, stop_s=1.0))
             stack.callback(deploy.down, api, deployed, within_s=WITHIN_S)
             deploy.up(api, deployed, {STAGE: asks("a", replicas)}, within_s=WITHIN_S)
-            existing[name] = ExistingCores(deployed)
-            stack.callback(existing[name].stop)
+            pipelines.append(deployed)
+        existing = ExistingCores(*pipelines)
+        stack.callback(existing.stop)
         (tmp_path / "swells.py").write_text(SWELLS)
         (tmp_path / "fleet.yaml").write_text(ON_CLUSTER.replace("PIPELINE", made.plane.source))
         options = ("--backend", "kubernetes", "--no-load", "--namespace", namespace, "--state", "state")
         process = start("live", "run", "fleet.yaml", *options, "--duration", 60, cwd=tmp_path)
-        most = 0
-        while process.poll() is None:
-            most = max(most, sum(cores.seen[-1][0] for cores in existing.values()))
-            time.sleep(0.02)
         output = process.communicate()
         assert process.returncode == 0, output
-        assert most == 4
-        assert [cores.seen[-1][0] for cores in existing.values()] == [3, 1]
+        assert max(cores for cores, _ in existing.seen) == 4
+        assert [existing.of(each) for each in pipelines] == [3, 1]
     lines = [json.loads(line) for line in (tmp_path / "state" / "steps.jsonl").read_text().splitlines()]
     assert {line["why"] for line in lines} >= {"", "its part by priority is 1"}

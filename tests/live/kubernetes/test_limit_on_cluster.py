@@ -50,19 +50,29 @@ def up(folder: Path, namespace: str, initial: Configuration, **plane: Any) -> It
 
 class ExistingCores:
     """The cores of the pods that exist, as the API server tells each change: one exists until it is to go and no
-    container of it runs any more. `seen`: how many there were, and how many pods of them drained."""
+    container of it runs any more. `seen`: how many there were, and how many pods of them drained.
 
-    def __init__(self, deployed: Deployed) -> None:
+    Several pipelines of one namespace are followed by one watch, which tells their changes in the order in which they
+    were made; two watches may be apart by seconds on a busy machine.
+    """
+
+    def __init__(self, *pipelines: Deployed) -> None:
         self.seen: list[tuple[int, int]] = []
         self._pods: dict[str, Mapping[str, Any]] = {}
-        self._selector = names.as_query(names.selector(deployed.instance, names.MODEL_SERVER))
-        self._namespace = deployed.namespace
+        instances = ",".join(each.instance for each in pipelines)
+        self._selector = f"{names.COMPONENT}={names.MODEL_SERVER},{names.INSTANCE} in ({instances})"
+        self._namespace = pipelines[0].namespace
         self._is_over = threading.Event()
-        said = connect().list("Pod", self._namespace, self._selector)
-        for pod in said["items"]:
+        listed = connect().list("Pod", self._namespace, self._selector)
+        for pod in listed["items"]:
             self._note("ADDED", pod)
-        self._thread = threading.Thread(target=self._watch, args=(said["metadata"]["resourceVersion"],), daemon=True)
+        self._thread = threading.Thread(target=self._watch, args=(listed["metadata"]["resourceVersion"],), daemon=True)
         self._thread.start()
+
+    def of(self, pipeline: Deployed) -> int:
+        """The cores of one pipeline that exist now."""
+        labels = [pod["metadata"]["labels"] for pod in list(self._pods.values())]
+        return sum(int(each[names.CORES]) for each in labels if each[names.INSTANCE] == pipeline.instance)
 
     def _watch(self, version: str) -> None:
         api = connect()
