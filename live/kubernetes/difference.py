@@ -14,7 +14,7 @@ from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.manifests import as_text, stage_deployment
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState
-from ipa.live.kubernetes.within_budget import Allowed
+from ipa.live.kubernetes.within_budget import Allowed, drains_before_next_step
 from ipa.policies import StageConfiguration
 
 _QUANTITY = re.compile(r"\.resources\.(requests|limits)\.[^\[]+$")
@@ -106,6 +106,12 @@ def difference(
     sound = wanted if state.has_reached(wanted) else state.sound
     manifest = stage_deployment(deployed, stage, wanted, owner_for(state.deployment, owner))
     manifest["metadata"]["annotations"] |= _notes(sound, {**state.failed, **(failed or {})})
+    template = manifest["spec"]["template"]["metadata"]["annotations"][names.TEMPLATE]
+    if allowed is not None and drains_before_next_step(template, state):
+        # The next step begins once the last successor has been ready for so long: not before what drains has ended,
+        # however long that takes. Beyond half of its deadline, the rollout would rather fail for lack of progress.
+        spec = manifest["spec"]
+        spec["minReadySeconds"] = max(spec.get("minReadySeconds", 0), spec["progressDeadlineSeconds"] // 2)
     allowed = allowed or Allowed(wanted.replicas)
     if allowed.one_by_one:
         manifest["spec"]["strategy"] = manifest_parts.ONE_BY_ONE

@@ -143,7 +143,7 @@ def read(resource: Mapping[str, Any]) -> Pod:
             (how for container in all_containers if (how := _crash(container, "deletionTimestamp" in meta))), ""
         ),
         unschedulable=_unschedulable(scheduled),
-        is_over=status.get("phase") in ("Failed", "Succeeded") or _has_ended(meta, containers),
+        is_over=status.get("phase") in ("Failed", "Succeeded") or _has_ended(meta, status),
         node=str((resource.get("spec") or {}).get("nodeName") or ""),
         # A kubelet sets both together; the control plane marks pods of a silent node by the one alone.
         is_lost=ready.get("status") == "False" and conditions.get("ContainersReady", {}).get("status") == "True",
@@ -204,17 +204,16 @@ def _removed_s(meta: Mapping[str, Any]) -> float | None:
     return None if at is None else seconds(at) - float(meta.get("deletionGracePeriodSeconds") or 0)
 
 
-def _has_ended(meta: Mapping[str, Any], containers: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a terminating pod no longer runs any container.
+def _has_ended(meta: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """Whether all containers of a terminating pod have ended.
 
-    The kubelet reports an ended container that has been cleared away as waiting, without the time of its end.
+    The kubelet reports an ended container that has been cleared away as waiting, without the time of its end. A
+    container that waits in a pending pod may yet start, and then runs for a while before it is ended.
     """
     is_to_go = meta.get("deletionTimestamp") is not None
-    return (
-        is_to_go
-        and bool(containers)
-        and not any("running" in (container.get("state") or {}) for container in containers)
-    )
+    containers = status.get("containerStatuses") or ()
+    are_running = any("running" in (container.get("state") or {}) for container in containers)
+    return is_to_go and bool(containers) and status.get("phase") == "Running" and not are_running
 
 
 def _started_s(containers: Iterable[Mapping[str, Any]]) -> float | None:

@@ -78,6 +78,12 @@ def allowed(wanted: StageConfiguration, template: str, state: StageState, budget
     return Allowed(replicas if has_template else min(replicas, scaled), one_by_one=True, lacks_room=True)
 
 
+def drains_before_next_step(template: str, state: StageState) -> bool:
+    """Whether replicas drain while the rollout to this template has others still to replace."""
+    draining_cores, obsolete, _ = _existing(state, template)
+    return bool(draining_cores and obsolete)
+
+
 def divided(limit_cores: int, wanted: Configuration, states: Mapping[str, StageState]) -> dict[str, int]:
     """The cores that each stage may have from this decision to the next (`rules.budgets_within`).
 

@@ -90,11 +90,11 @@ async def until(holds: Callable[[], object], what: str) -> None:
         await asyncio.sleep(0.01)
 
 
-def until_now(holds: Callable[[], object], what: str) -> None:
+def until_now(holds: Callable[[], object], what: str, within_s: float = PATIENCE_S) -> None:
     """The same without an event loop."""
-    until_s = time.monotonic() + PATIENCE_S
+    until_s = time.monotonic() + within_s
     while not holds():
-        assert time.monotonic() < until_s, f"waited {PATIENCE_S:g} s in vain: {what}"
+        assert time.monotonic() < until_s, f"waited {within_s:g} s in vain: {what}"
         time.sleep(0.02)
 
 

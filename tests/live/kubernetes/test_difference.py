@@ -471,10 +471,19 @@ def test_a_pod_is_read_as_the_server_gives_it() -> None:
     assert not read(ending).is_serving
 
 
-@pytest.mark.parametrize(("state", "is_over"), [("running", False), ("waiting", True), ("terminated", True)])
-def test_a_pod_that_is_to_go_is_over_once_no_container_runs(state: str, is_over: bool) -> None:
-    """A kubelet may clear an ended container away before it says so: it then waits, and is not dated."""
-    ending = as_given(phase="Running", containerStatuses=[{"state": {state: {}}}])
+@pytest.mark.parametrize(
+    ("phase", "state", "is_over"),
+    [
+        ("Running", "running", False),
+        ("Running", "waiting", True),
+        ("Running", "terminated", True),
+        ("Pending", "waiting", False),
+    ],
+)
+def test_a_pod_that_is_to_go_is_over_once_no_container_runs_or_may_start(phase: str, state: str, is_over: bool) -> None:
+    """A kubelet may clear an ended container away before it says so: it then waits, and is not dated. It may also be
+    starting the container of a pending pod, which runs before it is ended."""
+    ending = as_given(phase=phase, containerStatuses=[{"state": {state: {}}}])
     assert not read(ending).is_over
     ending["metadata"] |= {"deletionTimestamp": "2026-01-01T00:01:30Z", "deletionGracePeriodSeconds": 30}
     assert read(ending).is_over == is_over

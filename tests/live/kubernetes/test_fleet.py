@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -27,7 +28,7 @@ from ipa.policies.sharing import Arbiter, Member, weights_of
 from tests.command import refusal, start
 from tests.live.kubernetes.fake import Cluster
 from tests.live.kubernetes.world import tiny
-from tests.live.world import HISTORY, PATIENCE_S, pipeline_file, sort
+from tests.live.world import HISTORY, PATIENCE_S, pipeline_file, sort, until_now
 
 
 class Wants:
@@ -226,10 +227,11 @@ def test_on_a_cluster_pods_of_all_pipelines_never_have_more_cores_than_the_budge
         (tmp_path / "swells.py").write_text(SWELLS)
         (tmp_path / "fleet.yaml").write_text(ON_CLUSTER.replace("PIPELINE", made.plane.source))
         options = ("--backend", "kubernetes", "--no-load", "--namespace", namespace, "--state", "state")
-        process = start("live", "run", "fleet.yaml", *options, "--duration", 60, cwd=tmp_path)
+        process = start("live", "run", "fleet.yaml", *options, cwd=tmp_path)
+        until_now(lambda: [existing.of(each) for each in pipelines] == [3, 1], "prod's cores", WITHIN_S)
+        process.send_signal(signal.SIGINT)
         output = process.communicate()
         assert process.returncode == 0, output
         assert max(cores for cores, _ in existing.seen) == 4
-        assert [existing.of(each) for each in pipelines] == [3, 1]
     lines = [json.loads(line) for line in (tmp_path / "state" / "steps.jsonl").read_text().splitlines()]
     assert {line["why"] for line in lines} >= {"", "its part by priority is 1"}

@@ -50,7 +50,8 @@ def up(folder: Path, namespace: str, initial: Configuration, **plane: Any) -> It
 
 class ExistingCores:
     """The cores of the pods that exist, as the API server tells each change: one exists until it is to go and no
-    container of it runs any more. `seen`: how many there were, and how many pods of them drained.
+    container of it runs or, as in a pending one, may yet start. `seen`: how many there were, and how many pods of them
+    drained.
 
     Several pipelines of one namespace are followed by one watch, which tells their changes in the order in which they
     were made; two watches may be apart by seconds on a busy machine.
@@ -89,7 +90,7 @@ class ExistingCores:
         uid, containers = pod["metadata"]["uid"], pod["status"].get("containerStatuses", [])
         is_to_go = "deletionTimestamp" in pod["metadata"]
         ended = is_to_go and containers and not any("running" in each["state"] for each in containers)
-        if kind == "DELETED" or ended:
+        if kind == "DELETED" or (ended and pod["status"]["phase"] != "Pending"):
             self._pods.pop(uid, None)
         else:
             self._pods[uid] = pod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from ipa.live.kubernetes import names, pods
+from ipa.live.kubernetes.difference import Apply, difference
 from ipa.live.kubernetes.manifests import stage_deployment
 from ipa.live.kubernetes.reconcile import Reconciler
 from ipa.live.kubernetes.stage_state import StageState, read_stage
-from ipa.live.kubernetes.within_budget import Budget, committed_cores, divided
+from ipa.live.kubernetes.within_budget import Allowed, Budget, committed_cores, divided
 from ipa.policies import Applied, StageConfiguration
 from tests.live.kubernetes.fake import Cluster, Rolling, apply, story, three_variants
 from tests.live.kubernetes.world import tiny
@@ -155,6 +156,27 @@ def test_with_a_limit_a_rollout_waits_until_what_drains_has_ended(tmp_path: Path
     limited = replace(plain, plane=replace(plain.plane, most_cores=4, stop_s=1.0))
     assert stage_deployment(limited, "sort", sort("small", 2)["sort"])["spec"]["minReadySeconds"] == 3
     assert "minReadySeconds" not in stage_deployment(plain, "sort", sort("small", 2)["sort"])["spec"]
+
+
+def test_a_rollout_s_next_step_waits_for_what_drains_however_long_that_takes(tmp_path: Path) -> None:
+    """By then, two of the old variant have been told to end, or one: the other is still to be replaced."""
+    server = Rolling(tiny(tmp_path, most_cores=4, stop_s=1.0))
+    server.stand(sort("small", 2)["sort"])
+    first, second = copy.deepcopy(server.pods)
+    before = copy.deepcopy(server.stage)
+
+    def least_ready_s(*remaining: Any, draining: Sequence[Any]) -> int:
+        ended = [{**pod, "metadata": pod["metadata"] | {"deletionTimestamp": server.timestamp()}} for pod in draining]
+        state = read_stage(before, pods.ours([*remaining, *ended]))
+        wanted = sort("large", 2)["sort"]
+        actions = difference(server.deployed, "sort", wanted, state, None, allowed=Allowed(2))
+        (apply,) = [action for action in actions if isinstance(action, Apply)]
+        return int(apply.manifest["spec"]["minReadySeconds"])
+
+    half_of_deadline_s = before["spec"]["progressDeadlineSeconds"] // 2
+    assert least_ready_s(first, second, draining=[]) == 3
+    assert least_ready_s(second, draining=[first]) == half_of_deadline_s > 100
+    assert least_ready_s(draining=[first, second]) == 3, "nothing is left to replace"
 
 
 def test_a_controller_keeps_the_limit_and_says_how_often_and_how_long_room_was_lacked(
