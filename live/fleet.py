@@ -106,11 +106,24 @@ async def _all_opened(
             yield dict(zip(members, loops, strict=True)), stopping
 
 
+class _InterruptedError(Exception):
+    """KeyboardInterrupt in a task: raised as itself, it would leave the event loop before anything is closed."""
+
+
 async def _together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """The results of works that are done at once; if one fails, the others are cancelled, and it is raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
+
+    async def result(work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await work
+        except KeyboardInterrupt:
+            raise _InterruptedError from None
+
+    tasks = [asyncio.ensure_future(result(work)) for work in works]
     try:
         return await asyncio.gather(*tasks)
+    except _InterruptedError:
+        raise KeyboardInterrupt from None
     finally:
         for task in tasks:
             task.cancel()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ from ipa.live.kubernetes.quota import cores_left
 from ipa.live.loop import Setup
 from ipa.live.sharing import LiveArbiter, SharingController
 from ipa.policies import Decision, Journal, Memory, Observation, StageConfiguration
-from ipa.policies.sharing import Arbiter, Member, weights_of
+from ipa.policies.sharing import Arbiter, Member, Step, weights_of
 from tests.command import refusal, start
 from tests.live.kubernetes.fake import Cluster
 from tests.live.kubernetes.world import tiny
@@ -32,23 +34,20 @@ from tests.live.world import HISTORY, PATIENCE_S, pipeline_file, sort, until_now
 
 
 class Wants:
-    """So many small replicas, or large ones of two cores, by step; of what it may have, as many as that holds."""
+    """So many small replicas, or large ones of two cores, as asked at each step; of what it may have, as many as that
+    holds."""
 
-    def __init__(self, by_step: Callable[[int], tuple[str, int]]) -> None:
-        self.by_step = by_step
+    def __init__(self, asks_for: Callable[[], tuple[str, int]]) -> None:
+        self.asks_for = asks_for
 
     def decide(self, seen: Observation, memory: Memory) -> Decision:
-        variant, replicas = self.by_step(seen.step)
+        variant, replicas = self.asks_for()
         cores = 2 if variant == "large" else 1
         if seen.limit_cores is not None and seen.limit_cores < cores * replicas:
             variant, cores, replicas = "small", 1, min(replicas, seen.limit_cores)
         return Decision({"sort": StageConfiguration(variant, 1, replicas, 0.0, cores)}, memory)
 
 
-POLICIES: Mapping[str, Wants] = {
-    "prod": Wants(lambda step: ("large", 2) if 3 <= step < 12 else ("small", 1)),
-    "other": Wants(lambda _: ("small", 4)),
-}
 REPLICAS = {"prod": 1, "other": 4}
 """What stands at first."""
 BUDGET = 5
@@ -63,28 +62,47 @@ def cores_of(clusters: Mapping[str, Cluster]) -> int:
 def test_cores_of_all_deployed_pipelines_never_exceed_the_budget_and_are_handed_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_s: float
 ) -> None:
-    """Prod wants four of the five cores from its third step to its eleventh; before and after, the other has four.
+    """Once both have stepped, prod wants four of the five cores until it has them; before and after, the other has
+    four; a signal then ends both.
 
     Pods deployed with another `stop_s` than the controllers have are replaced at first.
     """
     monkeypatch.setattr(backend_module, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(backend_module, "BETWEEN_LOOKS_S", 0.01)
     clusters: dict[str, Cluster] = {}
+    at_one_time = RLock()
     seen: list[int] = []
 
     class Counting(Cluster):
-        def before_write(self) -> None:
-            seen.append(cores_of(clusters))
+        """Its pods change only while those of the other do not, so that the sum is that of one instant."""
 
-        def go_on(self) -> None:
-            seen.extend(cores_of(clusters) for _ in self.steps())
-            super().go_on()
+        def steps(self) -> Iterator[None]:
+            turns = super().steps()
+            while True:
+                with at_one_time:
+                    if next(turns, self) is self:
+                        return
+                    seen.append(cores_of(clusters))
+                yield
 
     weights = weights_of([3, 1])
-    members = [Member(name, weight, 1, BUDGET) for name, weight in zip(POLICIES, weights, strict=True)]
+    members = [Member(name, weight, 1, BUDGET) for name, weight in zip(REPLICAS, weights, strict=True)]
     arbiter = LiveArbiter(Arbiter("priority", BUDGET, members), within_s=PATIENCE_S)
-    fleet = {}
-    for name, policy in POLICIES.items():
+
+    def got(name: str) -> list[int]:
+        return [step.got for step in list(arbiter.steps) if step.pipeline == name]
+
+    def asked_by_prod() -> tuple[str, int]:
+        return ("large", 2) if 4 in got("other") and 4 not in got("prod") else ("small", 1)
+
+    def end_once_handed_back(step: Step) -> None:
+        if step.got == 4 and step.pipeline == "other" and got("prod")[-1:] == [1] and 4 in got("prod"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    arbiter.on_step = end_once_handed_back
+    policies = {"prod": Wants(asked_by_prod), "other": Wants(lambda: ("small", 4))}
+    fleet, backends = {}, list[KubernetesBackend]()
+    for name, policy in policies.items():
         made = tiny(tmp_path)
         deployed = replace(made, name=name, plane=replace(made.plane, limit_cores=BUDGET, most_cores=BUDGET))
         cluster = clusters[name] = Counting(replace(deployed, plane=replace(deployed.plane, stop_s=stop_s)))
@@ -94,22 +112,25 @@ def test_cores_of_all_deployed_pipelines_never_exceed_the_budget_and_are_handed_
         def make(deployed: Any = deployed, cluster: Any = cluster, **given: Any) -> KubernetesBackend:
             options = Options(adopts=True, shares=True)
             source, on_rollback = given["source"], given["on_rollback"]
-            return KubernetesBackend(deployed, cluster, given["folder"], HISTORY, options, source, on_rollback)
+            backends.append(
+                KubernetesBackend(deployed, cluster, given["folder"], HISTORY, options, source, on_rollback)
+            )
+            return backends[-1]
 
-        setup = Setup(deployed.plane.pipeline, make, interval_s=0.4)
+        setup = Setup(deployed.plane.pipeline, make, interval_s=0.1)
         controller = SharingController(
-            deployed.plane.pipeline, policy, PATIENCE_S, Journal(), name=name, interval_s=0.4, arbiter=arbiter
+            deployed.plane.pipeline, policy, PATIENCE_S, Journal(), name=name, interval_s=0.1, arbiter=arbiter
         )
         fleet[name] = FleetMember(setup, controller, sort())
-    run_fleet_without_load(fleet, duration_s=8.0)
-    steps = {name: [step for step in arbiter.steps if step.pipeline == name] for name in fleet}
-    prod, other = steps["prod"], steps["other"]
+    run_fleet_without_load(fleet, duration_s=PATIENCE_S)
+    prod, other = ([step for step in arbiter.steps if step.pipeline == name] for name in fleet)
     assert max(seen) == BUDGET
     assert max(step.got for step in prod) == 4
     assert {step.got for step in other} >= {1, 4}
     assert any("are not free yet" in step.why for step in prod)
     assert any(step.why == "its part by priority is 1" for step in other)
-    assert prod[-1].got == 1
+    assert (prod[-1].got, other[-1].got) == (1, 4)
+    assert [backend.session.closed for backend in backends] == [True, True]
 
 
 # ---- the namespace's quota as the budget ----
