@@ -84,19 +84,25 @@ sharing_option = click.option(
 
 
 def compare_fleet(
-    what: str, assignments: Sequence[str], rules: Sequence[str] | None, jobs: int | None, options: dict[str, Any]
+    what: str,
+    assignments: Sequence[str],
+    rules: Sequence[str] | None,
+    jobs: int | None,
+    on: str,
+    options: dict[str, Any],
 ) -> None:
     """Compare rules on a fleet. Raises UsageError for an option that a comparison of rules does not have."""
     results, goal = taken(Results, options), options.pop("policy_goal")
     comparing = taken(studies.many.options.ComparisonOptions, options)
-    others = {"--policy": comparing.policies, "--predictors": comparing.predictors, "--out": results.out}
+    others: dict[str, object] = {"--policy": comparing.policies, "--predictors": comparing.predictors}
     others |= {"--report": results.report, "--require": options.pop("required"), "--goal": goal}
     others["--late-at-most"] = options.pop("late_at_most")
     for name, value in others.items():
         if value:
             raise click.UsageError(f"{name} does not go with a fleet, of which rules are compared (--sharing)")
     chosen, seeds = rules or get_args(choices.Sharing), comparing.seeds or 1
-    fleets.compare(what, assignments, options, rules=chosen, seeds=seeds, jobs=jobs, as_json=results.as_json)
+    running = progress.running(results.out, jobs, on)
+    fleets.compare(what, assignments, options, rules=chosen, seeds=seeds, running=running, as_json=results.as_json)
 
 
 @click.command()
@@ -133,7 +139,8 @@ def compare(
     Of a fleet, compare rules that share its budget (--sharing), over seeds.
     """
     if studies.scenario.is_fleet(what):
-        compare_fleet(what, assignments, rules, jobs, {**options, "late_at_most": late_at_most, "required": required})
+        further = {**options, "late_at_most": late_at_most, "required": required}
+        compare_fleet(what, assignments, rules, jobs, on, further)
         return
     if rules is not None:
         raise click.UsageError(f"--sharing takes a fleet, and {what} is none")

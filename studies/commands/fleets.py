@@ -15,7 +15,7 @@ from ipa.studies.commands.options import check_required, values_of
 
 if TYPE_CHECKING:
     from ipa.studies.fleets import Fleet, FleetAnswers, FleetComparison
-    from ipa.studies.many import Requirement
+    from ipa.studies.many import Requirement, Running
     from ipa.studies.many.sweeps import SweepOptions
 
 
@@ -82,23 +82,22 @@ def compare(
     *,
     rules: Sequence[str],
     seeds: int,
-    jobs: int | None,
+    running: Running,
     as_json: bool,
 ) -> None:
     """`ipa compare` for a fleet: rules of sharing on the same requests, over seeds."""
+    studies.many.check(running.on)
     fleet = build_fleet(what, assignments, options)
     progress.compile_engine(fleet.pipelines[0].scenario.engine)
-    at_once = progress.at_once(jobs)
-    with (
-        progress.ended_cleanly(None),
-        redirect_stdout(sys.stderr),  # a user's policy may print
-        progress.counted("runs", len(rules) * seeds) as advance,
-    ):
-        comparison = fleets.compare_sharing(fleet, rules, seeds, at_once, lambda: advance())
+    out = running.folder
+    with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
+        comparison = fleets.compare_sharing(fleet, rules, seeds, running)
     if as_json:
         printing.print_json({"runs": comparison.runs, "short": comparison.short})
         return
     print_comparison(comparison, seeds)
+    if out is not None:
+        printing.print_line(f"Table: {out / fleets.TABLE}")
 
 
 def sweep(
@@ -107,31 +106,24 @@ def sweep(
     options: dict[str, Any],
     *,
     sweeping: SweepOptions,
-    out: Path,
-    jobs: int | None,
+    running: Running,
     late_at_most: float | None,
     as_json: bool,
 ) -> None:
-    """`ipa sweep` for a fleet: a table with a row for each point, seed and pipeline, in a new folder."""
+    """`ipa sweep` for a fleet: a table with a row for each point, seed and pipeline, in a folder."""
+    studies.many.check(running.on)
     fleet = build_fleet(what, assignments, options)
     space, seeds = studies.many.sweeps.space_of(sweeping), sweeping.seeds or 1
     points = list(space.values(fleet.model_dump(mode="json")))
-    studies.results.claim(out)
     progress.compile_engine(fleet.pipelines[0].scenario.engine)
-    with (
-        progress.ended_cleanly(None),
-        redirect_stdout(sys.stderr),  # a user's policy may print
-        progress.counted("runs", len(points) * seeds) as advance,
-    ):
-        table = fleets.sweep_fleet(fleet, points, seeds, progress.at_once(jobs), lambda: advance())
-    with unwritten.told_last(), studies.results.whole_folder(out) as fresh:
-        studies.results.write_table(table, fresh / reports.SWEPT)
+    out = running.folder
+    assert out is not None, "a sweep has a folder"
+    with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
+        table = fleets.sweep_fleet(fleet, points, seeds, running)
     keys = list(space.keys)
     advice = fleets.least_budget_sentence(fleet, table, keys, 0.01 if late_at_most is None else late_at_most)
     if as_json:
-        printing.print_json(
-            {"table": str(out / reports.SWEPT), "points": len(points), "recommendation": advice or None}
-        )
+        printing.print_json({"table": str(out / fleets.TABLE), "points": len(points), "recommendation": advice or None})
         return
     shown = {"wanted": 1.0, "got": 1.0, "sla_violation_rate": 100.0, "pas_mean": 1.0}
     title = f"{len(points)} points, {seeds} {'seed' if seeds == 1 else 'seeds'} each, means"
@@ -143,7 +135,7 @@ def sweep(
     printing.print_tight(printed)
     if advice:
         printing.print_line(advice)
-    printing.print_line(f"Table: {out / reports.SWEPT}")
+    printing.print_line(f"Table: {out / fleets.TABLE}")
 
 
 def print_comparison(comparison: FleetComparison, seeds: int) -> None:

@@ -88,7 +88,7 @@ def sweep(
     repeat the command after an interrupt, with more seeds, values or keys, and only the missing runs are made. A failed
     run does not stop the sweep; its error is in the table.
 
-    Of a fleet, --vary takes its keys, such as limit_cores=10:16:1, sharing or PIPELINE.KEY; the folder must be new.
+    Of a fleet, --vary takes its keys, such as limit_cores=10:16:1, sharing or PIPELINE.KEY.
     """
     results, sweeping = taken(Results, options), taken(SweepOptions, options)
     out, report = results.out, results.report
@@ -96,7 +96,7 @@ def sweep(
         raise click.UsageError("--out: is missing; give a folder for the table, or look first with --dry-run")
     if studies.scenario.is_fleet(what):
         others = {"--dry-run": dry_run, "--report": report, "--require": required, "--until": sweeping.until}
-        for name, value in {**others, "--on": on != "local"}.items():
+        for name, value in others.items():
             if value:
                 raise click.UsageError(f"{name} does not go with a fleet")
         assert out is not None
@@ -106,8 +106,7 @@ def sweep(
             assignments,
             options,
             sweeping=sweeping,
-            out=out,
-            jobs=jobs,
+            running=progress.running(out, jobs, on),
             late_at_most=late_at_most,
             as_json=as_json,
         )

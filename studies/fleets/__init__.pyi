@@ -6,9 +6,7 @@ from .answers import sentences as sentences
 from .answers import units_over_time as units_over_time
 from .comparison import FleetComparison as FleetComparison
 from .comparison import compare_sharing as compare_sharing
-from .comparison import figures_of_fleet as figures_of_fleet
 from .comparison import recommendation as recommendation
-from .comparison import with_seeds as with_seeds
 from .fleet import Fleet as Fleet
 from .fleet import Member as Member
 from .fleet import load_fleet as load_fleet
@@ -18,6 +16,9 @@ from .live import is_kept_fleet as is_kept_fleet
 from .live import quota_of as quota_of
 from .live import recover_fleet as recover_fleet
 from .live import run_live_fleet as run_live_fleet
+from .many import TABLE as TABLE
+from .many import figures_of_fleet as figures_of_fleet
+from .many import with_seeds as with_seeds
 from .results import as_plain as as_plain
 from .results import write_fleet as write_fleet
 from .run import FleetRun as FleetRun

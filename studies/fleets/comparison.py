@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
-from ipa.studies.fleets.answers import mean_units, outcome_of, short_share
 from ipa.studies.fleets.fleet import Fleet
-from ipa.studies.fleets.run import FleetRun, simulate_fleet
+from ipa.studies.fleets.many import Figures, FleetPoint, conduct
 from ipa.studies.intervals import Estimate, estimate, estimate_of
-from ipa.studies.many import workers
-
-Figures = Mapping[str, Mapping[str, Any]]
-"""Pipeline -> the summary of its run, with `wanted`, `got` and `objective`."""
+from ipa.studies.many import Running
 
 
 @dataclass(frozen=True)
@@ -40,58 +34,20 @@ class FleetComparison:
 
 
 def compare_sharing(
-    fleet: Fleet,
-    rules: Sequence[str],
-    seeds: int = 1,
-    jobs: int = 1,
-    on_run: Callable[[], object] = lambda: None,
+    fleet: Fleet, rules: Sequence[str], seeds: int = 1, running: Running | None = None
 ) -> FleetComparison:
-    """Run a fleet under each rule, with its pipelines' seeds and the next ones, `seeds` of them, `jobs` at a time.
+    """Run a fleet under each rule, with its pipelines' seeds and the next ones, `seeds` of them.
 
-    The result does not depend on `jobs`. `on_run` is called after each run. Raises as `simulate_fleet`.
+    The runs are made in memory, or as `running` says. Raises as `conduct`.
     """
-    tasks = [(rule, seed) for rule in dict.fromkeys(rules) for seed in range(seeds)]
-    results: dict[int, tuple[Figures, float]] = {}
-
-    def keep(place: int, result: tuple[Figures, float]) -> None:
-        results[place] = result
-        on_run()
-
-    workers.run_all(partial(_figures, fleet), tasks, jobs, keep)
-    in_order = [results[place] for place in range(len(tasks))]
-    results_by_rule = {rule: in_order[k * seeds : (k + 1) * seeds] for k, rule in enumerate(dict.fromkeys(rules))}
+    points = [FleetPoint({"sharing": rule}, fleet.with_values({"sharing": rule})) for rule in dict.fromkeys(rules)]
+    by_point = conduct(fleet, "fleet comparison", points, seeds, running or Running(None))
+    runs_by_rule = {point.fleet.sharing: runs for point, runs in zip(points, by_point, strict=True)}
     return FleetComparison(
         fleet,
-        {rule: [figures for figures, _ in results] for rule, results in results_by_rule.items()},
-        {rule: [short for _, short in results] for rule, results in results_by_rule.items()},
+        {rule: [run.figures for run in runs] for rule, runs in runs_by_rule.items()},
+        {rule: [run.short for run in runs] for rule, runs in runs_by_rule.items()},
     )
-
-
-def _figures(fleet: Fleet, task: tuple[str, int]) -> tuple[Figures, float]:
-    rule, place = task
-    return figures_of_run(fleet.with_values({"sharing": rule}), place)
-
-
-def figures_of_run(fleet: Fleet, place: int) -> tuple[Figures, float]:
-    """Run a fleet with its pipelines' seeds, each `place` higher; its figures, and the share of the time in which the
-    budget did not suffice."""
-    run = simulate_fleet(with_seeds(fleet, place))
-    return figures_of_fleet(run), short_share(run)
-
-
-def with_seeds(fleet: Fleet, place: int) -> Fleet:
-    """The fleet with its pipelines' seeds, each `place` higher."""
-    return fleet.with_values({f"{m.name}.seed": m.scenario.seed + place for m in fleet.pipelines})
-
-
-def figures_of_fleet(run: FleetRun) -> Figures:
-    """The figures of each pipeline of a run."""
-    figures = {}
-    for name, member_run in run.runs.items():
-        mean_wanted, mean_got = mean_units(run, name)
-        own = {"wanted": mean_wanted, "got": mean_got, "objective": outcome_of(member_run).objective}
-        figures[name] = {**member_run.summary, **own}
-    return figures
 
 
 def recommendation(comparison: FleetComparison) -> Iterator[str]:

@@ -26,6 +26,10 @@ from .comparison import read_comparison as read_comparison
 from .comparison import text_of as text_of
 from .executor import make as make
 from .executor import summaries as summaries
+from .making import Making as Making
+from .making import packed_course_of as packed_course_of
+from .making import summary_of as summary_of
+from .making import whole_run_of as whole_run_of
 from .named_runs import NamedRun as NamedRun
 from .outcome import ARRIVED_SECONDS as ARRIVED_SECONDS
 from .outcome import TIMELINE as TIMELINE

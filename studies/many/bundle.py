@@ -22,7 +22,8 @@ from platform import node
 from typing import Any
 
 from ipa.studies.many.child import Child
-from ipa.studies.many.executor import Chunk, Done, Kept, make_apart
+from ipa.studies.many.executor import Chunk, Done, make_apart
+from ipa.studies.many.making import Making
 from ipa.studies.many.outcome import FinishedRun
 from ipa.studies.many.plan import PlannedRun
 from ipa.studies.runs import Content, Renaming, content_of, digest_of, names_in
@@ -113,11 +114,11 @@ class ChunkAnswer:
     done: Done
 
 
-def work(bundle: Bundle, detail: Kept, chunk: Chunk) -> ChunkAnswer:
+def work(bundle: Bundle, making: Making, chunk: Chunk) -> ChunkAnswer:
     """Make the runs of a chunk with its bundle, in a separate process."""
     with _ALONE:
         unpacked, child = _opened(bundle)
-        done = make_apart(child, detail, [unpacked.renamed(run) for run in chunk])
+        done = make_apart(child, making, [unpacked.renamed(run) for run in chunk])
         return ChunkAnswer(node(), program(), unpacked.returned(done))
 
 

@@ -16,6 +16,7 @@ from ipa.studies import results
 from ipa.studies.displayed import Displayed
 from ipa.studies.intervals import Estimate, as_columns, estimate_of
 from ipa.studies.many.answers import Demand, Recommendation, demand_of, recommend_policy
+from ipa.studies.many.making import latencies_of, whole_run_of
 from ipa.studies.many.outcome import LATENCIES, FinishedRun, latencies_in
 from ipa.studies.many.plan import Keys, PlannedRun, key_of
 from ipa.studies.many.requirements import Requirement
@@ -85,7 +86,8 @@ def conduct(chosen: Sequence[Scenario], seeds: int, running: Running, *, without
         **results.versions(),
     }
     folder = running.folder
-    with begun(running, manifest, "latencies" if without_tables and folder is None else "run", chosen) as session:
+    making = latencies_of if without_tables and folder is None else whole_run_of
+    with begun(running, manifest, making, chosen) as session:
         with (
             session.executor(chosen) as run,
             session.ended_by_failure((f"{name}, seed {seed}", planned) for name, seed, planned in plan),

@@ -18,7 +18,8 @@ from distributed import Client, KilledWorker, as_completed
 from distributed.comm import CommClosedError
 
 from ipa.studies.many.bundle import LACKING, Bundle, VersionCheck, program, silenced, work
-from ipa.studies.many.executor import CHUNK_S, Chunk, Done, Kept
+from ipa.studies.many.executor import CHUNK_S, Chunk, Done
+from ipa.studies.many.making import Making
 from ipa.studies.many.workers import AHEAD, interrupt_noted
 from ipa.studies.scenario import WorkerError
 
@@ -209,7 +210,7 @@ class DaskCluster:
     def _submit(self, address: str, *call: Any) -> Any:
         return self._client.submit(*call, workers=[address], pure=False)
 
-    def make(self, detail: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
+    def make(self, making: Making, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
         """As `Executor.make`; an interrupt abandons the running chunks and keeps the finished ones."""
         waiting = iter(chunks)
         if (first := next(waiting, None)) is None:
@@ -222,7 +223,7 @@ class DaskCluster:
                 if monotonic() >= self._looked_s + LOOK_EVERY_S:
                     for done in self.look():
                         keep(done)
-                is_out = self._hand_out(detail, waiting, ended)
+                is_out = self._hand_out(making, waiting, ended)
                 if is_out and not any(self._held.values()):
                     return
                 if not ended.has_ready():
@@ -239,7 +240,7 @@ class DaskCluster:
                     keep(self._versions.passed(future.result(timeout=1)))
             raise KeyboardInterrupt
 
-    def _hand_out(self, detail: Kept, waiting: Iterator[Chunk], ended: Any) -> bool:
+    def _hand_out(self, making: Making, waiting: Iterator[Chunk], ended: Any) -> bool:
         """Give each worker as many chunks as it may hold; returns whether none are left."""
         for place in range(self._ahead):  # every worker gets a first chunk before any gets a second
             for address, chunks_of_worker in self._held.items():
@@ -249,7 +250,7 @@ class DaskCluster:
                 if chunk is None:
                     return True
                 with _read(self._address):
-                    future = self._submit(address, work, self._packed[address], detail, chunk)
+                    future = self._submit(address, work, self._packed[address], making, chunk)
                     ended.add(future)
                 chunks_of_worker[future] = chunk
         return False

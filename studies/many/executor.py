@@ -7,35 +7,23 @@ a store that keeps them (`store`), and finally a table.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 from ipa.errors import Error
-from ipa.policies import OptimisingPolicy
 from ipa.studies.many import workers
 from ipa.studies.many.child import Child, ProcessEndedError, with_place
-from ipa.studies.many.outcome import FinishedRun, course_of, with_latencies
-from ipa.studies.many.plan import OBJECTIVES, PlannedRun
-from ipa.studies.runs import Run, prepare, simulate
-from ipa.studies.runs.results import run_files
+from ipa.studies.many.making import Making
+from ipa.studies.many.outcome import FinishedRun
+from ipa.studies.many.plan import PlannedRun
+from ipa.studies.runs import simulate
 from ipa.studies.scenario import Scenario, Shared
-
-Kept = Literal["summary", "latencies", "course", "run"]
-"""What is kept of a run: its summary, with it its manifest and latencies, its course for a study's tables and pages, or
-all of its own results folder."""
-
-OUTCOMES: Mapping[Kept, Callable[[Run], FinishedRun]] = {
-    "summary": lambda run: FinishedRun(run.summary),
-    "latencies": with_latencies,
-    "course": lambda run: course_of(run).packed,
-    "run": lambda run: FinishedRun(run.summary, run_files(run)),
-}
 
 Chunk = list[PlannedRun]
 """Runs that a worker makes in one task."""
@@ -62,7 +50,7 @@ class Executor(Protocol):
     @property
     def where(self) -> str: ...
 
-    def make(self, detail: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
+    def make(self, making: Making, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
         """Make the runs of all chunks and `keep` each finished chunk; chunks are taken shortly before their turn.
 
         Raises KeyboardInterrupt after an interrupt, WorkerError if workers or their scheduler are lost.
@@ -81,12 +69,12 @@ class Local:
     def where(self) -> str:
         return f"{self.workers} process{'es' if self.workers > 1 else ''} of this machine"
 
-    def make(self, detail: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
+    def make(self, making: Making, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
         """As `Executor.make`; an interrupt lets the running chunks finish, a second one kills them.
 
         If a worker is killed, the unfinished runs are repeated one by one, to find the run that caused it.
         """
-        task, rest = partial(make, detail, self.mark), iter(chunks)
+        task, rest = partial(make, making, self.mark), iter(chunks)
         with closing(Child()) as child:
             while True:
                 try:
@@ -99,7 +87,7 @@ class Local:
                     if len(following) == 1:  # a single chunk would be made in this process, which its runs may end
                         again, rest = again + following, iter(())
                     for chunk in again:
-                        keep(make_apart(child, detail, chunk))
+                        keep(make_apart(child, making, chunk))
 
 
 def summaries(scenarios: Iterable[Scenario], shared: Shared | None = None) -> Iterator[dict[str, Any] | str]:
@@ -120,7 +108,7 @@ def summaries(scenarios: Iterable[Scenario], shared: Shared | None = None) -> It
             raise
 
 
-def make(detail: Kept, cache: str, chunk: Sequence[PlannedRun]) -> Done:
+def make(making: Making, cache: str, chunk: Sequence[PlannedRun]) -> Done:
     """Make the runs of a chunk, one after the other, in this process.
 
     Chunks with the same name `of` share a cache; files must not change meanwhile.
@@ -129,40 +117,35 @@ def make(detail: Kept, cache: str, chunk: Sequence[PlannedRun]) -> Done:
     if cache not in _AT_HAND:
         _AT_HAND.clear()
         _AT_HAND[cache] = Shared()
-    ended = [(run.key, outcome(detail, run, _AT_HAND[cache])) for run in chunk]
+    ended = [(run.key, outcome(making, run, _AT_HAND[cache])) for run in chunk]
     return Done(ended, perf_counter() - began_s)
 
 
 _AT_HAND: dict[str, Shared] = {}
 
 
-def outcome(detail: Kept, planned: PlannedRun, shared: Shared) -> FinishedRun | str:
+def outcome(making: Making, planned: PlannedRun, shared: Shared) -> FinishedRun | str:
     """The outcome of a run, or the error that ended it."""
     try:
-        run = simulate(Scenario.model_validate(planned.data), shared=shared)
-        if planned.judge is not None:
-            judge = prepare(Scenario.model_validate(planned.judge), shared).policy
-            assert isinstance(judge, OptimisingPolicy), "a judge uses the optimiser"
-            run.summary.update({key: run.objective(judge.programme, cost) for key, cost in OBJECTIVES.items()})
-        return OUTCOMES[detail](run)
+        return making(planned, shared)
     except Error as error:
         return str(error)
     except Exception as error:  # one run of many must not end the others
         return f"an error of this program, please report it: {with_place(error)}"
 
 
-def make_apart(child: Child, detail: Kept, chunk: Chunk) -> Done:
+def make_apart(child: Child, making: Making, chunk: Chunk) -> Done:
     """Make the runs of a chunk in a separate process; one that ends it `ATTEMPTS` times has failed."""
     began_s = perf_counter()
-    ended = [(run.key, _made_apart(child, detail, run)) for run in chunk]
+    ended = [(run.key, _made_apart(child, making, run)) for run in chunk]
     return Done(ended, perf_counter() - began_s)
 
 
-def _made_apart(child: Child, detail: Kept, planned: PlannedRun) -> FinishedRun | str:
+def _made_apart(child: Child, making: Making, planned: PlannedRun) -> FinishedRun | str:
     code = 0
     for _ in range(ATTEMPTS):
         try:
-            done: Done = child.call(make, detail, "", [planned])
+            done: Done = child.call(make, making, "", [planned])
         except ProcessEndedError as error:
             code = error.code
         else:

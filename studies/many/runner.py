@@ -21,7 +21,8 @@ from ipa.studies import results
 from ipa.studies.many import store as stores
 from ipa.studies.many import workers
 from ipa.studies.many.bundle import Bundle
-from ipa.studies.many.executor import CHUNK_S, Chunk, Done, Executor, Kept, Local
+from ipa.studies.many.executor import CHUNK_S, Chunk, Done, Executor, Local
+from ipa.studies.many.making import Making
 from ipa.studies.many.plan import PlannedRun
 from ipa.studies.many.store import FINISHED, Store
 from ipa.studies.runs import Inputs
@@ -89,7 +90,7 @@ class RunsSession:
 
     running: Running
     manifest: dict[str, Any]
-    kept: Kept
+    making: Making
     store: Store
     ran: Ran = Ran()
     where: str = ""
@@ -117,7 +118,7 @@ class RunsSession:
                         if has_failed and self._ends_by_failure:
                             raise _FailedError
 
-                    ran = run_missing(planned, self.store, executor, self.kept, on_ended)
+                    ran = run_missing(planned, self.store, executor, self.making, on_ended)
                 self.ran += ran
                 return ran
 
@@ -152,7 +153,7 @@ class RunsSession:
 
 @contextmanager
 def begun(
-    running: Running, manifest: dict[str, Any], detail: Kept, scenarios: Iterable[Scenario] = ()
+    running: Running, manifest: dict[str, Any], making: Making, scenarios: Iterable[Scenario] = ()
 ) -> Iterator[RunsSession]:
     """Lock the folder for runs of the manifest's kind, and mark its manifest as not finished.
 
@@ -163,7 +164,7 @@ def begun(
     folder = running.folder
     if folder is None:
         with stores.opened(Path(":memory:"), running.log) as store:
-            yield RunsSession(running, manifest, detail, store)
+            yield RunsSession(running, manifest, making, store)
         return
     results.claim(folder, resumable=True, kind=manifest["kind"])
     if (folder / results.MANIFEST).exists() and results.lists_folders(results.read_manifest(folder)):
@@ -171,7 +172,7 @@ def begun(
     with results.made_folder(folder), stores.opened(folder / FINISHED, running.log, alone=True) as store:
         manifest = {**manifest, "inputs": results.keep(Inputs.of(scenarios), folder)}
         results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
-        yield RunsSession(running, manifest, detail, store)
+        yield RunsSession(running, manifest, making, store)
 
 
 def check(on: str) -> None:
@@ -208,7 +209,7 @@ def _scheduler(on: str) -> str:
 
 
 def run_missing(
-    planned: Iterable[PlannedRun], store: Store, executor: Executor, detail: Kept, on_ended: Callable[[bool], object]
+    planned: Iterable[PlannedRun], store: Store, executor: Executor, making: Making, on_ended: Callable[[bool], object]
 ) -> Ran:
     """Make the runs that the store lacks, and keep them.
 
@@ -216,7 +217,7 @@ def run_missing(
     others: its error is kept in its place. Memory is bounded for any number of runs. Raises as `Executor.make`.
     """
     hand_out = _HandOut(store, on_ended)
-    executor.make(detail, hand_out.chunks(planned), hand_out.keep)
+    executor.make(making, hand_out.chunks(planned), hand_out.keep)
     return Ran(hand_out.fresh, hand_out.found, hand_out.shared, hand_out.failed)
 
 

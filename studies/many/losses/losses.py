@@ -23,6 +23,7 @@ from ipa.studies.many import (
     make,
     named_runs,
     silent,
+    summary_of,
 )
 from ipa.studies.many.losses.causes import CAUSES, CHANGE, WORLD, Removals, removals
 from ipa.studies.runs import RunData, prepare
@@ -177,7 +178,7 @@ def explain_losses(
         for run_removals, of_run in zip(of_runs, plans, strict=True)
         for planned in of_run.values()
     }
-    with begun(Running(None, jobs, on, progress), {}, "summary") as session:
+    with begun(Running(None, jobs, on, progress), {}, summary_of) as session:
         with session.executor(run.scenario for run in all_named) as make_runs, session.ended_by_failure(plan.values()):
             make_runs((planned for _, planned in plan.values()), len(plan))
         by_key = session.store.summaries(list(plan))
@@ -205,8 +206,8 @@ def estimated_s(runs: Sequence[RunData | NamedRun], jobs: int) -> float:
         plan = _planned(run_removals, keys)
         tried += [plan[frozenset()], plan[frozenset(run_removals.causes)]]  # itself, and the slowest, the oracle
     mark = uuid4().hex
-    make("summary", mark, tried[:1])  # warm-up
-    run_s = make("summary", mark, tried).took_s / len(tried)
+    make(summary_of, mark, tried[:1])  # warm-up
+    run_s = make(summary_of, mark, tried).took_s / len(tried)
     return len(runs) * float(2 ** len(CAUSES)) * run_s / jobs
 
 

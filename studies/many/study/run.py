@@ -13,7 +13,7 @@ from typing import Any
 
 from ipa.studies import results
 from ipa.studies.displayed import check_plotly
-from ipa.studies.many import FINISHED, Running, Store, begun, opened
+from ipa.studies.many import FINISHED, Running, Store, begun, opened, packed_course_of
 from ipa.studies.many.study import (
     decision_times,
     headline,
@@ -148,7 +148,7 @@ def conduct(study_plan: StudyPlan, running: Running, late_at_most: float | None 
     """
     assert running.folder is not None, "a study has a folder"
     trials, folder = study_plan.trials, running.folder
-    with begun(running, _manifest(study_plan), "course", (trial.scenario for trial in trials)) as session:
+    with begun(running, _manifest(study_plan), packed_course_of, (trial.scenario for trial in trials)) as session:
         with session.executor(trial.scenario for trial in trials) as run:
             run((trial.planned for trial in trials), len(trials))
         session.store.say_left_out((trial.key for trial in trials), "the tables")

@@ -27,6 +27,7 @@ from ipa.studies.many import (
     make,
     opened,
     silent,
+    summary_of,
 )
 from ipa.studies.many.answers import Demand, Recommendation, answer, demand_of_points
 from ipa.studies.many.sweeps import conditions, stopping, table
@@ -264,7 +265,7 @@ def conduct(plan: SweepPlan, running: Running) -> Swept:
     keys = Keys()
     path = running.folder / TABLE
     scenarios = (point.scenario for point in plan.points())
-    with begun(running, _manifest(plan), "summary", scenarios) as session:
+    with begun(running, _manifest(plan), summary_of, scenarios) as session:
         with session.executor(point.scenario for point in plan.points()) as run:
             looks = list(_looks(plan, keys, session, run))
             seeds = looks[-1].seeds if looks else plan.seeds
@@ -434,8 +435,8 @@ def trial(plan: SweepPlan, jobs: int, folder: Path | None) -> SweepTrial:
     keys = Keys()
     planned = [run for point in chosen for _, _, run in rows_of(point, keys, range(1))]
     mark = uuid4().hex
-    make("summary", mark, planned[:1])
-    took_s = make("summary", mark, planned).took_s
+    make(summary_of, mark, planned[:1])
+    took_s = make(summary_of, mark, planned).took_s
     finished = 0
     if folder is not None and (folder / FINISHED).is_file():
         with opened(folder / FINISHED) as store:

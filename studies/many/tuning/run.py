@@ -10,7 +10,7 @@ from typing import Any
 
 from ipa.errors import Error
 from ipa.policies import knows_future
-from ipa.studies.many import Keys, PlannedRun, Running, Store, begun, key_of
+from ipa.studies.many import Keys, PlannedRun, Running, Store, begun, key_of, summary_of
 from ipa.studies.many.answers import figure_of
 from ipa.studies.many.tuning.aims import OUTCOMES, Wishes, wishes_of
 from ipa.studies.many.tuning.cases import Case, TuningCases, cases_of, of_case
@@ -69,7 +69,7 @@ def tune(
     if place is not None:
         check_same(place, manifest)
     with (
-        begun(Running(place, jobs, log=log), manifest, "summary") as session,
+        begun(Running(place, jobs, log=log), manifest, summary_of) as session,
         session.executor(()) as make_runs,
         opened(place, space, wishes, scenario.seed) as search,
     ):

@@ -10,6 +10,7 @@ import pytest
 
 from ipa.studies import pages
 from ipa.studies.fleets import FleetComparison, answered, compare_sharing, load_fleet, recommendation
+from ipa.studies.many import Running
 from tests.command import ipa
 from tests.studies.fleets.fleets import PROD, RESEARCH, fleet
 from tests.studies.fleets.test_file import TWO, written
@@ -20,8 +21,8 @@ SHORT = fleet(
 
 
 def test_the_result_does_not_depend_on_the_workers_and_seeds_are_those_of_the_pipelines_and_the_next() -> None:
-    alone = compare_sharing(SHORT, ["quota", "fair"], seeds=2, jobs=1)
-    together = compare_sharing(SHORT, ["quota", "fair"], seeds=2, jobs=2)
+    alone = compare_sharing(SHORT, ["quota", "fair"], 2, Running(None, jobs=1))
+    together = compare_sharing(SHORT, ["quota", "fair"], 2, Running(None, jobs=2))
 
     def figures(comparison: FleetComparison) -> str:
         runs = [run for runs in comparison.runs.values() for each in runs for run in each.values()]

@@ -10,6 +10,7 @@ import pytest
 
 from ipa.studies import ScenarioError
 from ipa.studies.fleets import least_budget_sentence, simulate_fleet, sweep_fleet
+from ipa.studies.many import Running
 from tests.command import ipa
 from tests.studies.fleets.fleets import PROD, RESEARCH, fleet
 from tests.studies.fleets.test_file import TWO, written
@@ -20,8 +21,8 @@ SHORT = {"window": "0:60", "scale": 3.0}
 def test_the_table_has_what_the_runs_give_whatever_the_workers() -> None:
     base = fleet(5, {**PROD, **SHORT}, {**RESEARCH, **SHORT})
     points = [{"limit_cores": cores, "prod.priority": 2.0} for cores in (5, 6)]
-    table = sweep_fleet(base, points, seeds=2, jobs=2)
-    pd.testing.assert_frame_equal(table, sweep_fleet(base, points, seeds=2, jobs=1))
+    table = sweep_fleet(base, points, 2, Running(None, jobs=2))
+    pd.testing.assert_frame_equal(table, sweep_fleet(base, points, 2, Running(None, jobs=1)))
     assert table[["limit_cores", "seed", "pipeline"]].to_numpy().tolist() == [
         [cores, seed + own, name] for cores in (5, 6) for seed in (1, 2) for own, name in ((0, "prod"), (1, "research"))
     ]

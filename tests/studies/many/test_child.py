@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from ipa.studies import find
-from ipa.studies.many import Bundle, FinishedRun, PlannedRun
+from ipa.studies.many import Bundle, FinishedRun, PlannedRun, summary_of
 from ipa.studies.many.bundle import ChunkAnswer, work
 from ipa.studies.many.child import Child
 from ipa.studies.many.executor import Done, Local, make_apart
@@ -62,7 +62,7 @@ def asked(level: int) -> PlannedRun:
 
 def test_a_run_that_ends_its_process_twice_has_failed_and_no_other_has() -> None:
     child = Child()
-    ended = dict(make_apart(child, "summary", [asked(level) for level in (1, 3, 2, 4, 5)]).ended)
+    ended = dict(make_apart(child, summary_of, [asked(level) for level in (1, 3, 2, 4, 5)]).ended)
     child.close()
     assert (ended["3"], ended["4"]) == (EXITED, KILLED)
     assert [key for key, outcome in ended.items() if isinstance(outcome, FinishedRun)] == ["1", "2", "5"]
@@ -70,7 +70,7 @@ def test_a_run_that_ends_its_process_twice_has_failed_and_no_other_has() -> None
 
 def test_a_process_that_is_closed_has_ended() -> None:
     child = Child()
-    make_apart(child, "summary", [asked(1)])
+    make_apart(child, summary_of, [asked(1)])
     assert child._process is not None
     number = child._process.pid
     assert child.close() == -signal.SIGKILL
@@ -82,7 +82,7 @@ def test_in_whatever_thread_of_a_worker_a_run_is_in_the_main_thread_where_its_de
     run = asked(6)
     luggage = Bundle.of([find("video", {"policy": "my.py:Ends level=6"})])
     answers: list[ChunkAnswer] = []
-    thread = Thread(target=lambda: answers.append(work(luggage, "summary", [run])))
+    thread = Thread(target=lambda: answers.append(work(luggage, summary_of, [run])))
     thread.start()
     thread.join()
     ((_, error),) = answers[0].done.ended
@@ -92,7 +92,7 @@ def test_in_whatever_thread_of_a_worker_a_run_is_in_the_main_thread_where_its_de
 def test_a_run_that_ends_its_process_does_not_end_a_worker_of_a_cluster() -> None:
     """What a worker of Dask calls; here, this process is the worker."""
     luggage = Bundle.of([find("video", {"policy": "my.py:Ends level=3"})])
-    (one, three, two) = work(luggage, "summary", [asked(1), asked(3), asked(2)]).done.ended
+    (one, three, two) = work(luggage, summary_of, [asked(1), asked(3), asked(2)]).done.ended
     assert isinstance(one[1], FinishedRun)
     assert three == ("3", EXITED)
     assert isinstance(two[1], FinishedRun)
@@ -106,12 +106,12 @@ def test_a_worker_of_a_cluster_that_ends_ends_the_process_of_its_runs() -> None:
 
 
 WORKER = """
-from ipa.studies.many import PlannedRun
+from ipa.studies.many import PlannedRun, summary_of
 from ipa.studies.many.bundle import Bundle, work
 from ipa.studies.scenario import find
 
 scenario = find("video", {"trace": "constant:5:30", "engine": "simpy"})
-((key, _),) = work(Bundle.of([scenario]), "summary", [PlannedRun("1", scenario.as_dict())]).done.ended
+((key, _),) = work(Bundle.of([scenario]), summary_of, [PlannedRun("1", scenario.as_dict())]).done.ended
 print(key)
 """
 
@@ -123,7 +123,7 @@ def test_a_last_run_after_those_that_end_workers_is_not_made_where_it_could_end_
     monkeypatch.setattr("ipa.studies.many.workers.AHEAD", 1)
     monkeypatch.setattr("ipa.studies.many.executor.ATTEMPTS", 1)
     done: list[Done] = []
-    Local(2).make("summary", [[asked(3)], [asked(3)], [asked(12)]], done.append)
+    Local(2).make(summary_of, [[asked(3)], [asked(3)], [asked(12)]], done.append)
     *_, ((_, error),) = [each.ended for each in done]
     assert "RuntimeError: process" in str(error)
     assert f"process {os.getpid()}" not in str(error)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ipa.studies import Scenario, find
-from ipa.studies.many import Bundle, FinishedRun, PlannedRun
+from ipa.studies.many import Bundle, FinishedRun, PlannedRun, summary_of
 from ipa.studies.many.bundle import ChunkAnswer, Unpacked, VersionCheck, program, work
 from ipa.studies.many.executor import Done, make
 from ipa.studies.scenario import WorkerError
@@ -37,12 +37,12 @@ def test_a_worker_without_the_files_gives_the_same_answer(here: Path, monkeypatc
     luggage = Bundle.of(chosen)
     assert sorted(luggage.files) == ["./load.csv", "mine.yaml", "my.py"]
     asked = [PlannedRun(str(number), each.as_dict()) for number, each in enumerate(chosen)]
-    ours = make("summary", "here", asked).ended
+    ours = make(summary_of, "here", asked).ended
     (here / "far").mkdir()
     monkeypatch.chdir(here / "far")
     for name in ("mine.yaml", "my.py", "load.csv"):
         (here / name).unlink()
-    theirs = work(luggage, "summary", asked).done.ended
+    theirs = work(luggage, summary_of, asked).done.ended
     (_, one), (_, error) = theirs
     assert isinstance(one, FinishedRun)
     assert isinstance(ours[0][1], FinishedRun)
