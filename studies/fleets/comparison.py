@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ipa.studies import results
 from ipa.studies.fleets.fleet import Fleet
 from ipa.studies.fleets.many import Figures, FleetPoint, conduct
 from ipa.studies.intervals import Estimate, estimate, estimate_of
@@ -41,7 +42,7 @@ def compare_sharing(
     The runs are made in memory, or as `running` says. Raises as `conduct`.
     """
     points = [FleetPoint({"sharing": rule}, fleet.with_values({"sharing": rule})) for rule in dict.fromkeys(rules)]
-    by_point = conduct(fleet, "fleet comparison", points, seeds, running or Running(None))
+    by_point = conduct(fleet, results.FLEET_COMPARISON, points, seeds, running or Running(None))
     runs_by_rule = {point.fleet.sharing: runs for point, runs in zip(points, by_point, strict=True)}
     return FleetComparison(
         fleet,

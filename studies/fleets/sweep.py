@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ipa.studies import results
 from ipa.studies.fleets.fleet import Fleet
 from ipa.studies.fleets.many import FleetPoint, Values, conduct, table_of
 from ipa.studies.fleets.run import prepare_fleet
@@ -37,7 +38,7 @@ def sweep_fleet(fleet: Fleet, points: Sequence[Values], seeds: int = 1, running:
     `running` says. Raises as `checked_points` before anything has run, and as `conduct`.
     """
     checked = checked_points(fleet, points)
-    return table_of(checked, conduct(fleet, "fleet sweep", checked, seeds, running or Running(None)))
+    return table_of(checked, conduct(fleet, results.FLEET_SWEEP, checked, seeds, running or Running(None)))
 
 
 def least_budget_sentence(fleet: Fleet, table: pd.DataFrame, keys: Sequence[str], late_at_most: float) -> str:

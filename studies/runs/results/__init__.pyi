@@ -23,6 +23,8 @@ from .kept import INPUTS as INPUTS
 from .kept import KeptInputs as KeptInputs
 from .kept import copies_used as copies_used
 from .kept import keep as keep
+from .manifest import FLEET_COMPARISON as FLEET_COMPARISON
+from .manifest import FLEET_SWEEP as FLEET_SWEEP
 from .manifest import MANIFEST as MANIFEST
 from .manifest import SCHEMA_VERSION as SCHEMA_VERSION
 from .manifest import completed as completed

@@ -42,7 +42,7 @@ def claim(folder: Path, *, resumable: bool = False, kind: str = "runs") -> None:
         return
     if not (folder / MANIFEST).is_file():
         raise ScenarioError(f"--out {folder}: contains other files; give a new or empty folder")
-    if not (resumable and read_manifest(folder)["kind"] == kind):
+    if not (resumable and read_manifest(folder, may_be_of_fleet=True)["kind"] == kind):
         raise ScenarioError(f"--out {folder}: already holds results; give a new or empty folder")
 
 

@@ -23,6 +23,9 @@ MANIFEST = "manifest.json"
 KINDS = ("run", "runs", "study", "sweep", "tuning")
 """The kinds of results folders: one run, a comparison, a study, a sweep, a tuning."""
 
+FLEET_COMPARISON, FLEET_SWEEP = FLEET_KINDS = ("fleet comparison", "fleet sweep")
+"""The kinds with runs of a fleet."""
+
 MOST_SHOWN = 8
 """How many folders an error lists."""
 
@@ -30,8 +33,9 @@ IDENTITY = ("pipeline", "policy", "trace", "seed")
 """The keys of a summary that identify the run."""
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder, checked. Raises ScenarioError if there is none that this program can read."""
+def read_manifest(folder: Path, *, may_be_of_fleet: bool = False) -> dict[str, Any]:
+    """The manifest of a folder, checked. Raises ScenarioError if there is none that this program can read, or one of
+    `FLEET_KINDS` that is not wanted."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -62,6 +66,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ScenarioError(
             f"{folder}: holds the study of loads of an earlier version; make it anew in a new folder: ipa study loads "
             "--out FOLDER"
+        )
+    if manifest.get("kind") in FLEET_KINDS:
+        if may_be_of_fleet:
+            return dict(manifest)
+        raise ScenarioError(
+            f"{folder}: holds a {manifest['kind']}, whose runs are in {folder / 'runs.parquet'}; allowed: runs of "
+            "single pipelines"
         )
     if manifest.get("kind") not in KINDS:
         raise ScenarioError(f"{path}: kind is {manifest.get('kind')!r}; it should be one of {', '.join(KINDS)}")

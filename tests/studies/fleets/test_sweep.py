@@ -60,7 +60,10 @@ def test_the_command_writes_the_table_and_prints_its_means(tmp_path: Path) -> No
     assert result.exit_code == 0, result.stderr
     assert result.stdout.count(" a ") == result.stdout.count(" b ") == 2
     assert len(pd.read_parquet(out / "runs.parquet")) == 4
-    assert ipa("sweep", path, *arguments, "--out", str(out)).exit_code == 2, "the folder is not new"
+    again = ipa("sweep", path, *arguments[:-1], "--out", str(out))
+    assert (again.exit_code, again.stdout) == (0, result.stdout)
+    assert "0 runs in" in again.stderr
+    assert "2 were there" in again.stderr
     told = ipa("sweep", path, *arguments, "--out", str(tmp_path / "other"), "--json")
     assert json.loads(told.stdout)["points"] == 2
     refused = ipa("sweep", path, *arguments, "--until", "pas_mean:1", "--out", str(tmp_path / "third"))
