@@ -37,7 +37,7 @@ pytestmark = pytest.mark.cluster
 
 __all__ = ["namespace"]
 
-WITHIN_S = 120.0
+WITHIN_S = 180.0
 """How long a test waits for a cluster on a machine that is busy."""
 
 SCENARIO = """\
@@ -208,7 +208,7 @@ class World:
 def asked(world: World, rps: int) -> Iterator[None]:
     """A load meanwhile, however long that takes; every request is answered with 200."""
     url = client_url(world.api, world.deployed)
-    asyncio.run(until_reached(url))  # the network learns later than the API server that the gateway is ready
+    asyncio.run(until_reached(url, WITHIN_S))  # the network learns later than the API server that the gateway is ready
     is_over = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         statuses = pool.submit(asyncio.run, answers(url, rps, is_over))
@@ -368,7 +368,9 @@ def test_guards_hold_a_controller_inside_to_one_replica_at_a_time(world: World) 
     with asked(world, rps=11):
         until(lambda: world.wanted()["small"][0] >= 4, "four replicas are wanted")
     until(lambda: world.stage()["replicas"] == 1 and world.stage()["complete"], "one is left")
-    assert world.out_of_sync("--controller", "--gitops", "--network-policy") == []
+    # Its controller notes on the stage's Deployment, between two reads perhaps, that all its replicas are ready.
+    until(lambda: not world.out_of_sync("--controller", "--gitops", "--network-policy"), "nothing is out of sync")
+    until(lambda: world.logged_replicas(pod)[-1] == 1, "the step that took the last one away is logged")
     replicas = world.logged_replicas(pod)
-    assert (replicas[0], replicas[-1]) == (1, 1)
+    assert (replicas[0], max(replicas) >= 4) == (1, True)
     assert all(abs(after - before) == 1 for before, after in pairwise(replicas))

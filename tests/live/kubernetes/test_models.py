@@ -68,7 +68,7 @@ async def asking(url: str) -> AsyncIterator[Asking]:
 @contextmanager
 def up(namespace: str, folder: Path, models: str, **layout: Any) -> Iterator[Deployed]:
     """The tiny pipeline with real models, deployed with its small variant."""
-    settings: dict[str, Any] = {"image": IMAGE, "ready_within_s": 60.0, **layout}
+    settings: dict[str, Any] = {"image": IMAGE, "ready_within_s": WITHIN_S, **layout}
     made = tiny(
         folder,
         namespace,
@@ -76,7 +76,7 @@ def up(namespace: str, folder: Path, models: str, **layout: Any) -> Iterator[Dep
     )
     try:
         deploy.up(connect(), made, sort(), within_s=WITHIN_S)
-        asyncio.run(until_reached(client_url(connect(), made)))
+        asyncio.run(until_reached(client_url(connect(), made), WITHIN_S))
         yield made
     finally:
         deploy.down(connect(), made, within_s=WITHIN_S)
@@ -218,7 +218,7 @@ def test_what_keeps_the_first_models_from_coming_is_said_by_up(
     def tried(name: str) -> str:
         with (
             pytest.raises(RunError) as error,
-            up(namespace, tmp_path, source, s3_endpoint=url, s3_secret=name, ready_within_s=30.0),
+            up(namespace, tmp_path, source, s3_endpoint=url, s3_secret=name, ready_within_s=60.0),
         ):
             pass
         return str(error.value)
@@ -237,7 +237,7 @@ def test_models_come_from_a_volume(namespace: str, tmp_path: Path, models: Path)
         # A variant that is not there has its model server crash, which says what it lacks.
         with (
             pytest.raises(RunError, match="/models/nowhere/tiny/sort/small: no such folder"),
-            up(namespace, tmp_path, "pvc:shelf/nowhere", ready_within_s=30.0),
+            up(namespace, tmp_path, "pvc:shelf/nowhere", ready_within_s=60.0),
         ):
             pass
 
@@ -258,9 +258,12 @@ def test_a_model_that_is_exchanged_during_a_run_is_served_by_no_replica(namespac
                 file.write("# version 2\n")
             assert (await apply(backend, sort(replicas=2))).accepted
             await until(lambda: "holds another model" in backend.look.waits_for, "the other model is named")
-            said = overview.status(connect(), deployed)["stages"]["sort"]
-            assert began_with["sort/small"] in said["problem"]
-            assert said["ready"] == 1
+
+            def is_said() -> bool:
+                said = overview.status(connect(), deployed)["stages"]["sort"]
+                return began_with["sort/small"] in said["problem"] and said["ready"] == 1
+
+            await until(is_said, "status says it too, and one serves")
             assert all(each == OF_SMALL for each in asked.answers)
 
     with volume(namespace, "own", own, "ReadOnlyMany"), up(namespace, tmp_path, "pvc:own") as deployed:
