@@ -27,7 +27,7 @@ Figures = Mapping[str, Mapping[str, Any]]
 """Pipeline -> the summary of its run, with `wanted`, `got` and `objective`."""
 
 
-class FleetFigures(NamedTuple):
+class FleetRunFigures(NamedTuple):
     """The figures of a run, and the share of the time in which the budget did not suffice."""
 
     figures: Figures
@@ -43,7 +43,7 @@ class FleetPoint(NamedTuple):
 
 def conduct(
     base: Fleet, kind: str, points: Sequence[FleetPoint], seeds: int, running: Running
-) -> list[list[FleetFigures]]:
+) -> list[list[FleetRunFigures]]:
     """The figures of each point's runs, `seeds` of each; those that the folder of this `kind` lacks are made.
 
     With a folder, finished runs survive an interrupt, and `TABLE` is written at the end. Raises as `begun` and
@@ -68,7 +68,7 @@ def conduct(
         with session.executor(scenarios) as run, session.ended_by_failure(plan):
             run((planned for _, planned in plan), len(plan))
         summaries: Mapping[str, Any] = session.store.summaries([planned.key for _, planned in plan])
-        figures = [FleetFigures(**summaries[planned.key]) for _, planned in plan]
+        figures = [FleetRunFigures(**summaries[planned.key]) for _, planned in plan]
         by_point = [figures[first : first + seeds] for first in range(0, len(figures), seeds)]
         if running.folder is not None:
             path = running.folder / TABLE
@@ -94,9 +94,9 @@ def summary_of_fleet(planned: PlannedRun, shared: Shared) -> FinishedRun:
     return FinishedRun(figures_of_run(run)._asdict())
 
 
-def figures_of_run(run: FleetRun) -> FleetFigures:
+def figures_of_run(run: FleetRun) -> FleetRunFigures:
     """The figures of a run."""
-    return FleetFigures(figures_of_fleet(run), short_share(run))
+    return FleetRunFigures(figures_of_fleet(run), short_share(run))
 
 
 def figures_of_fleet(run: FleetRun) -> Figures:
@@ -114,7 +114,7 @@ def with_seeds(fleet: Fleet, place: int) -> Fleet:
     return fleet.with_values({f"{m.name}.seed": m.scenario.seed + place for m in fleet.pipelines})
 
 
-def table_of(points: Sequence[FleetPoint], by_point: Sequence[Sequence[FleetFigures]]) -> pd.DataFrame:
+def table_of(points: Sequence[FleetPoint], by_point: Sequence[Sequence[FleetRunFigures]]) -> pd.DataFrame:
     """A row for each point, seed and pipeline: the point's values, `pipeline`, `short`, `wanted`, `got`, `objective`
     and the pipeline's summary without `wall_s`."""
     import pandas as pd

@@ -6,7 +6,8 @@ runner        the folder, locked by one command; the runs that its store lacks, 
 executor      where they are made: here by `workers`, each a process for many runs,
 dask_cluster    or on a cluster, to which `bundle` brings the files that they name
 child         a process of its own for a run that may end it; of several, `child_pool`, the explorer's answers
-outcome       what is kept of a run: its summary, its course, or all files of its folder
+making        how a run is made, and what is kept of it:
+outcome       its summary, its course, or all files of its folder
 store         the finished runs in one file, by their keys
 comparison, study, sweeps, tuning, losses    what came of them: one table, and what is computed from it
 named_runs    the runs of any folder with the names that distinguish them: to be explained, or asked on
