@@ -22,6 +22,7 @@ from ipa.studies.explore.questions import ExplorerQuestion, as_text, control, sp
 from ipa.studies.explore.take import FORMS
 from ipa.studies.fleets import Fleet, FleetAnswers, Member
 from ipa.studies.intervals import limits
+from ipa.studies.many import Running
 from ipa.studies.runs import Figure, figures_of
 from ipa.studies.scenario import Scenario, ScenarioError, Shared
 
@@ -194,7 +195,8 @@ def _taken(fleet: Fleet, task: FleetTask, look: Callable[[], object]) -> dict[st
         if task.view == "report":
             pages.write(pages.fleet.page(fleets.answered(fleet, on_step=look)), path)
         else:
-            results.write_table(fleets.sweep_fleet(fleet, [{}], task.seeds), path)
+            in_this_process = Running(None, jobs=1)
+            results.write_table(fleets.sweep_fleet(fleet, [{}], task.seeds, in_this_process), path)
         return {"name": path.name, "base64": b64encode(path.read_bytes()).decode()}
 
 

@@ -75,7 +75,7 @@ def test_without_tables_the_latencies_of_all_seeds_are_the_same(records: str) ->
 
 
 def test_every_policy_is_checked_before_any_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipa.studies.many.executor.simulate", pytest.fail)
+    monkeypatch.setattr("ipa.studies.many.making.simulate", pytest.fail)
     assert "did you mean 'low'" in refusal("compare", "video", "--policy", "ipa", "--policy", "scale-only:lwo")
     message = refusal("compare", "video", "--policy", "ipa", "--policy", "static:1", "--out", "new", "--jobs", 1)
     assert "whole numbers, one per stage" in message
@@ -169,7 +169,7 @@ def test_an_interrupt_without_a_folder_is_short(monkeypatch: pytest.MonkeyPatch)
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ipa.studies.many.executor.simulate", interrupted)
+    monkeypatch.setattr("ipa.studies.many.making.simulate", interrupted)
     result = ipa("compare", "video", *TWO, "--jobs", 1)
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: interrupted; no run is kept\n")
 
@@ -192,7 +192,7 @@ def test_two_comparisons_at_once_are_not_mixed(here: Path) -> None:
 def test_the_same_command_again_runs_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compared(*TWO, "--out", "both")
     before = tables(here), kept_files(here / "both")
-    monkeypatch.setattr("ipa.studies.many.executor.simulate", pytest.fail)
+    monkeypatch.setattr("ipa.studies.many.making.simulate", pytest.fail)
     compared(*TWO, "--out", "both")
     assert (tables(here), kept_files(here / "both")) == before
 

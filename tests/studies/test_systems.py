@@ -173,7 +173,7 @@ def test_a_comparison_of_predictors_is_kept_resumed_and_shown_by_label(
     assert "IPA &lt;a&gt; max" in comparison._repr_html_()
     assert "IPA <a>" not in comparison._repr_html_()
 
-    monkeypatch.setattr("ipa.studies.many.executor.simulate", pytest.fail)
+    monkeypatch.setattr("ipa.studies.many.making.simulate", pytest.fail)
     assert [run.summary for run in compare(short, policies, folder="out", **varied).runs] == [
         run.summary for run in comparison.runs
     ]

@@ -252,7 +252,7 @@ def test_a_tuning_that_was_interrupted_goes_on_as_if_it_had_not_been(here: Path,
 def test_runs_that_have_finished_are_not_run_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tune(scenario(), **WISHES, trials=8, drawing=FEW, jobs=1, folder=here / "out")
     with monkeypatch.context() as patched:
-        patched.setattr("ipa.studies.many.executor.simulate", pytest.fail)
+        patched.setattr("ipa.studies.many.making.simulate", pytest.fail)
         tune(scenario(), **WISHES, trials=8, drawing=FEW, jobs=1, folder=here / "out")
     tune(scenario(), **WISHES, trials=16, drawing=FEW, jobs=1, folder=here / "out")
     assert len(pd.read_parquet(here / "out" / "runs.parquet").query("part == 'train'")["trial"].unique()) == 17
