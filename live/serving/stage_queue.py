@@ -104,6 +104,8 @@ class StageQueue:
         self.oldest_s = min(drop_limit_s, sla_s)  # whatever is older is dropped by any attempt
         self._drops_singly = options.drop != "batch"
         self._host = host
+        self.configuration = wanted
+        self._wakes = False  # whether it was to have no replica before, and the first has not come yet
         self.configure(wanted)
 
     @property
@@ -199,6 +201,7 @@ class StageQueue:
 
     def configure(self, wanted: StageConfiguration) -> None:
         """Another batch size, timeout or preferred variant, in force at once."""
+        self._wakes = wanted.replicas > 0 and (self._wakes or self.configuration.replicas == 0)
         self.configuration = wanted
         self.variant, self.batch_timeout_s = wanted.variant, wanted.batch_timeout_s
         self.batch, self._at_once = (1, wanted.batch) if self.is_singly else (wanted.batch, 1)
@@ -215,6 +218,7 @@ class StageQueue:
         remaining = [replica for replica in self.replicas if replica.is_listed or replica.serving]
         new = [replica for key, replica in wanted.items() if key not in known]
         self.replicas = sorted([*remaining, *new], key=lambda replica: replica.number)
+        self._wakes = self._wakes and not self.can_serve
 
     def release(self, batch: Batch, now_s: float) -> None:
         """The replica of a batch is done with it, successfully or not."""
@@ -230,11 +234,11 @@ class StageQueue:
     def expire(self, now_s: float) -> None:
         """Drop expired requests, wherever they are in the queue; see the module's docstring.
 
-        If the stage is to have replicas and has had none that can take batches for as long as its drop limit, drop all
-        that wait: a replica cannot be expected in time.
+        If the stage has lost all replicas that can take batches for as long as its drop limit, drop all that wait: one
+        cannot be expected in time. The first after it was to have none comes when it has started, as in the model.
         """
         self._integrate(now_s)
-        if self.can_serve or self.configuration.replicas == 0:
+        if self.can_serve or self._wakes or self.configuration.replicas == 0:
             self.without_since_s = None
         elif self.without_since_s is None:
             self.without_since_s = now_s
