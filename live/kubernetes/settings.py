@@ -64,7 +64,8 @@ class Layout(GatewayLimits):
     (empty: Amazon's) and `s3_secret` the Secret with credentials (empty: none). `replica_cpu` is what a replica
     requests; `profile` means its profile's cores, as request and limit; empty means that for real models and
     `EMULATED_CPU` for emulated ones. A variant that is not ready `ready_within_s` after its start-up time is rolled
-    back; the time that its pods wait for a node and for their image does not count. Pods that no node has room for wait
+    back; the time that its pods wait for a node and for their image does not count. It is longer than the minute and a
+    half after which a kubelet looks again if it has missed that a pod became ready. Pods that no node has room for wait
     `nodes_within_s` for another node before policies get a lower limit on cores. Of two `gateways`, one serves and the
     other waits. `gateway_cpu` is a gateway's request, `gateway_memory` its request and limit. `pods` is a scenario's
     section `kubernetes` (see `pod_settings`): what is added to the pods of each part. `client_token_secret` names the
@@ -85,7 +86,7 @@ class Layout(GatewayLimits):
     gateways: int = 1
     gateway_cpu: str = "250m"
     gateway_memory: str = "512Mi"
-    ready_within_s: float = 60.0
+    ready_within_s: float = 120.0
     nodes_within_s: float = 180.0
     client_token_secret: str = ""
     client_origins: tuple[str, ...] = ()

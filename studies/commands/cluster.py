@@ -215,9 +215,9 @@ layout_options = together(
         "--ready-within",
         "ready_within_s",
         type=Number(min=1),
-        default=60.0,
+        default=120.0,
         help="Seconds that a replica may take to become ready, beyond its start-up time, before its variant counts as "
-        "failed; waiting for a node and for the image does not count. Default: 60.",
+        "failed; waiting for a node and for the image does not count. Default: 120.",
     ),
     click.option(
         "--nodes-within",

@@ -16,7 +16,7 @@ from tests.live.world import sort
 
 LARGE = sort("large", 2)["sort"]
 TIMED_OUT = 'variant large: ReplicaSet "RS" has timed out progressing.'
-NOT_READY = "variant large: sort-1 has not been ready for 61 s"
+NOT_READY = "variant large: sort-1 has not been ready for 121 s"
 LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
 
 
@@ -114,7 +114,7 @@ def test_a_pod_that_says_nothing_until_its_deadline_is_named(tmp_path: Path) -> 
     assert problem(tmp_path, [silent], late=True)[0] == f"{NOT_READY} (its container runs, but is not ready; {see})"
     creating = replace(silent, started_s=None, waiting="ContainerCreating")
     late = problem(tmp_path, [creating], late=True)[0]
-    assert late == f"{NOT_READY.replace('61', '600')} (ContainerCreating; {see})"
+    assert late == f"{NOT_READY.replace('121', '600')} (ContainerCreating; {see})"
 
 
 def test_what_a_container_said_at_its_end_is_part_of_the_problem(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_what_no_node_would_take_is_no_want_of_room(tmp_path: Path) -> None:
     large, said = template(tiny(tmp_path), LARGE), 'persistentvolumeclaim "shelf" not found'
     homeless = pod(1, "large", template=large, ready_s=None, scheduled_s=None, unschedulable=said)
     assert problem(tmp_path, [homeless]) == ("", False)
-    late = NOT_READY.replace("61", "241")  # another node may come, and take it
+    late = NOT_READY.replace("121", "301")  # another node may come, and take it
     assert problem(tmp_path, [homeless], late=True) == (f"{late}: {said}", False)
 
 
@@ -217,9 +217,9 @@ def test_a_stage_that_has_all_its_replicas_is_kept_from_nothing(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("changes", "due_s", "says"),
     [
-        ({}, 61.0, "61 s (its container runs, but is not ready; see: kubectl describe pod sort-2)"),
-        ({"crash": "Error, exit code 1"}, 61.0, "61 s (Error, exit code 1)"),
-        ({"crash": "Error, exit code 1", "unready_s": BEGAN_S + 70.0}, 131.0, "61 s (Error, exit code 1)"),
+        ({}, 121.0, "121 s (its container runs, but is not ready; see: kubectl describe pod sort-2)"),
+        ({"crash": "Error, exit code 1"}, 121.0, "121 s (Error, exit code 1)"),
+        ({"crash": "Error, exit code 1", "unready_s": BEGAN_S + 70.0}, 191.0, "121 s (Error, exit code 1)"),
         ({"started_s": None, "waiting": "ContainerCreating"}, 600.0, "600 s (ContainerCreating; see: kubectl describe"),
     ],
     ids=["hangs", "has crashed", "has served", "waits for its image"],
@@ -251,13 +251,13 @@ NODE_S, IMAGE_S = BEGAN_S + 105.0, BEGAN_S + 165.0
 @pytest.mark.parametrize(
     ("changes", "due_s"),
     [
-        ({"started_s": IMAGE_S, "scheduled_s": NODE_S}, IMAGE_S + 61.0),
-        ({"started_s": BEGAN_S, "scheduled_s": NODE_S}, NODE_S + 61.0),
+        ({"started_s": IMAGE_S, "scheduled_s": NODE_S}, IMAGE_S + 121.0),
+        ({"started_s": BEGAN_S, "scheduled_s": NODE_S}, NODE_S + 121.0),
         ({"scheduled_s": NODE_S, "waiting": "ContainerCreating"}, NODE_S + 600.0),
-        ({"scheduled_s": NODE_S, "waiting": "ErrImagePull"}, NODE_S + 61.0),
-        ({"scheduled_s": NODE_S, "waiting": "ErrImagePull", "failing_s": IMAGE_S}, IMAGE_S + 61.0),
-        ({"unschedulable": "didn't match Pod's node affinity/selector"}, BEGAN_S + 180.0 + 61.0),
-        ({}, BEGAN_S + 180.0 + 61.0),
+        ({"scheduled_s": NODE_S, "waiting": "ErrImagePull"}, NODE_S + 121.0),
+        ({"scheduled_s": NODE_S, "waiting": "ErrImagePull", "failing_s": IMAGE_S}, IMAGE_S + 121.0),
+        ({"unschedulable": "didn't match Pod's node affinity/selector"}, BEGAN_S + 180.0 + 121.0),
+        ({}, BEGAN_S + 180.0 + 121.0),
     ],
     ids=[
         "runs",

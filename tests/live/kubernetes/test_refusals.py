@@ -114,7 +114,7 @@ def test_a_variant_whose_node_comes_late_and_pulls_its_image_has_all_its_time(
     for later_s, treatment in (
         (105.0, Treatment(waits="ContainerCreating")),
         (90.0, Treatment(hangs=True)),
-        (61.0, Treatment(hangs=True)),
+        (121.0, Treatment(hangs=True)),
     ):
         server.now_s += later_s
         looks = course(world, LARGE)  # before the change
@@ -124,7 +124,7 @@ def test_a_variant_whose_node_comes_late_and_pulls_its_image_has_all_its_time(
     conditions = {each["type"]: each for each in server.stage["status"]["conditions"]}
     assert conditions["Progressing"]["reason"] == "ProgressDeadlineExceeded"
     server.now_s += 1.0
-    assert "has not been ready for 61 s" in said(course(world, LARGE)[-1])[0]
+    assert "has not been ready for 121 s" in said(course(world, LARGE)[-1])[0]
     server.treats.clear()
     assert course(world, LARGE)[-1].is_complete({"sort": LARGE})
 
@@ -154,7 +154,7 @@ def test_a_variant_that_has_stood_before_and_is_now_refused_for_the_time_being_h
     """Which Kubernetes does not set where a template has had pods before and gets none."""
     server, _ = world
     server.treats["middle"] = Treatment(refusal=WEBHOOK)
-    deadline_s = 61  # without the time that a node may take: none is waited for
+    deadline_s = 121  # without the time that a node may take: none is waited for
     assert course(world, MIDDLE)[-1].delays == {"sort": WEBHOOK}
     server.now_s += deadline_s
     assert course(world, MIDDLE)[-1].failed == {}
