@@ -34,6 +34,9 @@ MOST_HOPS = 3
 
 FORWARDED = "X-Ipa-Forwarded"
 """Says how often a request has been passed on, and from which peer it came first; believed with the control token."""
+IN_TERM = "X-Ipa-Forwarded-Term"
+"""Says by which term of the lease it was passed on. A gateway that is about to serve in that term, but does not know it
+yet, must not send the request back, where nobody serves any more."""
 OF_CONNECTION = frozenset(
     name.lower()
     for name in (hdrs.CONNECTION, hdrs.KEEP_ALIVE, hdrs.TE, hdrs.TRAILER, hdrs.TRANSFER_ENCODING, hdrs.UPGRADE)
@@ -80,30 +83,31 @@ class Forwarder:
     def middleware(self) -> Middleware:
         @web.middleware
         async def forwarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-            hops = self._hops(request)
+            hops, term = self._way(request)
             resource = request.match_info.route.resource
             if self._lease.serves or (resource is not None and resource.canonical in self._own):
                 return await handler(request)
             self.inside += 1
             try:
-                return await self._forward(request, handler, hops)
+                return await self._forward(request, handler, hops, term)
             finally:
                 self.inside -= 1
 
         return forwarded
 
-    def _hops(self, http: web.Request) -> int:
-        """How often a request was passed on; its first peer is then the one for which it counts."""
+    def _way(self, http: web.Request) -> tuple[int, int]:
+        """How often a request was passed on, and by which term; its first peer is then the one for which it counts."""
         hops, _, peer = http.headers.get(FORWARDED, "").partition(" ")
         if not (peer and hops.isdecimal() and self._tokens.accepts(http.headers.get(CONTROL_HEADER, ""))):
-            return 0
+            return 0, 0
         http[PEER] = peer
-        return int(hops)
+        term = http.headers.get(IN_TERM, "")
+        return int(hops), int(term) if term.isdecimal() else 0
 
-    async def _forward(self, http: web.Request, handler: Handler, hops: int) -> web.StreamResponse:
+    async def _forward(self, http: web.Request, handler: Handler, hops: int, term: int) -> web.StreamResponse:
         until_s = asyncio.get_running_loop().time() + WAITS_S
         while not self._lease.serves:
-            if self._lease.server is not None and hops < MOST_HOPS:
+            if self._lease.server is not None and self._lease.term >= term and hops < MOST_HOPS:
                 try:
                     return await self._passed_on(http, self._url_of(self._lease.server), hops)
                 except CANNOT_CONNECT:
@@ -115,8 +119,9 @@ class Forwarder:
 
     async def _passed_on(self, http: web.Request, url: str, hops: int) -> web.StreamResponse:
         """The answer of the gateway at `url`. Raises aiohttp's errors of connecting; nothing was sent then."""
-        headers = _end_to_end(http.headers, hdrs.HOST, hdrs.EXPECT, FORWARDED, REQUEST_ID, CONTROL_HEADER)
-        headers[FORWARDED], headers[REQUEST_ID] = f"{hops + 1} {peer_of(http)}", http[ID]
+        headers = _end_to_end(http.headers, hdrs.HOST, hdrs.EXPECT, FORWARDED, IN_TERM, REQUEST_ID, CONTROL_HEADER)
+        headers[FORWARDED], headers[IN_TERM] = f"{hops + 1} {peer_of(http)}", str(self._lease.term)
+        headers[REQUEST_ID] = http[ID]
         headers[CONTROL_HEADER] = self._tokens.read()[0]
         body = http.content if http.body_exists else None
         target, response = URL(url + http.raw_path, encoded=True), web.StreamResponse()
