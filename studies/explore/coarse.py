@@ -8,10 +8,11 @@ COARSE_S = 300
 """The length of load for a coarse answer [s]; the load must be at least twice as long."""
 
 
-def coarse_part(scenario: Scenario, shared: Shared) -> tuple[Scenario, float] | None:
-    """The scenario on the beginning of its load, and the length of the whole load [s]; None if the load is not long."""
-    whole_s = shared.trace(scenario).duration_s
-    return (beginning(scenario, COARSE_S), whole_s) if whole_s >= 2 * COARSE_S else None
+def coarse_part(scenario: Scenario) -> tuple[Scenario, float | None]:
+    """The scenario on the beginning of its load, and the length of the whole load [s]; the scenario itself, and None,
+    if that is not long."""
+    whole_s = Shared().trace(scenario).duration_s
+    return (beginning(scenario, COARSE_S), whole_s) if whole_s >= 2 * COARSE_S else (scenario, None)
 
 
 def beginning(scenario: Scenario, length_s: int) -> Scenario:

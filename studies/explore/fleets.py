@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -19,10 +16,8 @@ from ipa.studies.explore.coarse import COARSE_S, beginning
 from ipa.studies.explore.figures import plain
 from ipa.studies.explore.inside import inside
 from ipa.studies.explore.questions import ExplorerQuestion, as_text, control, spec
-from ipa.studies.explore.take import FORMS
 from ipa.studies.fleets import Fleet, FleetAnswers, Member
 from ipa.studies.intervals import limits
-from ipa.studies.many import Running
 from ipa.studies.runs import Figure, figures_of
 from ipa.studies.scenario import Scenario, ScenarioError, Shared
 
@@ -122,25 +117,7 @@ def _file(fleet: Fleet) -> str:
     return yaml.safe_dump({**head, "pipelines": members}, sort_keys=False, allow_unicode=True)
 
 
-# ---- runs, in a worker ----
-
-
-@dataclass(frozen=True)
-class FleetTask:
-    """A task: a fleet, with the pipelines' seeds each `place` higher, and the `view` that is requested. "summary": the
-    figures; "drawn": also the budget over time, and who pays for whom; "brief" and "first": the same without runs
-    alone, as of `RunTask`; "inside": the run of one `pipeline`; one of `FORMS`: a file of `seeds` runs."""
-
-    fleet: Fleet
-    view: str = "summary"
-    place: int = 0
-    pipeline: str = ""
-    seeds: int = 1
-
-    @property
-    def title(self) -> str:
-        """What it is called where there are several."""
-        return f"run {self.place + 1}"
+# ---- views of runs ----
 
 
 @dataclass(frozen=True)
@@ -152,22 +129,19 @@ class FleetFigures:
     sentences: Sequence[str] = ()
 
 
-def view_of_fleet(task: FleetTask, shared: Shared, look: Callable[[], object]) -> dict[str, Any]:
-    """What a task asks for; `look` is called at each step. Raises as `simulate_fleet`."""
-    fleet = fleets.with_seeds(task.fleet, task.place)
-    if task.view in FORMS:
-        return _taken(fleet, task, look)
-    if task.view == "inside":
+def view_of_fleet(fleet: Fleet, view: str, pipeline: str, shared: Shared, look: Callable[[], object]) -> Any:
+    """A view of a fleet's run; `look` is called at each step. Raises as `simulate_fleet`.
+
+    "summary": the figures; "drawn": also the budget over time, and who pays for whom; "coarse": the same without runs
+    alone; "inside": the run of one `pipeline`.
+    """
+    if view == "drawn":
+        return _drawn(fleets.answered(fleet, shared, look))
+    if view == "inside":
         full = fleet.with_values({"journal": "full"})  # only a full journal has the reasons of decisions
-        return inside(fleets.simulate_fleet(full, shared, look).runs[task.pipeline])
-    if task.view == "summary":
-        return {"run": FleetFigures(fleets.figures_of_fleet(fleets.simulate_fleet(fleet, shared, look)))}
-    if task.view == "drawn":
-        return {"run": _drawn(fleets.answered(fleet, shared, look))}
-    shorter, whole_s = _beginning(fleet, shared)
-    if whole_s is None and task.view == "brief":
-        return {}
-    return {"run": _drawn(fleets.answers_of(fleets.simulate_fleet(shorter, shared, look))), "whole_s": whole_s}
+        return inside(fleets.simulate_fleet(full, shared, look).runs[pipeline])
+    run = fleets.simulate_fleet(fleet, shared, look)
+    return _drawn(fleets.answers_of(run)) if view == "coarse" else FleetFigures(fleets.figures_of_fleet(run))
 
 
 def _drawn(answers: FleetAnswers) -> FleetFigures:
@@ -175,9 +149,10 @@ def _drawn(answers: FleetAnswers) -> FleetFigures:
     return FleetFigures(fleets.figures_of_fleet(answers.run), plots, tuple(fleets.sentences(answers)))
 
 
-def _beginning(fleet: Fleet, shared: Shared) -> tuple[Fleet, float | None]:
+def beginning_of_fleet(fleet: Fleet) -> tuple[Fleet, float | None]:
     """The fleet on the beginning of its loads, and the length of the longest [s]; the fleet itself, and None, if that
     is not long."""
+    shared = Shared()
     lengths_s = [shared.trace(member.scenario).duration_s for member in fleet.pipelines]
     if max(lengths_s) < 2 * COARSE_S:
         return fleet, None
@@ -186,18 +161,6 @@ def _beginning(fleet: Fleet, shared: Shared) -> tuple[Fleet, float | None]:
         for member, length_s in zip(fleet.pipelines, lengths_s, strict=True)
     ]
     return fleet.model_copy(update={"pipelines": members}), max(lengths_s)
-
-
-def _taken(fleet: Fleet, task: FleetTask, look: Callable[[], object]) -> dict[str, str]:
-    """A file of the runs: its name, and its content in base64."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / FORMS[task.view]
-        if task.view == "report":
-            pages.write(pages.fleet.page(fleets.answered(fleet, on_step=look)), path)
-        else:
-            in_this_process = Running(None, jobs=1)
-            results.write_table(fleets.sweep_fleet(fleet, [{}], task.seeds, in_this_process), path)
-        return {"name": path.name, "base64": b64encode(path.read_bytes()).decode()}
 
 
 # ---- the answer ----

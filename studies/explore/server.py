@@ -21,7 +21,6 @@ from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from itertools import chain
 from socket import SHUT_WR
 from threading import Lock
 from typing import Any, ClassVar
@@ -31,22 +30,22 @@ from ipa.errors import Error
 from ipa.studies import pages
 from ipa.studies.displayed import check_plotly
 from ipa.studies.explore.answers import Pinned, answer, coarse, measured
-from ipa.studies.explore.figures import DrawnRun
-from ipa.studies.explore.fleets import FleetFigures, FleetTask, answer_of_fleet, base_of_fleet, fleet_of
+from ipa.studies.explore.coarse import coarse_part
+from ipa.studies.explore.fleets import answer_of_fleet, base_of_fleet, beginning_of_fleet, fleet_of
+from ipa.studies.explore.plan import planned
 from ipa.studies.explore.points import points_of
 from ipa.studies.explore.questions import ExplorerQuestion, base_of, choices
-from ipa.studies.explore.take import FORMS
-from ipa.studies.explore.tasks import RunTask, view_of, warm_up
-from ipa.studies.fleets import Fleet
-from ipa.studies.many import ChildPool, SupersededError, workers
-from ipa.studies.runs import RunData
-from ipa.studies.scenario import Scenario, ScenarioError, is_fleet
+from ipa.studies.explore.take import FORMS, taken, taken_of_fleet
+from ipa.studies.explore.views import Plan, Views, planned_view, planned_view_of_fleet, warm_up
+from ipa.studies.fleets import with_seeds
+from ipa.studies.many import Keys, Standing, StandingProcesses, SupersededError, workers
+from ipa.studies.scenario import ScenarioError, is_fleet
 
 ADDRESS = "127.0.0.1"
 LARGEST_BODY = 2**20
 MOST_TABS = 64
-MOST_KEPT = 4
-"""The most answers whose runs are kept for a pin; the runs of others are made again."""
+MOST_PLANS = 256
+"""The most answers whose plans are kept for a pin; those of others are made again."""
 IDLE_S = 60.0
 """How long a connection may be idle."""
 LINGER_S = 0.5
@@ -97,10 +96,11 @@ class Explorer(ThreadingHTTPServer):
         self.host = f"{ADDRESS}:{self.server_port}"
         self.token = secrets.token_urlsafe(24)
         self.cookie = f"ipa-explore-{self.server_port}"  # cookies belong to a host, whatever its port
-        self.pool = ChildPool(jobs or workers.cores(), view_of, warm_up)
-        self.hasty = ChildPool(1, view_of, warm_up)  # for coarse answers, which do not wait for whole ones
+        self.processes = StandingProcesses(jobs or workers.cores(), warm_up)
+        self.hasty = StandingProcesses(1, warm_up)  # for coarse answers, which do not wait for whole ones
+        self.views = Views()
         self._newest: OrderedDict[str, int] = OrderedDict()
-        self._runs_to_pin: OrderedDict[tuple[str, int], Sequence[RunData | FleetFigures]] = OrderedDict()
+        self._plans: OrderedDict[tuple[str, int], Plan] = OrderedDict()
         self._lock = Lock()
 
     def address(self, question: ExplorerQuestion | None = None) -> str:
@@ -119,46 +119,36 @@ class Explorer(ThreadingHTTPServer):
         """The answer to a request: a question with its tab and number, and optionally a pinned answer."""
         question, is_stale = self._question_of(request)
         pinned, before = self._pinned(request, is_stale, of_fleet=is_fleet(question.what))
+        executor = Standing(self.processes, is_stale)
+        runs, plan = self.views.of(lambda: _plan(question), executor)
+        self._keep(request["tab"], request["number"], plan)
         if is_fleet(question.what):
-            fleet = fleet_of(question)
-            results = self._fleet_runs(fleet, question.seeds, is_stale)
-            self._keep(request["tab"], request["number"], results)
-            return answer_of_fleet(question, fleet, results, pinned, before)
-        chosen = question.scenarios()
-        runs = self._runs(chosen, is_stale)
-        self._keep(request["tab"], request["number"], runs)
-        return answer(question, chosen[0][0], runs, pinned, before)
+            return answer_of_fleet(question, fleet_of(question), runs, pinned, before)
+        return answer(question, question.scenarios()[0][0], runs, pinned, before)
 
     def coarse(self, request: Any) -> dict[str, Any]:
         """A coarse answer to a question that takes long, without a pin: its first seed, and only the beginning of a
         long load; empty if that would be the whole answer. A newer question of the tab cancels it."""
         question, is_stale = self._question_of(request)
-        view = "first" if question.seeds > 1 else "brief"
+        executor = Standing(self.hasty, is_stale)
         if is_fleet(question.what):
-            fleet = fleet_of(question)
-            part = self.hasty.call_all([[FleetTask(fleet, view)]], is_stale)[0][0]
-            if not part:
+            fleet, whole_s = beginning_of_fleet(fleet_of(question))
+            if whole_s is None and question.seeds == 1:
                 return {"coarse": None}
-            return coarse(answer_of_fleet(question, fleet, [part["run"]]), question.seeds, part["whole_s"])
-        first = [[runs[0]] for runs in question.scenarios()]
-        parts = self.hasty.call_all([[RunTask(scenario, view)] for (scenario,) in first], is_stale)
-        if not parts[0][0]:
+            runs, _ = self.views.of(lambda: [("", planned_view_of_fleet(Keys(), fleet, "coarse"))], executor)
+            return coarse(answer_of_fleet(question, fleet, runs), question.seeds, whole_s)
+        firsts = [scenarios[0] for scenarios in question.scenarios()]
+        parts = [coarse_part(scenario) for scenario in firsts]
+        whole_s = parts[0][1]
+        if whole_s is None and question.seeds == 1:
             return {"coarse": None}
-        response = answer(question, first[0][0], [each["run"] for (each,) in parts])
-        return coarse(response, question.seeds, parts[0][0]["whole_s"])
 
-    def _runs(self, chosen: Sequence[Sequence[Scenario]], is_stale: Callable[[], bool]) -> list[DrawnRun]:
-        """The runs of each policy's scenarios, by seed; the first of each is drawn."""
-        tasks = [
-            [RunTask(scenario, "summary" if place else "drawn") for place, scenario in enumerate(scenarios)]
-            for scenarios in chosen
-        ]
-        return [result["run"] for of_policy in self.pool.call_all(tasks, is_stale) for result in of_policy]
+        def plan() -> Plan:
+            keys = Keys()
+            return [(part.policy.title, planned_view(keys, part, "drawn")) for part, _ in parts]
 
-    def _fleet_runs(self, fleet: Fleet, seeds: int, is_stale: Callable[[], bool]) -> list[FleetFigures]:
-        """The runs of a fleet, by seed; the first is drawn."""
-        tasks = [FleetTask(fleet, "summary" if place else "drawn", place) for place in range(seeds)]
-        return [each["run"] for each in self.pool.call_all([tasks], is_stale)[0]]
+        runs, _ = self.views.of(plan, executor)
+        return coarse(answer(question, firsts[0], runs), question.seeds, whole_s)
 
     def _pinned(
         self, request: Any, is_stale: Callable[[], bool], *, of_fleet: bool
@@ -168,42 +158,46 @@ class Explorer(ThreadingHTTPServer):
             return None, []
         try:
             pinned = Pinned.of(request["pinned"])
-            if (pinned.question is not None and is_fleet(pinned.question.what)) != of_fleet:
+            question = pinned.question
+            if (question is not None and is_fleet(question.what)) != of_fleet:
                 raise ScenarioError("a fleet is compared with a fleet alone")
-            runs = self._runs_to_pin.get((request["tab"], pinned.number))
-            if runs is None and pinned.question is not None and of_fleet:
-                runs = self._fleet_runs(fleet_of(pinned.question), pinned.question.seeds, is_stale)
-            elif runs is None and pinned.question is not None:
-                runs = self._runs(pinned.question.scenarios(), is_stale)
-            elif runs is None:
-                runs = [measured(pinned.measured)]
+            if question is None:
+                return pinned, [measured(pinned.measured)]
+            kept = self._plans.get((request["tab"], pinned.number))
+            runs, plan = self.views.of(lambda: _plan(question), Standing(self.processes, is_stale), kept)
         except SupersededError:
             raise
         except Error as error:
             raise ScenarioError(f"pinned: {error}") from None
-        self._keep(request["tab"], pinned.number, runs)
+        self._keep(request["tab"], pinned.number, plan)
         return pinned, runs
 
-    def _keep(self, tab: str, number: int, runs: Sequence[RunData | FleetFigures]) -> None:
-        """Keep the runs of a tab's answer for when it is pinned."""
+    def _keep(self, tab: str, number: int, plan: Plan) -> None:
+        """Keep the plan of a tab's answer for when it is pinned: a file may change meanwhile."""
         with self._lock:
-            self._runs_to_pin[tab, number] = runs
-            self._runs_to_pin.move_to_end((tab, number))
-            while len(self._runs_to_pin) > MOST_KEPT:
-                self._runs_to_pin.popitem(last=False)
+            self._plans[tab, number] = plan
+            self._plans.move_to_end((tab, number))
+            while len(self._plans) > MOST_PLANS:
+                self._plans.popitem(last=False)
 
     def inside(self, request: Any) -> dict[str, Any]:
         """One of a question's runs over time: of the `policy` (of a fleet: pipeline) and `seed` with these indices."""
         question, is_stale = self._question_of(request)
-        if is_fleet(question.what):
-            fleet = fleet_of(question)
-            pipeline = fleet.pipelines[_place(request, "policy", len(fleet.pipelines))].name
-            task = FleetTask(fleet, "inside", _place(request, "seed", question.seeds), pipeline)
-            return self.pool.call_all([[task]], is_stale)[0][0]
-        by_policy = question.scenarios()
-        scenario = by_policy[_place(request, "policy", len(by_policy))][_place(request, "seed", question.seeds)]
-        # Only a full journal has the reasons of decisions.
-        return self.pool.call_all([[RunTask(scenario.with_values({"journal": "full"}), "inside")]], is_stale)[0][0]
+
+        def plan() -> Plan:
+            place = _place(request, "seed", question.seeds)
+            if is_fleet(question.what):
+                fleet = fleet_of(question)
+                pipeline = fleet.pipelines[_place(request, "policy", len(fleet.pipelines))].name
+                return [("", planned_view_of_fleet(Keys(), with_seeds(fleet, place), "inside", pipeline))]
+            by_policy = question.scenarios()
+            scenario = by_policy[_place(request, "policy", len(by_policy))][place]
+            # Only a full journal has the reasons of decisions.
+            return [("", planned_view(Keys(), scenario.with_values({"journal": "full"}), "inside"))]
+
+        views, _ = self.views.of(plan, Standing(self.processes, is_stale))
+        moments: dict[str, Any] = views[0]
+        return moments
 
     def plan(self, request: Any) -> dict[str, Any]:
         """The plans for a `load` of the question's `policy` (of a fleet: pipeline) with this index."""
@@ -216,18 +210,22 @@ class Explorer(ThreadingHTTPServer):
         if not isinstance(load_rps := request.get("load"), int | float) or isinstance(load_rps, bool):
             raise ScenarioError("load: should be a number of requests per second")
         scenario = by_policy[_place(request, "policy", len(by_policy))][0]
-        return self.pool.call_all([[RunTask(scenario, "plan", float(load_rps))]], is_stale)[0][0]
+        plans: dict[str, Any] = self.processes.call(planned, scenario, float(load_rps), is_stale=is_stale)
+        return plans
 
     def take(self, request: Any) -> dict[str, Any]:
         """A file of all runs of a question, in the requested `form`."""
         question, is_stale = self._question_of(request)
         if not isinstance(form := request.get("form"), str) or form not in FORMS:
             raise ScenarioError(f"form: should be one of {', '.join(FORMS)}")
+        file: dict[str, Any]
         if is_fleet(question.what):
-            task = FleetTask(fleet_of(question), form, seeds=question.seeds)
-            return self.pool.call_all([[task]], is_stale)[0][0]
-        first, *others = chain(*question.scenarios())
-        return self.pool.call_all([[RunTask(first, form, others=tuple(others))]], is_stale)[0][0]
+            fleet = fleet_of(question)
+            file = self.processes.call(taken_of_fleet, fleet, question.seeds, form, is_stale=is_stale)
+        else:
+            chosen = [scenarios[0] for scenarios in question.scenarios()]
+            file = self.processes.call(taken, chosen, question.seeds, form, is_stale=is_stale)
+        return file
 
     def _question_of(self, request: Any) -> tuple[ExplorerQuestion, Callable[[], bool]]:
         if not isinstance(request, dict) or not isinstance(tab := request.get("tab"), str) or len(tab) > 64:
@@ -240,8 +238,9 @@ class Explorer(ThreadingHTTPServer):
     def close(self) -> None:
         """Stop listening, and end the workers."""
         self.server_close()
-        for pool in (self.pool, self.hasty):
-            pool.close()
+        for processes in (self.processes, self.hasty):
+            processes.close()
+        self.views.close()
 
     def handle_error(self, *_: Any) -> None:
         """Ignore: a browser that disconnects is no error."""
@@ -410,6 +409,21 @@ def _same(text: str, token: str) -> bool:
 
 def _base(what: str) -> dict[str, Any]:
     return base_of_fleet(what) if is_fleet(what) else base_of(what)
+
+
+def _plan(question: ExplorerQuestion) -> Plan:
+    """The views that an answer needs, by policy, then seed; the first of each policy is drawn. Raises as
+    `Keys.shared`, and InputErrors, as a command does."""
+    keys, drawn = Keys(), ["drawn", *["summary"] * (question.seeds - 1)]
+    if is_fleet(question.what):
+        fleet = fleet_of(question)
+        runs = [planned_view_of_fleet(keys, with_seeds(fleet, place), view) for place, view in enumerate(drawn)]
+        names = [f"run {place + 1}" for place in range(question.seeds)]
+    else:
+        scenarios = [list(zip(of_policy, drawn, strict=True)) for of_policy in question.scenarios()]
+        runs = [planned_view(keys, scenario, view) for of_policy in scenarios for scenario, view in of_policy]
+        names = [f"{each.policy.title}, seed {each.seed}" for of_policy in scenarios for each, _ in of_policy]
+    return list(zip(names if len(runs) > 1 else [""], runs, strict=True))
 
 
 def _place(request: Any, key: str, count: int) -> int:

@@ -7,25 +7,45 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ipa.studies import results
-from ipa.studies.many import Comparison
-from ipa.studies.runs import simulate
+from ipa.studies import fleets, pages, results
+from ipa.studies.fleets import Fleet
+from ipa.studies.many import Running, conduct, look
 from ipa.studies.scenario import Scenario
 
 FORMS = {"report": "explore.html", "table": "explore.parquet"}
 """Form -> the name of its file."""
 
 
-def taken(scenarios: Sequence[Scenario], form: str, look: Callable[[float], object]) -> dict[str, str]:
-    """A file of the scenarios' runs: its name, and its content in base64. `look` is called at each decision.
+def taken(chosen: Sequence[Scenario], seeds: int, form: str) -> dict[str, str]:
+    """A file of the runs of the scenarios, each with `seeds` seeds: its name, and its content in base64.
 
-    Raises as `simulate`, and ScenarioError if a report is requested of runs without records.
+    Raises as `conduct`, and ScenarioError if a report is requested of runs without records.
     """
-    comparison = Comparison(tuple(simulate(scenario, look) for scenario in scenarios))
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / FORMS[form]
+    comparison = conduct(chosen, seeds, Running(None, jobs=1))
+
+    def write(path: Path) -> None:
         if form == "report":
             comparison.write_report(path)
         else:
             results.write_table(comparison.table, path)
+
+    return _file(form, write)
+
+
+def taken_of_fleet(fleet: Fleet, seeds: int, form: str) -> dict[str, str]:
+    """The same of a fleet, whose report is of its first seeds alone. Raises as `simulate_fleet`."""
+
+    def write(path: Path) -> None:
+        if form == "report":
+            pages.write(pages.fleet.page(fleets.answered(fleet, on_step=look)), path)
+        else:
+            results.write_table(fleets.sweep_fleet(fleet, [{}], seeds, Running(None, jobs=1)), path)
+
+    return _file(form, write)
+
+
+def _file(form: str, write: Callable[[Path], object]) -> dict[str, str]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / FORMS[form]
+        write(path)
         return {"name": path.name, "base64": b64encode(path.read_bytes()).decode()}

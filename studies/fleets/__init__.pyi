@@ -18,6 +18,7 @@ from .live import recover_fleet as recover_fleet
 from .live import run_live_fleet as run_live_fleet
 from .many import TABLE as TABLE
 from .many import figures_of_fleet as figures_of_fleet
+from .many import planned_run as planned_run
 from .many import with_seeds as with_seeds
 from .results import as_plain as as_plain
 from .results import write_fleet as write_fleet

@@ -4,8 +4,9 @@ systems, study/plan, sweeps/sample, tuning/search, losses/causes    what is aske
 plan          a run to make, with a key of everything that it depends on
 runner        the folder, locked by one command; the runs that its store lacks, in chunks
 executor      where they are made: here by `workers`, each a process for many runs,
-dask_cluster    or on a cluster, to which `bundle` brings the files that they name
-child         a process of its own for a run that may end it; of several, `child_pool`, the explorer's answers
+dask_cluster    on a cluster, to which `bundle` brings the files that they name,
+standing        or in warm processes, for who waits: the explorer
+child         a process of its own for a run that may end it
 making        how a run is made, and what is kept of it:
 outcome       its summary, its course, or all files of its folder
 store         the finished runs in one file, by their keys

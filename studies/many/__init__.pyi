@@ -14,7 +14,6 @@ from . import workers as workers
 from .bundle import Bundle as Bundle
 from .child import SupersededError as SupersededError
 from .child import look as look
-from .child_pool import ChildPool as ChildPool
 from .comparison import Comparison as Comparison
 from .comparison import PolicyRuns as PolicyRuns
 from .comparison import by_policy as by_policy
@@ -44,14 +43,19 @@ from .plan import PlannedRun as PlannedRun
 from .plan import key_of as key_of
 from .requirements import Requirement as Requirement
 from .runner import LOCAL as LOCAL
+from .runner import FailedError as FailedError
 from .runner import Progress as Progress
 from .runner import Ran as Ran
 from .runner import Running as Running
 from .runner import RunsSession as RunsSession
 from .runner import begun as begun
 from .runner import check as check
+from .runner import end_by_failure as end_by_failure
+from .runner import failure_named as failure_named
 from .runner import run_missing as run_missing
 from .runner import silent as silent
+from .standing import Standing as Standing
+from .standing import StandingProcesses as StandingProcesses
 from .store import FINISHED as FINISHED
 from .store import Store as Store
 from .store import opened as opened

@@ -133,8 +133,8 @@ def _read(answers: IO[bytes], queue: SimpleQueue[tuple[str, Any]]) -> None:
 # ---- in the process ----
 
 
-class StoppedError(Exception):
-    """Ends a task that is superseded."""
+class StoppedError(BaseException):
+    """Ends a task that is superseded; no error of a run, so whoever keeps those lets it pass."""
 
 
 @dataclass

@@ -80,8 +80,26 @@ class Ran:
         return Ran(*(getattr(self, name) + getattr(further, name) for name in ("fresh", "found", "shared", "failed")))
 
 
-class _FailedError(Exception):
+class FailedError(Exception):
     """A run has failed, which ends the others."""
+
+
+def end_by_failure(has_failed: bool) -> None:
+    """The `on_ended` of runs that all have to succeed. Raises FailedError."""
+    if has_failed:
+        raise FailedError
+
+
+@contextmanager
+def failure_named(plan: Iterable[tuple[str, PlannedRun]], store: Store) -> Iterator[None]:
+    """A context that a FailedError leaves as a ScenarioError with the error of the first run in the plan that has
+    failed, after its name if it has one."""
+    try:
+        yield
+    except FailedError:
+        errors = store.errors()
+        name, text = next((name, errors[run.key]) for name, run in plan if run.key in errors)
+        raise ScenarioError(f"{name}: {text}" if name else text) from None
 
 
 @dataclass
@@ -115,8 +133,8 @@ class RunsSession:
 
                     def on_ended(has_failed: bool) -> None:
                         advance(has_failed)
-                        if has_failed and self._ends_by_failure:
-                            raise _FailedError
+                        if self._ends_by_failure:
+                            end_by_failure(has_failed)
 
                     ran = run_missing(planned, self.store, executor, self.making, on_ended)
                 self.ran += ran
@@ -136,11 +154,8 @@ class RunsSession:
         Raises ScenarioError with the error of the first in the plan that has failed, after its name.
         """
         self._ends_by_failure = True
-        try:
+        with failure_named(plan, self.store):
             yield
-        except _FailedError:
-            errors = self.store.errors()
-            raise next(ScenarioError(f"{name}: {errors[run.key]}") for name, run in plan if run.key in errors) from None
 
     def finish(self, **findings: Any) -> None:
         """Write the manifest of the finished folder, if there is one, with the entries `found`."""

@@ -157,6 +157,29 @@ class Store:
         rows = self._rows("key, name, content", "files", "key = ? AND name = ?", (key, name))
         return next((bytes(content) for _, _, content in rows), None)
 
+    def forget_oldest(self, most_bytes: int) -> None:
+        """Forget the oldest runs, until the others have at most that many bytes."""
+        in_files = "SELECT ifnull(sum(length(content)), 0) FROM files WHERE files.key = runs.key"
+        oldest: list[str] = []
+        for key, size in self._connection.execute(
+            f"SELECT key, length(summary) + ({in_files}) FROM runs ORDER BY rowid DESC"
+        ).fetchall():
+            most_bytes -= size
+            if most_bytes < 0:
+                oldest.append(key)
+        self.forget(oldest)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget these runs."""
+        rows = [(key,) for key in keys]
+
+        def change(connection: sqlite3.Connection) -> None:
+            for table in ("runs", "files", "failed"):
+                connection.executemany(f"DELETE FROM {table} WHERE key = ?", rows)
+
+        if rows:
+            self._change(change)
+
     def keep_plan(self, plan: str) -> None:
         """Keep the plan of a study as text, in place of an earlier one."""
         packed = zlib.compress(plan.encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 
 from ipa.studies.explore import Explorer
 from tests.studies.browser import Browser, browser
+
+WRONG = f"{Path(__file__).with_name('policies.py')}:"
+"""The policies that go wrong, before their names."""
 
 WATCHED = """
 for (const name of ["error", "warn"]) {

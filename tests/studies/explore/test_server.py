@@ -25,11 +25,10 @@ from ipa.studies.pages.comparison import page
 from ipa.studies.runs import FIGURES
 from ipa.studies.scenario import Scenario
 from tests.command import PIPELINE, answer, ipa, refusal, start
-from tests.studies.explore.conftest import send
+from tests.studies.explore.conftest import WRONG, send
 
 pytest.importorskip("plotly")
 
-WRONG = f"{Path(__file__).with_name('policies.py')}:"
 SHORT = {"trace": "constant:5:30"}
 
 
