@@ -61,7 +61,7 @@ def fit(
         raise ScenarioError(f"--name {name or files[0].stem}: should be lower-case letters, digits and single hyphens")
     if to is not None and to.exists():
         raise ScenarioError(f"{to}: already exists")
-    tables = [profiling.language_fit.read(file) for file in files]
+    tables = [profiling.measured_requests.read(file) for file in files]
     model = profiles.LanguageModel(
         profiles.StepTime(0.0, 0.0, 0.0), sequences, kv_blocks, tokens_per_step, block_tokens, gpus
     )
@@ -89,12 +89,12 @@ def print_fit(fitted: language_fit.Fit, model: str = "", requests: str = "file")
         for time, (mean, p90, by_request) in errors.items():
             table.add_row(name, NAMES[time], f"{100 * mean:+.1f}", f"{100 * p90:+.1f}", f"{100 * by_request:.1f}")
     printing.print_table(table)
-    for step in fitted.others:
+    for step in (step for steps in fitted.others.values() for step in steps):
         printing.print_line(f"Nearly as good: {_words(step)}.")
     if not fitted.is_identified:
         printing.print_line(
-            "So these requests do not tell the figures of a step apart: trust them at loads like these, or measure "
-            "another load and fit both."
+            f"So these requests do not identify {' and '.join(fitted.not_identified)}: trust the step at loads like "
+            "these, or measure another load and fit both."
         )
 
 

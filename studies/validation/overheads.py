@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.sim import ServiceTime, StageModel, standard_normals, stream
-from ipa.studies.runs.profiling import language_fit
+from ipa.studies.runs.profiling import language_fit, measured_requests
 from ipa.studies.validation.decisions import accepted
 from ipa.studies.validation.figures import (
     JUDGED_UP_TO,
@@ -188,7 +188,7 @@ def _generation_s(tables: Tables, model: StageModel, quiet: Windows) -> FloatArr
     for replica, own in served.groupby("replica"):
         start_s, first_s, finish_s = own[["start_s", "first_token_s", "finish_s"]].to_numpy(dtype=np.float64).T
         tokens = own["input_tokens"].to_numpy(), own["output_tokens"].to_numpy()
-        requests = language_fit.MeasuredRequests(model.name, start_s, first_s, finish_s, *tokens)
+        requests = measured_requests.MeasuredRequests(model.name, start_s, first_s, finish_s, *tokens)
         language = model.language[variants[replica]]
         _, _, simulated_s = language_fit.SimulatedReplica(language, requests).times_s(language.step)
         beyond_s.append((finish_s - start_s - simulated_s)[quiet.holds(start_s)])

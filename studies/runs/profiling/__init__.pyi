@@ -1,4 +1,5 @@
 from . import language_fit as language_fit
+from . import measured_requests as measured_requests
 from .edges import counted as counted
 from .edges import doubts as doubts
 from .figures import VERDICTS as VERDICTS

@@ -2,102 +2,45 @@
 
 Simulated on their arrivals and tokens, they should have the times that were measured. The fit minimises the mean
 absolute logarithm of simulated over measured time to first token, time per further token and end-to-end time, over a
-part of the requests (Nelder-Mead, in the logarithms of the step's figures); the rest judges it.
+part of the requests; the rest judges it. It starts from a regression: whom a request waits for changes from one step
+to the next, so that only a search that begins near the best step finds it (Nelder-Mead, in the figures' logarithms).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from ipa import profiles
 from ipa.policies import StageConfiguration
-from ipa.profiles import LanguageModel, StageTokens, StepTime, TokenLaw
-from ipa.sim import FloatArray, IntArray, RunInput, ServiceTime, StageModel, World, choose_engine, create_engine
+from ipa.profiles import LanguageModel, StepTime, TokenLaw
+from ipa.sim import FloatArray, RunInput, ServiceTime, StageModel, World, choose_engine, create_engine
+from ipa.studies.runs.profiling import step_regression
+from ipa.studies.runs.profiling.measured_requests import TIMES, MeasuredRequests
 from ipa.studies.scenario import ScenarioError
 
-TIMES = ("ttft_s", "tpot_s", "latency_s")
-"""Time to first token, time per further token, end to end."""
+FIGURES = tuple(field.name for field in fields(StepTime))
 
 MOST_TRIES, MOST_TRIES_OF_OTHERS = 120, 60
-"""Simulations per load of the fit, and of each fit with another base."""
+"""Simulations per load of each search for the best step, and for one with a figure that is given."""
 
-BASE_SHARES = (0.3, 0.6, 0.9)
-"""The shares that the base has of a step where the fit begins; it goes on from the best."""
+CORRECTIONS = 10
+"""Simulations per load with which the regression's own error is taken away."""
 
-OTHER_BASES = (0.75, 4 / 3)
-"""The bases, over that of the fit, with which the other figures are fitted again."""
+WIDTHS = (0.3, -0.3, 0.1, -0.1, 0.03)
+"""How wide the searches begin, each from where the last one ended, in logarithms."""
+
+FACTORS = (0.75, 4 / 3)
+"""The other values of each figure, over that of the fit, with which the others are fitted again."""
 
 ALIKE = 0.005
 """How much more the mean error of a time may be for a fit to be as good."""
 
 LEAST_S = 1e-6
-
-
-@dataclass(frozen=True, eq=False)
-class MeasuredRequests:
-    """Requests that one replica has served, sorted by arrival: when each came, had its first token and its last one, on
-    one clock [s], and its tokens. Shape (requests,) each.
-    """
-
-    name: str
-    queued_s: FloatArray
-    first_s: FloatArray
-    last_s: FloatArray
-    input_tokens: IntArray
-    output_tokens: IntArray
-
-    @property
-    def times_s(self) -> FloatArray:
-        """`TIMES` of each request, shape (3, requests)."""
-        return times_s(self, self.first_s, self.last_s)
-
-    @property
-    def laws(self) -> StageTokens:
-        """Laws with the mean and p99 of its tokens."""
-        exact = StageTokens.of_pairs(list(zip(self.input_tokens.tolist(), self.output_tokens.tolist(), strict=True)))
-        return StageTokens(exact.input, exact.output)
-
-
-def times_s(requests: MeasuredRequests, first_s: FloatArray, last_s: FloatArray) -> FloatArray:
-    """`TIMES` of requests that have their tokens then, shape (3, requests)."""
-    further = np.maximum(1, requests.output_tokens - 1)
-    return np.array([first_s - requests.queued_s, (last_s - first_s) / further, last_s - requests.queued_s])
-
-
-# ---- reading ----
-
-COLUMNS = ("queued_s", "first_token_s", "last_token_s", "input_tokens", "output_tokens")
-"""Of a table of measured requests; others are not read."""
-
-
-def read(path: Path) -> MeasuredRequests:
-    """A CSV table of measured requests. Raises ProfileError, with file, line and column, for what is none."""
-    table = profiles.read_numbers(path, COLUMNS)
-    for line, row in table.items():
-        problem = _problem(dict(zip(COLUMNS, row, strict=True)))
-        if problem:
-            raise profiles.ProfileError(f"{path}:{line}: {problem}")
-    columns = np.array(list(table.values()))
-    columns = columns[np.argsort(columns[:, 0], kind="stable")]
-    queued_s, first_s, last_s = columns[:, :3].T - columns[0, 0]
-    tokens = columns[:, 3:].astype(np.int64).T
-    return MeasuredRequests(path.name, queued_s, first_s, last_s, tokens[0], tokens[1])
-
-
-def _problem(row: Mapping[str, float]) -> str:
-    for name in COLUMNS[3:]:
-        if not (row[name] >= 1 and row[name].is_integer()):
-            return f"{name}: should be a whole number from 1; given {row[name]:g}"
-    for before, after in (COLUMNS[:2], COLUMNS[1:3]):
-        if row[after] < row[before]:
-            return f"{after}: should be at least {before}, {row[before]:g}; given {row[after]:g}"
-    return ""
 
 
 # ---- simulating ----
@@ -116,6 +59,10 @@ class SimulatedReplica:
 
     def times_s(self, step: StepTime) -> FloatArray:
         """`TIMES` of its requests if steps take so long, shape (3, requests)."""
+        return self.served(step).times_s
+
+    def served(self, step: StepTime) -> MeasuredRequests:
+        """Its requests, as they have their tokens if steps take so long."""
         model = replace(self._model, step=step)
         name = self._requests.name
         unused = ServiceTime((0.0, 1.0), None)
@@ -129,7 +76,7 @@ class SimulatedReplica:
         assert log is not None
         last_s = np.empty(len(batches.requests))
         last_s[batches.requests] = batches.finish_s
-        return times_s(self._requests, log.first_s, last_s)
+        return replace(self._requests, first_s=log.first_s, last_s=last_s)
 
 
 # ---- fitting ----
@@ -140,7 +87,8 @@ class Fit:
     """A step, and how far its simulated times are off.
 
     `errors`: for each table and each of `TIMES`, relative to what was measured, of the requests that the fit has not
-    seen: of the mean, of the p90, and on average by request. `others`: steps that fit as well, or nearly.
+    seen: of the mean, of the p90, and on average by request. `others`: for each figure, steps with another value of it
+    that fit as well, or nearly.
     """
 
     model: LanguageModel
@@ -148,12 +96,17 @@ class Fit:
     fitted: int
     judged: int
     errors: Mapping[str, Mapping[str, tuple[float, float, float]]]
-    others: tuple[StepTime, ...]
+    others: Mapping[str, tuple[StepTime, ...]]
+
+    @property
+    def not_identified(self) -> tuple[str, ...]:
+        """The figures of the step that the requests do not tell."""
+        return tuple(figure for figure, steps in self.others.items() if steps)
 
     @property
     def is_identified(self) -> bool:
-        """Whether the requests tell the figures of the step apart."""
-        return not self.others
+        """Whether the requests tell all figures of the step."""
+        return not self.not_identified
 
 
 def fit(model: LanguageModel, tables: Sequence[MeasuredRequests], part: float) -> Fit:
@@ -173,26 +126,34 @@ def fit(model: LanguageModel, tables: Sequence[MeasuredRequests], part: float) -
         ]
         return float(np.concatenate(errors, axis=1).mean())
 
-    def best_from(start: Sequence[float]) -> list[float]:
-        return _minimise(lambda logs: loss(_step(logs)), start, MOST_TRIES)
+    def loss_of(logs: FloatArray) -> float:
+        return loss(_step(logs))
 
-    def refitted(base: float) -> StepTime:
-        return _step([base, *_minimise(lambda logs: loss(_step([base, *logs])), figures[1:], MOST_TRIES_OF_OTHERS)])
+    def refitted(figure: int, factor: float) -> StepTime:
+        given = logs[figure] + math.log(factor)
 
-    starts = [best_from(_start(tables, share)) for share in BASE_SHARES]
-    figures = best_from(min(starts, key=lambda logs: loss(_step(logs))))
-    step, least = _step(figures), loss(_step(figures))
-    others = []
-    for factor in OTHER_BASES:
-        refit = refitted(figures[0] + math.log(factor))
-        if loss(refit) <= least + ALIKE:
-            others.append(refit)
+        def with_given(rest: FloatArray) -> float:
+            return loss_of(np.insert(rest, figure, given))
+
+        regressed = np.log(step_regression.figures(rows, {figure: math.exp(given)}))
+        start = min((np.delete(likely, figure) for likely in (logs, regressed)), key=with_given)
+        return _step(np.insert(_minimise(with_given, start, WIDTHS[0], MOST_TRIES_OF_OTHERS), figure, given))
+
+    rows = _rows(model, tables, fitted_counts)
+    logs = min(_starts(model, rows, replicas, fitted_counts), key=loss_of)
+    for width in WIDTHS:
+        logs = _minimise(loss_of, logs, width, MOST_TRIES)
+    step, least = _step(logs), loss(_step(logs))
+    others = {
+        name: tuple(other for factor in FACTORS if loss(other := refitted(figure, factor)) <= least + ALIKE)
+        for figure, name in enumerate(FIGURES)
+    }
     errors = {
         requests.name: dict(_errors(replica.times_s(step)[:, count:], requests.times_s[:, count:]))
         for replica, requests, count in zip(replicas, tables, fitted_counts, strict=True)
     }
     judged = sum(len(requests.queued_s) for requests in tables) - sum(fitted_counts)
-    return Fit(replace(model, step=step), least, sum(fitted_counts), judged, errors, tuple(others))
+    return Fit(replace(model, step=step), least, sum(fitted_counts), judged, errors, others)
 
 
 def _check(model: LanguageModel, tables: Sequence[MeasuredRequests], part: float) -> None:
@@ -218,27 +179,29 @@ def _step(logs: FloatArray | Sequence[float]) -> StepTime:
     return StepTime(float(base_s), float(per_token_s), float(per_cached_token_s))
 
 
-def _start(tables: Sequence[MeasuredRequests], base_share: float) -> list[float]:
-    """Logarithms of figures with which that share of a mean step is the base, and half of the rest each what computed
-    and what cached tokens take.
-    """
-    requests = tables[0]
-    tokens = requests.laws
-    prompt, generated = tokens.input.mean, tokens.output.mean
-    at_once = float(requests.times_s[2].sum() / (requests.last_s.max() - requests.queued_s.min()))
-    step_s = max(float(np.median(requests.times_s[1])), LEAST_S)
-    of_tokens_s = step_s * (1 - base_share) / 2
-    per_token_s = of_tokens_s / (at_once * (1 + prompt / generated))
-    per_cached_token_s = of_tokens_s / (at_once * (prompt + generated / 2))
-    return [math.log(value) for value in (base_share * step_s, per_token_s, per_cached_token_s)]
+def _rows(model: LanguageModel, tables: Sequence[MeasuredRequests], counts: Sequence[int]) -> list[FloatArray]:
+    return [step_regression.rows(model, requests, count) for requests, count in zip(tables, counts, strict=True)]
 
 
-def _minimise(loss: Callable[[FloatArray], float], start: Sequence[float], most: int) -> list[float]:
+def _starts(
+    model: LanguageModel, rows: Sequence[FloatArray], replicas: Sequence[SimulatedReplica], counts: Sequence[int]
+) -> Iterator[FloatArray]:
+    """Logarithms of the regressed figures, and of some with which simulated requests come ever nearer to the same."""
+    measured = figures = step_regression.figures(rows)
+    yield np.log(figures)
+    for _ in range(CORRECTIONS):
+        served = [replica.served(StepTime(*figures.tolist())) for replica in replicas]
+        simulated = step_regression.figures(_rows(model, served, counts))
+        figures = np.clip(figures + measured - simulated, figures / 2, figures * 2)
+        yield np.log(figures)
+
+
+def _minimise(loss: Callable[[FloatArray], float], start: FloatArray, width: float, most: int) -> FloatArray:
     from scipy.optimize import minimize
 
-    simplex = np.vstack([start, np.array(start) + 0.3 * np.eye(len(start))])
+    simplex = np.vstack([start, start + width * np.eye(len(start))])
     best = minimize(loss, start, method="Nelder-Mead", options={"maxfev": most, "initial_simplex": simplex})
-    return [float(value) for value in best.x]
+    return np.asarray(best.x)
 
 
 def _errors(simulated: FloatArray, measured: FloatArray) -> Iterator[tuple[str, tuple[float, float, float]]]:
@@ -263,8 +226,14 @@ def as_dict(fit: Fit) -> dict[str, Any]:
             for table, errors in fit.errors.items()
         },
         "identified": fit.is_identified,
-        "others": [asdict(step) for step in fit.others],
+        "not_identified": list(fit.not_identified),
+        "others": [asdict(step) for steps in fit.others.values() for step in steps],
     }
+
+
+def unsure(fit: Fit) -> str:
+    """What to add to words on where a step is from: the figures that are not identified."""
+    return "" if fit.is_identified else f"; the loads do not identify {' and '.join(fit.not_identified)}"
 
 
 def pipeline_text(name: str, fit: Fit, tables: Sequence[MeasuredRequests]) -> str:
@@ -287,7 +256,7 @@ def pipeline_text(name: str, fit: Fit, tables: Sequence[MeasuredRequests]) -> st
         "  fit:",
         "    kind: calibrated",
         f"    against: the times of {fit.fitted} requests of {sources}",
-        "    how: ipa profile fit, which simulates them",
+        f"    how: ipa profile fit, which simulates them{unsure(fit)}",
         "  not-measured: {kind: assumed, why: nobody has measured it yet}",
         "",
         "stages:",

@@ -11,7 +11,8 @@ from ipa.live import profiling
 from ipa.live.profiling import Effort, Start, Target, TextLoad
 from ipa.profiles import LanguageModel, Pipeline, StageTokens
 from ipa.studies.runs.profiling import language_fit
-from ipa.studies.runs.profiling.language_fit import Fit, MeasuredRequests
+from ipa.studies.runs.profiling.language_fit import Fit
+from ipa.studies.runs.profiling.measured_requests import MeasuredRequests
 from ipa.studies.runs.profiling.measurements import Measurements
 from ipa.studies.runs.profiling.plan import Advance, ProfilingPlan
 

@@ -13,7 +13,7 @@ from ipa.live import profiling
 from ipa.live.profiling import Overhead, Point, Start, Target, TextLoad, TimesBeside
 from ipa.profiles import AGAINST, Figure, Pipeline, ProfiledVariant, Provenance
 from ipa.studies import results
-from ipa.studies.runs.profiling import language_fit
+from ipa.studies.runs.profiling import language_fit, measured_requests
 from ipa.studies.runs.profiling.edges import counted, written
 from ipa.studies.runs.profiling.figures import LAWS, figures
 from ipa.studies.runs.profiling.language_loads import requests_of
@@ -112,10 +112,9 @@ def _fitted(profile: Profile, stage: str, variant: str, made_on: str) -> Provena
     fit, plan = profile.fits[stage, variant], profile.plan
     target = next(target for target in plan.targets if (target.stage, target.variant) == (stage, variant))
     off = ", ".join(f"{100 * errors['latency_s'][0]:+.1f} % {name}" for name, errors in fit.errors.items())
-    unsure = "" if fit.is_identified else "; the loads do not tell its figures apart"
     how = (
         f"ipa profile run, {made_on}, on {target.url or profiling.this_machine()}; mean end to end of {fit.judged} "
-        f"other requests: {off}{unsure}; {plan.record.name}"
+        f"other requests: {off}{language_fit.unsure(fit)}; {plan.record.name}"
     )
     return Provenance("calibrated", f"{how}{AGAINST}the times of {fit.fitted} requests")
 
@@ -204,7 +203,7 @@ def as_dict(profile: Profile) -> dict[str, Any]:
 def _load(load: TextLoad) -> dict[str, Any]:
     """A load without its requests: their number, and their mean times."""
     times_s = requests_of(load).times_s.mean(axis=1).tolist()
-    means = dict(zip(language_fit.TIMES, times_s, strict=True))
+    means = dict(zip(measured_requests.TIMES, times_s, strict=True))
     counts = {"at_once": load.at_once, "requests": len(load.queued_s)}
     return {**counts, **means, "steal": load.steal, "others": load.others}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from ipa import profiles
 from ipa.profiles import LanguageModel, ProfileError, StepTime
 from ipa.studies import ScenarioError
-from ipa.studies.runs.profiling import language_fit
+from ipa.studies.runs.profiling import language_fit, measured_requests, step_regression
 from tests import command
 from tests.sim.closed_loop import served
 
@@ -19,19 +20,31 @@ STEP = StepTime(0.012, 6e-5, 2e-7)
 MODEL = LanguageModel(STEP, sequences=32, kv_blocks=4000)
 UNFITTED = LanguageModel(StepTime(0.0, 0.0, 0.0), sequences=32, kv_blocks=4000)
 
+STEPS = (STEP, StepTime(0.004, 1e-5, 5e-8), StepTime(0.013, 42.4e-6, 6.8e-8), StepTime(0.03, 2e-4, 1e-6))
+
 RUNS = os.environ.get("IPA_VLLM_RUNS", "")
 """A folder with two measured runs of vLLM."""
 
 
-def served_requests(path: Path, rate_rps: float, requests: int = 200, equal: bool = False) -> Path:
-    """Requests as a replica of `MODEL` serves them, in whole microseconds; `equal`: all have as many tokens."""
-    draws = np.random.default_rng(1)
+def served_requests(
+    path: Path,
+    rate_rps: float,
+    requests: int = 200,
+    equal: bool = False,
+    step: StepTime = STEP,
+    model: LanguageModel = MODEL,
+    seed: int = 1,
+) -> Path:
+    """Requests as a replica of such a `model` serves them with such a `step`, in whole microseconds; `equal`: all have
+    as many tokens.
+    """
+    draws = np.random.default_rng(seed)
     arrivals_s = np.cumsum(draws.exponential(1 / rate_rps, requests)).tolist()
     prompts, outputs = draws.integers(50, 900, requests), draws.integers(20, 400, requests)
     tokens = [(400, 200)] * requests if equal else list(zip(prompts.tolist(), outputs.tolist(), strict=True))
     lines = ["queued_s,first_token_s,last_token_s,input_tokens,output_tokens"]
     for arrival_s, (first_s, last_s), (prompt, generated) in zip(
-        arrivals_s, served(MODEL, arrivals_s, tokens), tokens, strict=True
+        arrivals_s, served(replace(model, step=step), arrivals_s, tokens), tokens, strict=True
     ):
         lines.append(f"{arrival_s:.6f},{first_s:.6f},{last_s:.6f},{prompt},{generated}")
     path.write_text("\n".join(lines) + "\n")
@@ -40,7 +53,7 @@ def served_requests(path: Path, rate_rps: float, requests: int = 200, equal: boo
 
 def test_two_loads_give_the_step_back(tmp_path: Path) -> None:
     """A light load and one that queues; the step is that with which they were made."""
-    tables = [language_fit.read(served_requests(tmp_path / f"{rate}.csv", rate)) for rate in (0.5, 8.0)]
+    tables = [measured_requests.read(served_requests(tmp_path / f"{rate}.csv", rate)) for rate in (0.5, 8.0)]
     fit = language_fit.fit(UNFITTED, tables, 0.5)
     step = fit.model.step
     assert (step.base_s, step.per_token_s, step.per_cached_token_s) == pytest.approx((0.012, 6e-5, 2e-7), rel=0.03)
@@ -51,14 +64,54 @@ def test_two_loads_give_the_step_back(tmp_path: Path) -> None:
 
 
 def test_one_light_load_does_not_tell_the_figures_apart(tmp_path: Path) -> None:
-    """With one request at once, all alike, the time of cached tokens may as well be the base's."""
-    light = language_fit.read(served_requests(tmp_path / "light.csv", 0.01, 60, equal=True))
+    """With one request at once, all alike, any of the three may take the time of the others."""
+    light = measured_requests.read(served_requests(tmp_path / "light.csv", 0.01, 60, equal=True))
     fit = language_fit.fit(UNFITTED, [light], 0.5)
     assert not fit.is_identified
+    assert set(fit.not_identified) == {"base_s", "per_token_s", "per_cached_token_s"}
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 3))])
+@pytest.mark.parametrize("step", STEPS)
+def test_one_load_that_queues_gives_the_step_back(tmp_path: Path, step: StepTime, seed: int) -> None:
+    loaded = measured_requests.read(served_requests(tmp_path / "loaded.csv", 4.0, step=step, seed=seed))
+    fit = language_fit.fit(UNFITTED, [loaded], 0.5)
+    assert astuple(fit.model.step) == pytest.approx(astuple(step), rel=0.03)
+    assert fit.loss < 0.002
+    assert fit.is_identified
+
+
+def test_cached_tokens_that_take_next_to_no_time_are_not_identified(tmp_path: Path) -> None:
+    """One request at once has some 700 cached tokens: 0.05 ms of a step of 13."""
+    step = StepTime(0.013, 42.4e-6, 6.8e-8)
+    file = served_requests(tmp_path / "light.csv", 0.1, 100, step=step)
+    options = ["--sequences", "32", "--kv-blocks", "4000"]
+    answer = command.answer("profile", "fit", file, *options, "--json")
+    assert answer["identified"] is False
+    assert answer["not_identified"] == ["per_cached_token_s"]
+    assert [answer["step"][name] for name in ("base_s", "per_token_s")] == pytest.approx([0.013, 42.4e-6], rel=0.03)
+    printed = command.ipa("profile", "fit", file, *options, "--to", tmp_path / "mine.yaml").stdout
+    assert "these requests do not identify per_cached_token_s: " in " ".join(printed.split())
+    assert "the loads do not identify per_cached_token_s" in (tmp_path / "mine.yaml").read_text()
+
+
+def test_the_regression_alone_is_near_the_step(tmp_path: Path) -> None:
+    """Also for prompts of several steps, of requests that are served alone."""
+    model = LanguageModel(STEP, sequences=32, kv_blocks=4000, tokens_per_step=256)
+    for name, rate_rps in (("light", 0.5), ("loaded", 4.0)):
+        table = measured_requests.read(served_requests(tmp_path / f"{name}.csv", rate_rps, model=model))
+        figures = step_regression.figures([step_regression.rows(model, table, 200)])
+        assert figures.tolist() == pytest.approx(astuple(STEP), rel=0.06)
+
+
+def test_a_regression_with_a_figure_given_finds_the_others(tmp_path: Path) -> None:
+    loaded = measured_requests.read(served_requests(tmp_path / "loaded.csv", 4.0))
+    figures = step_regression.figures([step_regression.rows(MODEL, loaded, 200)], {0: STEP.base_s})
+    assert figures.tolist() == pytest.approx(astuple(STEP), rel=0.03)
 
 
 def test_the_file_that_is_written_is_a_pipeline(tmp_path: Path) -> None:
-    fitted_to = language_fit.read(served_requests(tmp_path / "light.csv", 2.0))
+    fitted_to = measured_requests.read(served_requests(tmp_path / "light.csv", 2.0))
     fit = language_fit.fit(UNFITTED, [fitted_to], 0.5)
     (tmp_path / "mine.yaml").write_text(language_fit.pipeline_text("mine", fit, [fitted_to]))
     stage = profiles.load(tmp_path / "mine.yaml").stage("answer")
@@ -74,7 +127,7 @@ def test_the_command_says_how_far_it_is_off(tmp_path: Path) -> None:
     file = served_requests(tmp_path / "run.csv", 4.0, 60)
     options = ["--sequences", "32", "--kv-blocks", "4000"]
     assert set(command.answer("profile", "fit", file, *options, "--json")["errors"]["run.csv"]) == set(
-        language_fit.TIMES
+        measured_requests.TIMES
     )
     written = command.ipa("profile", "fit", file, *options, "--to", tmp_path / "mine.yaml")
     assert "Fitting a step to 60 requests: some seconds\n" in written.stderr
@@ -95,7 +148,7 @@ def test_half_of_a_measured_run_tells_the_means_of_the_other_half(
 ) -> None:
     """Within 5 % each; the second run, whose blocks are always full, does not tell base and cached tokens apart."""
     model = LanguageModel(StepTime(0.0, 0.0, 0.0), sequences, kv_blocks)
-    fit = language_fit.fit(model, [language_fit.read(Path(RUNS) / file)], 0.5)
+    fit = language_fit.fit(model, [measured_requests.read(Path(RUNS) / file)], 0.5)
     assert all(abs(of_mean) < 0.05 for of_mean, _, _ in fit.errors[file].values())
     assert fit.is_identified == is_identified
 
@@ -117,14 +170,14 @@ def test_half_of_a_measured_run_tells_the_means_of_the_other_half(
 def test_a_wrong_table_is_told_with_line_and_column(tmp_path: Path, row: str, answer: str) -> None:
     (tmp_path / "run.csv").write_text(f"queued_s,first_token_s,last_token_s,input_tokens,output_tokens\n{row}\n")
     with pytest.raises(ProfileError) as caught:
-        language_fit.read(tmp_path / "run.csv")
+        measured_requests.read(tmp_path / "run.csv")
     assert str(caught.value).endswith(answer)
 
 
 def test_too_few_requests_and_too_few_blocks_are_told(tmp_path: Path) -> None:
-    few = language_fit.read(served_requests(tmp_path / "few.csv", 4.0, 12))
+    few = measured_requests.read(served_requests(tmp_path / "few.csv", 4.0, 12))
     with pytest.raises(ScenarioError, match=r"few.csv: 12 requests, of which 0.5 are fitted: both parts need 10"):
         language_fit.fit(UNFITTED, [few], 0.5)
-    enough = language_fit.read(served_requests(tmp_path / "enough.csv", 4.0, 40))
+    enough = measured_requests.read(served_requests(tmp_path / "enough.csv", 4.0, 40))
     with pytest.raises(ScenarioError, match=r"KV blocks of 16 hold 32"):
         language_fit.fit(LanguageModel(STEP, 4, 2), [enough], 0.5)
