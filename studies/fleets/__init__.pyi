@@ -12,7 +12,6 @@ from .fleet import Member as Member
 from .fleet import load_fleet as load_fleet
 from .live import LiveFleetRun as LiveFleetRun
 from .live import control_live_fleet as control_live_fleet
-from .live import is_kept_fleet as is_kept_fleet
 from .live import quota_of as quota_of
 from .live import recover_fleet as recover_fleet
 from .live import run_live_fleet as run_live_fleet
@@ -21,6 +20,7 @@ from .many import figures_of_fleet as figures_of_fleet
 from .many import planned_run as planned_run
 from .many import with_seeds as with_seeds
 from .results import as_plain as as_plain
+from .results import is_kept_fleet as is_kept_fleet
 from .results import write_fleet as write_fleet
 from .run import FleetRun as FleetRun
 from .run import simulate_fleet as simulate_fleet

@@ -186,11 +186,6 @@ def recover_fleet(folder: Path, name: Path) -> LiveFleetRun:
     return _finished(fleet, runs, steps, max(run.summary["wall_s"] for run in runs.values()))
 
 
-def is_kept_fleet(folder: Path) -> bool:
-    """Whether a folder is what a run of a fleet has kept."""
-    return (folder / FLEET).is_file()
-
-
 class KeptSteps:
     """Saves the steps of a fleet while it runs: in its `state` folder, and in `keep_in` once that run has begun."""
 

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 FLEET, STEPS = "fleet.json", "steps.parquet"
 
 
+def is_kept_fleet(folder: Path) -> bool:
+    """Whether a folder is what a run of a fleet has kept."""
+    return (folder / FLEET).is_file()
+
+
 def steps_table(answers: FleetAnswers) -> pd.DataFrame:
     """All steps in the order of time, with the fields of a `Step`."""
     import pandas as pd

@@ -6,6 +6,8 @@ import json
 import re
 import shlex
 import signal
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 from threading import Thread
@@ -478,6 +480,16 @@ def test_a_file_of_ones_own_says_what_holds(explorer: Explorer, tmp_path: Path) 
 
 
 # ---- the command ----
+
+NO_PART = ("aiohttp", "gurobipy", "keras", "kubernetes", "msgspec", "orjson", "prometheus_client", "uvloop")
+"""What the README's first command does not install: servers, a cluster, a licensed solver, training."""
+
+
+def test_it_starts_where_the_readme_s_first_command_was_run() -> None:
+    code = f"import sys; sys.modules.update(dict.fromkeys({NO_PART}))\n"
+    code += "from ipa.studies.explore import Explorer, about\nExplorer(jobs=1).close()\nprint(about('video').what)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("video\n", "")
 
 
 def test_the_command_prints_an_address_and_ends_with_ctrl_c(tmp_path: Path) -> None:
