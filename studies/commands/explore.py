@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from contextlib import suppress
 from threading import Thread
 
 import click
@@ -34,8 +35,8 @@ def explore(what: str, port: int, no_browser: bool, as_json: bool) -> None:
     except OSError as error:
         raise click.ClickException(f"--port {port}: cannot be had: {error.strerror or error}") from None
     address = server.address(question)
-    try:
-        with workers.terminable():
+    with workers.terminable(*workers.CLOSED_TERMINAL):  # the server leaves no file behind
+        try:
             printing.note("Ctrl-C ends it")
             if as_json:
                 printing.print_json({"address": address})
@@ -44,7 +45,8 @@ def explore(what: str, port: int, no_browser: bool, as_json: bool) -> None:
             if not no_browser:
                 Thread(target=webbrowser.open, args=(address,), daemon=True).start()
             server.serve_forever()
-    except KeyboardInterrupt:
-        printing.note("ended")
-    finally:
-        server.close()
+        except KeyboardInterrupt:
+            with suppress(OSError):  # a terminal that is closed
+                printing.note("ended")
+        finally:
+            server.close()

@@ -85,7 +85,7 @@ class Views:
     """The views of all answers, in a store on disk that ends with the server. Several threads may use it."""
 
     def __init__(self) -> None:
-        self._folder = TemporaryDirectory(prefix="ipa-explore-")
+        self._folder = TemporaryDirectory(prefix="ipa-explore-", ignore_cleanup_errors=True)  # a question may write
         self._path = Path(self._folder.name) / FINISHED
         self._lock = Lock()
         self._questions = 0  # under way

@@ -115,10 +115,14 @@ def _exit_said() -> Iterator[None]:
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
-    """A context in which SIGTERM raises KeyboardInterrupt, as SIGINT does."""
-    with _handled((signal.SIGTERM,), signal.default_int_handler):
+def terminable(*further: signal.Signals) -> Iterator[None]:
+    """A context in which SIGTERM, and further signals, raise KeyboardInterrupt, as SIGINT does."""
+    with _handled((signal.SIGTERM, *further), signal.default_int_handler):
         yield
+
+
+CLOSED_TERMINAL = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
+"""The signal of a terminal that is closed, where there is one."""
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -492,14 +493,17 @@ def test_it_starts_where_the_readme_s_first_command_was_run() -> None:
     assert (done.stdout, done.stderr) == ("video\n", "")
 
 
-def test_the_command_prints_an_address_and_ends_with_ctrl_c(tmp_path: Path) -> None:
-    process = start("explore", "nlp", "--no-browser", cwd=tmp_path)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_command_prints_an_address_and_ends_with_its_files(tmp_path: Path, number: signal.Signals) -> None:
+    process = start("explore", "nlp", "--no-browser", cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert process.stdout is not None
     address = process.stdout.readline()
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}#from=nlp(&policy=[^&]+){5}\n", address)
-    process.send_signal(signal.SIGINT)
+    assert list(tmp_path.glob("ipa-explore-*"))
+    process.send_signal(number)
     rest, errors = process.communicate(timeout=60)
     assert (process.returncode, rest, errors) == (0, "", "Ctrl-C ends it\nended\n")
+    assert not list(tmp_path.glob("ipa-explore-*"))
 
 
 @pytest.mark.usefixtures("empty_folder")
