@@ -113,7 +113,7 @@ def fit(model: LanguageModel, tables: Sequence[MeasuredRequests], part: float) -
     """The step of a model, whose own is ignored, with which its simulated requests are most like the measured ones.
 
     `part`: the share of the requests of each table, the first ones, that is fitted. ScenarioError: too few requests,
-    or one that does not fit the model's blocks.
+    one that does not fit the model's blocks, or none that tells a step.
     """
     _check(model, tables, part)
     replicas = [SimulatedReplica(model, requests) for requests in tables]
@@ -140,6 +140,11 @@ def fit(model: LanguageModel, tables: Sequence[MeasuredRequests], part: float) -
         return _step(np.insert(_minimise(with_given, start, WIDTHS[0], MOST_TRIES_OF_OTHERS), figure, given))
 
     rows = _rows(model, tables, fitted_counts)
+    if not any(map(len, rows)):
+        names = ", ".join(requests.name for requests in tables)
+        raise ScenarioError(
+            f"{names}: no fitted request takes time for tokens after its first, or is alone: nothing tells a step"
+        )
     logs = min(_starts(model, rows, replicas, fitted_counts), key=loss_of)
     for width in WIDTHS:
         logs = _minimise(loss_of, logs, width, MOST_TRIES)

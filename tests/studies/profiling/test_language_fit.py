@@ -181,3 +181,11 @@ def test_too_few_requests_and_too_few_blocks_are_told(tmp_path: Path) -> None:
     enough = measured_requests.read(served_requests(tmp_path / "enough.csv", 4.0, 40))
     with pytest.raises(ScenarioError, match=r"KV blocks of 16 hold 32"):
         language_fit.fit(LanguageModel(STEP, 4, 2), [enough], 0.5)
+
+
+def test_requests_that_tell_no_step_are_refused(tmp_path: Path) -> None:
+    """All at once, each with one token."""
+    path = tmp_path / "burst.csv"
+    path.write_text(f"{','.join(measured_requests.COLUMNS)}\n" + 40 * "1,1.5,1.5,100,1\n")
+    with pytest.raises(ScenarioError, match=r"burst\.csv: no fitted request takes time for tokens after its first"):
+        language_fit.fit(UNFITTED, [measured_requests.read(path)], 0.5)
