@@ -36,7 +36,8 @@ def test_who_goes_has_gone_from_the_gateway_that_serves_too(tmp_path: Path) -> N
             seen.set()
             return json_response({})
 
-        serving, waiting = application(), application(forwarder(tmp_path, urls).middleware)
+        of_waiting = forwarder(tmp_path, urls)
+        serving, waiting = application(), application(of_waiting.middleware)
         serving.router.add_route("POST", "/{path}", serve)
         waiting.router.add_route("POST", "/{path}", serve)
         with open_port(LOOPBACK, 0) as first, open_port(LOOPBACK, 0) as second:
@@ -54,6 +55,7 @@ def test_who_goes_has_gone_from_the_gateway_that_serves_too(tmp_path: Path) -> N
             writer.write(b"POST /go HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
             writer.close()
+            await of_waiting.close()
             await other.cleanup()
             await runner.cleanup()
         return log
@@ -85,7 +87,9 @@ def test_a_gateway_that_is_about_to_serve_keeps_what_comes_back_to_it(tmp_path: 
                 await until(lambda: of_waiting.inside == 2, "it comes back")
                 await asyncio.sleep(0.3)  # in which it would have been passed on again
                 lease.grant(2, boot_s() + PATIENCE_S, 0)
-                status = (await asking).status
+                async with await asking as answered:
+                    await answered.read()
+                    status = answered.status
             stand_in.close()
             await of_waiting.close()
             await runner.cleanup()
