@@ -172,8 +172,8 @@ def _is_accepted(url: str, body: object) -> bool:
 @contextmanager
 def gateway_pods(folder: Path) -> Iterator[GatewayPods]:
     """The first of two gateway pods serves, and the second waits and knows as much."""
-    with replica() as (url, terms):
-        of = GatewayPods(folder, url, terms)
+    with replica() as serving:
+        of = GatewayPods(folder, serving.url, serving.terms)
         try:
             first = of.start()
             first.until_it_serves()

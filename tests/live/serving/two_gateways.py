@@ -16,7 +16,7 @@ from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle, pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ipa.live.plane import LOOPBACK, open_port
 from ipa.live.serving.lease import LEASE_HEADER
@@ -29,52 +29,53 @@ ONE = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [1.
 EVERY_S = 0.1
 
 
-class Replica(BaseHTTPRequestHandler):
+@dataclass
+class Replica:
     """A model server that echoes its inputs after `takes_s`, and notes the term of each batch's gateway."""
 
-    protocol_version = "HTTP/1.1"
-    terms: ClassVar[list[int]] = []
-    takes_s: ClassVar[float] = 0.02
-
-    def do_GET(self) -> None:
-        self._answer({"name": "small", "ready": True, "extensions": []})
-
-    def do_POST(self) -> None:
-        inputs = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["inputs"]
-        self.terms.append(int(self.headers[LEASE_HEADER].split()[0]))
-        time.sleep(self.takes_s)
-        self._answer({"model_name": "small", "outputs": inputs})
-
-    def _answer(self, value: object) -> None:
-        text = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_: object) -> None: ...
-
-    def handle_one_request(self) -> None:
-        try:
-            super().handle_one_request()
-        except ConnectionError:  # the gateway was killed
-            self.close_connection = True
+    url: str
+    terms: list[int] = field(default_factory=list)
+    takes_s: float = 0.02
 
 
 @contextmanager
-def replica(takes_s: float = 0.02) -> Iterator[tuple[str, list[int]]]:
-    """The URL of a replica, and the terms of its batches as they come."""
+def replica() -> Iterator[Replica]:
+    """A replica that serves."""
 
-    class Noting(Replica):
-        terms: ClassVar[list[int]] = []
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
 
-    Noting.takes_s = takes_s
-    server = ThreadingHTTPServer((LOOPBACK, 0), Noting)
+        def do_GET(self) -> None:
+            self._answer({"name": "small", "ready": True, "extensions": []})
+
+        def do_POST(self) -> None:
+            inputs = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["inputs"]
+            serving.terms.append(int(self.headers[LEASE_HEADER].split()[0]))
+            time.sleep(serving.takes_s)
+            self._answer({"model_name": "small", "outputs": inputs})
+
+        def _answer(self, value: object) -> None:
+            text = json.dumps(value).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_: object) -> None: ...
+
+        def handle_one_request(self) -> None:
+            try:
+                super().handle_one_request()
+            except ConnectionError:  # the gateway was killed
+                self.close_connection = True
+
+    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    serving = Replica(f"http://{LOOPBACK}:{server.server_port}")
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
-        yield f"http://{LOOPBACK}:{server.server_port}", Noting.terms
+        yield serving
     finally:
         server.shutdown()
         server.server_close()
@@ -108,6 +109,29 @@ class Gateways:
         self.started.append(process)
         return number
 
+    @property
+    def serving(self) -> int:
+        """The gateway that serves."""
+        (number,) = self._running(SERVES)
+        return number
+
+    @property
+    def waiting(self) -> int:
+        """The gateway that waits and knows as much; a new one where the last one that waited serves now."""
+        if not self._running(WAITS):
+            self.until_it(self.start(), WAITS)
+        (number,) = self._running(WAITS)
+        return number
+
+    def _running(self, latest: str) -> list[int]:
+        """The gateways that run and have logged this as the latest of their states."""
+        states = {
+            number: [event for event in self.events(number) if event in (SERVES, WAITS, HAS_LOST)]
+            for number, process in enumerate(self.started)
+            if process.poll() is None
+        }
+        return [number for number, events in states.items() if events[-1:] == [latest]]
+
     def events(self, number: int) -> list[str]:
         """What a gateway has logged, in order."""
         return events_in(self.folder / f"gateway-{number}.log")
@@ -129,7 +153,7 @@ SERVES, WAITS, HAS_LOST = "this gateway serves", "this gateway waits", "another 
 
 @contextmanager
 def two_gateways(folder: Path, replica_url: str) -> Iterator[Gateways]:
-    """Gateway 0 serves, with that replica, and gateway 1 waits and knows as much."""
+    """One gateway serves, with that replica; the first that is asked for as `waiting` is started then."""
     pipeline_file(folder)
     create_token_file(folder / "token")
     with open_port(LOOPBACK, 0) as data, open_port(LOOPBACK, 0) as control:
@@ -141,8 +165,6 @@ def two_gateways(folder: Path, replica_url: str) -> Iterator[Gateways]:
             up.until_it(0, SERVES)
             put(f"{up.control_url}/control/replicas", {"sort": [entry(0, replica_url, "small")]})
             put(f"{up.control_url}/control/configuration", {"sort": wanted("small")})
-            up.start()
-            up.until_it(1, WAITS)
             yield up
         finally:
             for process in up.started:
