@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -127,8 +128,9 @@ Talk = tuple[Plane, Process, str]
 """Two emulated replicas of up to two requests each, the gateway, and the URL of its model."""
 
 
-@contextmanager
-def talking(folder: Path) -> Iterator[Talk]:
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
+    folder = tmp_path_factory.mktemp("talk")
     path = folder / "talk.yaml"
     path.write_text(PIPELINE)
     with plane(folder) as up:
@@ -140,12 +142,6 @@ def talking(folder: Path) -> Iterator[Talk]:
         put(gateway.urls["control_url"] + "/control/configuration", {"answer": wanted("small", 2, replicas=2)})
         put(gateway.urls["control_url"] + "/control/replicas", up.listed)
         yield up, gateway, gateway.url + "/v2/models/talk/infer"
-
-
-@pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
-    with talking(tmp_path_factory.mktemp("talk")) as made:
-        yield made
 
 
 def prompt(text: str, **parameters: Any) -> dict[str, Any]:
@@ -162,9 +158,9 @@ def test_a_text_is_answered_with_a_text_its_tokens_and_the_time_to_the_first(
     assert answer["parameters"].pop("ttft_s") == pytest.approx(0.0104)
     assert answer["parameters"] == {"input_tokens": 4, "output_tokens": 5}
     assert call("POST", url, prompt("how"))[1]["parameters"]["output_tokens"] == 10  # the mean of the stage's law
-    first = get(gateway.urls["control_url"] + "/control/records")["records"][0]
-    assert (first["outcome"], first["stages"][0]["batch_size"]) == ("completed", 1)
-    visit = first["stages"][0]
+    first, _ = get(gateway.urls["control_url"] + "/control/records")["records"][-2:]
+    (visit,) = first["stages"]
+    assert (first["outcome"], visit["batch_size"]) == ("completed", 1)
     assert (visit["input_tokens"], visit["output_tokens"]) == (4, 5)
     assert visit["start_s"] < visit["first_token_s"] < visit["finish_s"]
 
@@ -205,50 +201,69 @@ def test_anything_but_one_text_is_refused(talk: Talk) -> None:
     assert (status, "input 'x': its bytes are not UTF-8 text" in answer["error"]) == (400, True)
 
 
-def test_a_client_that_goes_away_in_the_middle_leaves_its_place(tmp_path: Path) -> None:
-    """Four texts of 15,000 tokens would take 150 s and all places; the replicas stop when their clients have gone."""
-    with talking(tmp_path) as (up, gateway, url):
-        _clients_go_away(up, gateway, url)
+@contextmanager
+def alone(talk: Talk) -> Iterator[tuple[Process, dict[str, Any]]]:
+    """A replica that is the only one for the length of the block, with up to four requests; and its entry."""
+    up, gateway, _ = talk
+    replica = up.emulated(str(up.folder / "talk.yaml"), "answer", "small")
+    until_ready(replica.url)
+    listed = entry(len(up.processes), replica.url, "small")
+    put(gateway.urls["control_url"] + "/control/configuration", {"answer": wanted("small", 4)})
+    put(gateway.urls["control_url"] + "/control/replicas", {"answer": [listed]})
+    yield replica, listed
+    put(gateway.urls["control_url"] + "/control/configuration", {"answer": wanted("small", 2, replicas=2)})
+    put(gateway.urls["control_url"] + "/control/replicas", up.listed)
 
 
-def _clients_go_away(up: Plane, gateway: Process, url: str) -> None:
-    control, address = gateway.urls["control_url"], urlsplit(url)
+def in_service(gateway: Process) -> int:
+    number: int = get(gateway.urls["control_url"] + "/control/observation")["stages"]["answer"]["in_service"]
+    return number
+
+
+def test_a_client_that_goes_away_in_the_middle_leaves_its_place(talk: Talk) -> None:
+    """Four texts of 15,000 tokens would take 150 s and all places; the replica stops when their clients have gone."""
+    _, gateway, url = talk
+    records = gateway.urls["control_url"] + "/control/records"
+    records += f"?after={get(records)['next']}"
+    address = urlsplit(url)
     clients = [http.client.HTTPConnection(address.hostname or "", address.port) for _ in range(4)]
-    for client in clients:
-        client.request("POST", address.path, json.dumps(prompt("go on", max_tokens=15_000)))
-    until(lambda: get(control + "/control/observation")["stages"]["answer"]["in_service"] == 4, "all are served")
-    for client in clients:
-        client.close()
-    assert call("POST", url, prompt("how", max_tokens=2))[0] == 200
-    until(lambda: len(get(control + "/control/records")["records"]) == 5, "all that have gone are seen to have")
-    records = get(control + "/control/records")["records"]
-    assert sorted(each["outcome"] for each in records) == ["completed", *["unfinished"] * 4]
-    states = put(control + "/control/replicas", up.listed)["answer"]
-    assert [(each["busy"], each["failures"], each["suspended"]) for each in states] == [(False, 0, False)] * 2
-    assert up.processes[0].terminate() == 0  # it waits for what it has
+    with alone(talk) as (replica, listed):
+        for client in clients:
+            client.request("POST", address.path, json.dumps(prompt("go on", max_tokens=15_000)))
+        until(lambda: in_service(gateway) == 4, "all are served")
+        for client in clients:
+            client.close()
+        assert call("POST", url, prompt("how", max_tokens=2))[0] == 200
+        until(lambda: len(get(records)["records"]) == 5, "all that have gone are seen to have")
+        assert sorted(each["outcome"] for each in get(records)["records"]) == ["completed", *["unfinished"] * 4]
+        (state,) = put(gateway.urls["control_url"] + "/control/replicas", {"answer": [listed]})["answer"]
+        assert (state["busy"], state["failures"], state["suspended"]) == (False, 0, False)
+        assert replica.terminate() == 0  # it waits for what it has
 
 
-def test_what_a_killed_replica_had_is_served_by_the_other(tmp_path: Path) -> None:
-    with talking(tmp_path) as (up, gateway, url):
-        _one_is_killed(up, gateway, url)
-
-
-def _one_is_killed(up: Plane, gateway: Process, url: str) -> None:
-    answers: list[int] = []
+def test_what_a_killed_replica_had_is_served_by_another(talk: Talk) -> None:
+    """It stands still from when it is sent the texts."""
+    up, gateway, url = talk
+    records = gateway.urls["control_url"] + "/control/records"
+    statuses: list[int] = []
     clients = [
-        threading.Thread(target=lambda: answers.append(call("POST", url, prompt("go on", max_tokens=400))[0]))
+        threading.Thread(target=lambda: statuses.append(call("POST", url, prompt("go on", max_tokens=3))[0]))
         for _ in range(4)
     ]
-    for client in clients:
-        client.start()
-    control = gateway.urls["control_url"]
-    until(lambda: get(control + "/control/observation")["stages"]["answer"]["in_service"] == 4, "all are served")
-    up.processes[0].kill()
-    for client in clients:
-        client.join()
-    assert answers == [200] * 4
-    records = get(control + "/control/records")["records"]
-    assert sum(each["stages"][0]["retried"] for each in records) == 2
+    with alone(talk) as (replica, listed):
+        assert call("POST", url, prompt("how", max_tokens=1))[0] == 200  # the gateway knows the replica by now
+        before = get(records)["next"]
+        replica.popen.send_signal(signal.SIGSTOP)
+        for client in clients:
+            client.start()
+        until(lambda: in_service(gateway) == 4, "it has all")
+        put(gateway.urls["control_url"] + "/control/replicas", {"answer": [listed, *up.listed["answer"]]})
+        replica.kill()
+        for client in clients:
+            client.join()
+    assert statuses == [200] * 4
+    visits = [each["stages"][0] for each in get(f"{records}?after={before}")["records"]]
+    assert [visit["retried"] for visit in visits] == [True] * 4
 
 
 PARTS = """
@@ -296,7 +311,7 @@ def test_each_item_of_a_request_has_its_own_tokens_as_simulated(
     monkeypatch.setattr(load_generator, "_on_schedule", one_after_another)
     path = tmp_path / "parts.yaml"
     path.write_text(PARTS)
-    values = {"trace": "constant:20", "window": [[0, 2]], "arrivals": "even", "seed": 4}
+    values = {"trace": "constant:24", "window": [[0, 1]], "arrivals": "even", "seed": 4}
     scenario = Scenario(pipeline=str(path)).with_values(values)
     with plane(tmp_path) as up:
         replicas = {name: up.emulated(str(path), name, "small") for name in ("part", "answer")}
@@ -304,7 +319,7 @@ def test_each_item_of_a_request_has_its_own_tokens_as_simulated(
         for each in replicas.values():
             until_ready(each.url)
         control = gateway.urls["control_url"] + "/control"
-        put(f"{control}/configuration", {"part": wanted("small", 8, 30.0), "answer": wanted("small", 4)})
+        put(f"{control}/configuration", {"part": wanted("small", 8, 1.0), "answer": wanted("small", 4)})
         put(f"{control}/replicas", {name: [entry(0, each.url, "small")] for name, each in replicas.items()})
         sent = send_load(load_target(scenario, scenario.pipeline, gateway.url), patience_s=30)
         records = get(f"{control}/records")["records"]
@@ -319,16 +334,17 @@ def test_each_item_of_a_request_has_its_own_tokens_as_simulated(
     assert live == sorted(map(tuple, simulated))
 
 
-def test_a_load_sends_the_tokens_that_a_simulation_draws(tmp_path: Path) -> None:
-    with talking(tmp_path) as (_, gateway, _):
-        values = {"trace": "bursty", "window": [[0, 4]], "scale": 0.8, "seed": 3}
-        scenario = Scenario(pipeline=str(tmp_path / "talk.yaml")).with_values(values)
-        sent = send_load(load_target(scenario, scenario.pipeline, gateway.url), patience_s=20)
-        assert set(sent.status) == {200}
-        records = get(gateway.urls["control_url"] + "/control/records")["records"]
+def test_a_load_sends_the_tokens_that_a_simulation_draws(talk: Talk) -> None:
+    up, gateway, _ = talk
+    records = gateway.urls["control_url"] + "/control/records"
+    before = get(records)["next"]
+    values = {"trace": "constant:20", "window": [[0, 1]], "seed": 3}
+    scenario = Scenario(pipeline=str(up.folder / "talk.yaml")).with_values(values)
+    sent = send_load(load_target(scenario, scenario.pipeline, gateway.url), patience_s=20)
+    assert set(sent.status) == {200}
+    visits = {int(each["id"]): each["stages"][0] for each in get(f"{records}?after={before}")["records"]}
     drawn = simulate(scenario).tables["stages"].set_index("request")[["input_tokens", "output_tokens"]]
-    tokens = {int(each["id"]): each["stages"][0] for each in records}
-    assert len(tokens) > 10
-    assert {each: (tokens[each]["input_tokens"], tokens[each]["output_tokens"]) for each in tokens} == {
+    assert len(visits) > 10
+    assert {each: (visits[each]["input_tokens"], visits[each]["output_tokens"]) for each in visits} == {
         each: tuple(row) for each, row in zip(drawn.index, drawn.to_numpy().tolist(), strict=True)
     }
