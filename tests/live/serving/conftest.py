@@ -1,4 +1,4 @@
-"""A gateway of the video pipeline with its replicas, as processes that the tests of a module share."""
+"""A gateway of the video pipeline with its replicas, as processes that the tests of this folder share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.live.serving.serving_plane import Plane, Process, entry, plane
 from tests.live.serving.video_plane import STAGES, configured, listed
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Plane, Process]]:
     """The video pipeline with one replica a stage that takes no time."""
     with plane(tmp_path_factory.mktemp("plane")) as up:

@@ -273,7 +273,7 @@ def test_a_client_cannot_send_the_parameters_that_are_the_gateway_s_own(gateway:
     """Before, a `batch_lane` of a client's went on to the replica. Other parameters are the models' affair."""
     FindsAllTooLarge.parameters = []
     with ThreadingHTTPServer(("127.0.0.1", 0), FindsAllTooLarge) as small:
-        Thread(target=small.serve_forever, daemon=True).start()
+        Thread(target=small.serve_forever, args=(0.01,), daemon=True).start()
         listed(gateway, {DETECTION: [entry(7, f"http://127.0.0.1:{small.server_port}", "yolov5n")]})
         for name in RESERVED:
             said = f"the parameter {name!r} is the gateway's own; leave it out"
@@ -308,7 +308,7 @@ def test_a_request_is_known_by_one_id_to_its_client_the_books_and_its_replica(
     FindsAllTooLarge.parameters = []
     before = recorded(gateway)["next"]
     with ThreadingHTTPServer(("127.0.0.1", 0), FindsAllTooLarge) as small:
-        Thread(target=small.serve_forever, daemon=True).start()
+        Thread(target=small.serve_forever, args=(0.01,), daemon=True).start()
         listed(gateway, {DETECTION: [entry(7, f"http://127.0.0.1:{small.server_port}", "yolov5n")]})
         status, headers, _ = exchanged(gateway, ask(parameters={"a": 1}, id=of_body), sent)
         small.shutdown()
@@ -404,7 +404,7 @@ def exchanged(
 def test_what_a_model_server_finds_too_large_is_told_so_and_the_replica_goes_on(gateway: Process) -> None:
     FindsAllTooLarge.parameters = []
     with ThreadingHTTPServer(("127.0.0.1", 0), FindsAllTooLarge) as small:
-        Thread(target=small.serve_forever, daemon=True).start()
+        Thread(target=small.serve_forever, args=(0.01,), daemon=True).start()
         replicas = {DETECTION: [entry(7, f"http://127.0.0.1:{small.server_port}", "yolov5n")]}
         listed(gateway, replicas)
         said = f"failed at stage '{DETECTION}': replica 7 (yolov5n) answered 413: more than I take"

@@ -31,7 +31,7 @@ class Answers(BaseHTTPRequestHandler):
 def other_gateway() -> Iterator[Address]:
     """Another gateway that serves."""
     server = ThreadingHTTPServer((LOOPBACK, 0), Answers)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield Address(f"http://{LOOPBACK}:{server.server_port}", "")
     server.shutdown()
     server.server_close()

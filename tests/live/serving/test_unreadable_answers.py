@@ -94,7 +94,7 @@ class _Connection(socketserver.StreamRequestHandler):
 @contextmanager
 def odd() -> Iterator[Odd]:
     with Odd(("127.0.0.1", 0), _Connection) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.shutdown()
 
