@@ -178,6 +178,8 @@ def drift(ours: Any, theirs: Any, path: str = "") -> list[str]:
 
     What the object has beyond the manifest (the server's defaults, other managers' fields) is no difference.
     """
+    if ours == theirs:
+        return []
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         return [
             place
@@ -191,7 +193,7 @@ def drift(ours: Any, theirs: Any, path: str = "") -> list[str]:
             for place in drift(one, other, f"{path}[{position}]")
         ]
     # The server leaves out what is empty or false, and has its own way of writing quantities.
-    is_same = ours == theirs or (not ours and theirs is None) or (_QUANTITY.search(path) and _is_as_much(ours, theirs))
+    is_same = (not ours and theirs is None) or (_QUANTITY.search(path) and _is_as_much(ours, theirs))
     return [] if is_same else [path]
 
 

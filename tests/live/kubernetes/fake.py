@@ -32,6 +32,7 @@ from ipa.live.kubernetes.manifest_parts import MODEL_CONTAINER, PREPARE_CONTAINE
 from ipa.live.kubernetes.manifests import owner_of, root, stage_deployment
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.watch import LASTS_S
+from ipa.live.launcher import Launcher
 from ipa.live.plane import Plane
 from ipa.policies import Applied, Configuration, StageConfiguration
 from tests.live.kubernetes.world import (
@@ -491,7 +492,7 @@ class Rolling(Server):
 
     def seen(self) -> Sequence[Any]:
         """The pods as a watch would tell them."""
-        return pods.ours(copy.deepcopy(self.pods))
+        return pods.ours(self.pods)
 
     def stand(self, wanted: StageConfiguration, notes: Mapping[str, str] | None = None) -> None:
         """A controller has asked for this, and it is rolled out as far as it can be."""
@@ -523,7 +524,10 @@ class Rolling(Server):
                 return
 
     def _state(self) -> str:
-        return json.dumps([self.stages, self.sets, self.pods], sort_keys=True)
+        """All that a turn may change."""
+        stages = [(each["metadata"], each["spec"]["replicas"], each["status"]) for each in self.stages]
+        sets = [(each["metadata"], each["spec"]["replicas"], each["status"]) for each in self.sets]
+        return repr((stages, sets, [(each["metadata"]["uid"], each["status"]) for each in self.pods]))
 
     @property
     def want_of_room(self) -> str:
@@ -562,9 +566,9 @@ _KEPT = (names.REPLICAS, names.REVISION)
 
 def _template(given: Mapping[str, Any]) -> Object:
     """A template as the Deployment controller compares it."""
-    template = copy.deepcopy(given["spec"]["template"])
-    template["metadata"]["labels"].pop(HASH, None)
-    return dict(template)
+    template, meta = given["spec"]["template"], given["spec"]["template"]["metadata"]
+    labels = {key: value for key, value in meta["labels"].items() if key != HASH}
+    return {**template, "metadata": {**meta, "labels": labels}}
 
 
 def _owner(pod: Object) -> str:
@@ -735,6 +739,7 @@ async def running(
     monkeypatch.setattr(backend_module, "BETWEEN_LOOKS_S", 0.01)
     monkeypatch.setattr(backend_module, "LOOK_EVERY_WHILE_STOPPED_S", 0.1)
     monkeypatch.setattr(readiness, "ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(Launcher, "open", start_no_process)
     deployed = deployed or tiny(folder)
     cluster = Cluster(deployed)
     prepare(cluster)
@@ -745,6 +750,10 @@ async def running(
         yield backend, cluster
     finally:
         await backend.close()
+
+
+async def start_no_process(*_: object) -> None:
+    """As nobody sends a load, no process is needed that would start one."""
 
 
 def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[..., Any], **how: Any) -> None:

@@ -10,8 +10,10 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -39,9 +41,16 @@ BEGAN, BEGAN_S = "2026-01-01T00:00:00Z", 1_767_225_600.0
 def tiny(folder: Path, namespace: str = "default", layout: Layout | None = None, **settings: Any) -> Deployed:
     """The tiny pipeline (one stage `sort`, variants small and large) as deployed."""
     path = pipeline_file(folder)
-    plane = Plane(profiles.load(str(path)), str(path), **settings)
+    plane = Plane(_tiny_pipeline(), str(path), **settings)
     layout = layout or Layout(image=IMAGE, pull_policy="Never", service_type="NodePort")
     return Deployed(plane, PIPELINE, namespace, layout=layout)
+
+
+@cache
+def _tiny_pipeline() -> profiles.Pipeline:
+    """Read once: hundreds of tests deploy it."""
+    with TemporaryDirectory() as folder:
+        return profiles.load(str(pipeline_file(Path(folder))))
 
 
 LANGUAGE = """\
