@@ -86,7 +86,8 @@ def test_a_variant_that_follows_one_that_cannot_come_is_not_blamed_for_it(
 ) -> None:
     server, wanted = world[0], replace(MIDDLE, replicas=replicas)
     if not is_known:
-        server.sets = [each for each in server.sets if each["spec"]["replicas"]]
+        (rollout,) = server.rollouts.values()
+        rollout.sets = [each for each in rollout.sets if each["spec"]["replicas"]]
     server.treats["large"] = treatment
     ailing = course(world, LARGE)
     if is_late:
