@@ -662,11 +662,17 @@ def test_the_first_stops_before_the_second_may_start_although_the_second_was_ans
 
 def test_of_two_that_write_at_once_one_wins(tmp_path: Path) -> None:
     server, _, one, two = leases(tmp_path)
-    found = server.get("Lease", "default", "x")
-    assert one.acquire()
-    with pytest.raises(ApiError):
-        server.request("POST", "", two._ours(found))
+    at_once = server.get
+
+    def read_before_the_other_writes(*what: Any) -> Any:
+        server.get = at_once  # type: ignore[method-assign]
+        lease = at_once(*what)
+        assert one.acquire()
+        return lease
+
+    server.get = read_before_the_other_writes  # type: ignore[assignment,method-assign]
     assert not two.acquire()
+    assert (one.is_held, two.is_held) == (True, False)
 
 
 def test_a_lease_that_was_given_back_is_taken_at_once(tmp_path: Path) -> None:
