@@ -17,12 +17,10 @@ from ipa.live.kubernetes.deploy import check_ours
 from ipa.live.kubernetes.difference import (
     Action,
     Apply,
-    ForeignOwnerError,
     Scale,
     ServerChanges,
     difference,
     drift,
-    foreign_owner,
 )
 from ipa.live.kubernetes.manifests import owner_of, root, stage_deployment
 from ipa.live.kubernetes.pods import listing, read
@@ -143,24 +141,11 @@ def test_the_server_writes_quantities_its_own_way(ours: str, servers: str) -> No
     assert drift({"image": ours}, {"image": servers}) == ["image"]
 
 
-def test_a_deployment_that_is_paused_stops_the_controller(tmp_path: Path) -> None:
-    deployed = tiny(tmp_path)
-    given = on_server(deployed, SMALL)
-    given["spec"]["paused"] = True
-    with pytest.raises(ForeignOwnerError, match="is paused: kubectl rollout resume deployment/ipa-tiny-stage-sort"):
-        difference(deployed, "sort", SMALL, read_stage(given, ()), None)
-
-
 def test_replicas_of_a_stage_that_is_new_become_ours_with_the_first_look(tmp_path: Path) -> None:
     one = replace(SMALL, replicas=1)
     given = on_server(tiny(tmp_path), one, notes=sound(one))
     del given["metadata"]["annotations"][names.REPLICAS]  # as where an apply has made it
     assert actions(tiny(tmp_path), one, given) == [Scale("sort", 1, "7", False, "sort: 1 stays the number of replicas")]
-
-
-def test_our_own_manager_is_no_foreigner() -> None:
-    given = {"metadata": {"managedFields": [{"manager": "ipa-pipelines", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]}}
-    assert foreign_owner(given, ("spec", "replicas")) == ""
 
 
 # ---- one look ----

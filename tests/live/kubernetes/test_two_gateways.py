@@ -46,7 +46,7 @@ def test_after_a_kill_the_other_one_serves_and_somebody_answers_at_the_dead_one_
     first, second = pods.pods
     killed_s = []
     with clients(first, second) as client:
-        for serving, waiting in ((first, second), (second, first), (first, second)):
+        for serving, waiting in ((first, second), (second, first)):
             client.until_answered(10)
             from_s = time.monotonic()
             serving.kill()
@@ -56,7 +56,7 @@ def test_after_a_kill_the_other_one_serves_and_somebody_answers_at_the_dead_one_
             serving.restart()
             serving.until_ready()
     assert were_inside(killed_s, client.lost()), (killed_s, client.lost())
-    assert set(pods.terms) == {1, 2, 3, 4}
+    assert set(pods.terms) == {1, 2, 3}
     assert is_in_turn(pods.terms)
 
 
@@ -76,23 +76,22 @@ def test_a_killed_gateway_that_waits_loses_what_it_passes_on_and_no_more(pods: G
 
 
 def test_a_stopped_gateway_is_replaced_and_passes_on_when_it_goes_on(pods: GatewayPods) -> None:
-    first, second = pods.pods
-    for serving, waiting in ((first, second), (second, first)):
-        with clients(waiting) as client:
-            client.until_answered(5)
-            from_s = time.monotonic()
-            serving.process.send_signal(signal.SIGSTOP)
-            stopped_s = from_s, time.monotonic()
-            waiting.until_it_serves()
-            client.until_answered(5)
-            serving.process.send_signal(signal.SIGCONT)
-            serving.until_it_says(HAS_LOST)
-            client.until_answered(5)
-        assert were_inside([stopped_s], [each for each in client.lost() if each.status != 503]), client.lost()
-        with clients(serving) as client:
-            client.until_answered(5)
-        assert client.lost() == []
-    assert set(pods.terms) == {1, 2, 3}
+    serving, waiting = pods.pods
+    with clients(waiting) as client:
+        client.until_answered(5)
+        from_s = time.monotonic()
+        serving.process.send_signal(signal.SIGSTOP)
+        stopped_s = from_s, time.monotonic()
+        waiting.until_it_serves()
+        client.until_answered(5)
+        serving.process.send_signal(signal.SIGCONT)
+        serving.until_it_says(HAS_LOST)
+        client.until_answered(5)
+    assert were_inside([stopped_s], [each for each in client.lost() if each.status != 503]), client.lost()
+    with clients(serving) as client:
+        client.until_answered(5)
+    assert client.lost() == []
+    assert set(pods.terms) == {1, 2}
     assert is_in_turn(pods.terms)
 
 
@@ -133,7 +132,7 @@ def test_while_the_api_server_is_away_the_one_that_serves_serves_on(pods: Gatewa
     with clients(first, second) as client:
         client.until_answered(5)
         pods.server.is_away = True
-        client.until_answered(150)  # longer than a Lease lasts
+        client.until_answered(110)  # longer than a Lease lasts
         assert first.serves
         pods.server.is_away = False
         until(lambda: first.keeper.lease.is_held, "it is renewed again")
