@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.live.serving import forked
+
 TOKEN_FILES: dict[str, str] = {}
 """The files with the tokens of control ports, by URL."""
 
@@ -27,7 +29,7 @@ START_S = 90.0
 class Process:
     """A running process and what it announced."""
 
-    popen: subprocess.Popen[str]
+    popen: subprocess.Popen[bytes] | forked.Child
     urls: Mapping[str, str]
     log: Path
 
@@ -53,37 +55,42 @@ class Process:
 
 @dataclass
 class Plane:
-    """The processes, and the state that a control plane would keep."""
+    """The processes, and the state that a control plane would keep.
+
+    `is_fresh`: each process has an interpreter of its own, with the environment as it is then; else one parent forks
+    all, with that of the first.
+    """
 
     folder: Path
     cpus: Mapping[str, int] = field(default_factory=dict)
+    is_fresh: bool = False
     processes: list[Process] = field(default_factory=list)
     listed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def spawn(self, module: str, *options: str, cpu: int | None = None) -> Process:
         """A process of `module`, once it listens."""
-        log = self.folder / f"{len(self.processes)}.log"
-        with log.open("w") as stderr:
-            popen = subprocess.Popen(
-                [sys.executable, "-m", module, *options],
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
+        log, output = (self.folder / f"{len(self.processes)}.{suffix}" for suffix in ("log", "output"))
+        popen = self._started(module, options, output, log)
         if cpu is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(popen.pid, {cpu})
-        assert popen.stdout is not None
-        with popen.stdout:
-            line = popen.stdout.readline()
-        if not line:
-            popen.wait()
+        until(lambda: popen.poll() is not None or _text(output).endswith("\n"), f"{module} listens")
+        if not _text(output):
             raise RuntimeError(f"{module} {' '.join(options)} ended: {log.read_text()}")
-        process = Process(popen, json.loads(line), log)
+        process = Process(popen, json.loads(_text(output)), log)
         if "control_url" in process.urls:
             TOKEN_FILES[process.urls["control_url"]] = process.urls["control_token_file"]
         self.processes.append(process)
         return process
+
+    def _started(
+        self, module: str, options: Sequence[str], output: Path, log: Path
+    ) -> subprocess.Popen[bytes] | forked.Child:
+        if not self.is_fresh:
+            return forked.parent().start(module, options, output, log)
+        with output.open("w") as stdout, log.open("w") as stderr:
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            command = [sys.executable, "-m", module, *options]
+            return subprocess.Popen(command, stdout=stdout, stderr=stderr, env=environment)
 
     def gateway(self, *options: str) -> Process:
         """The gateway."""
@@ -108,13 +115,17 @@ class Plane:
 
 
 @contextmanager
-def plane(folder: Path, cpus: Mapping[str, int] | None = None) -> Iterator[Plane]:
+def plane(folder: Path, cpus: Mapping[str, int] | None = None, *, is_fresh: bool = False) -> Iterator[Plane]:
     """A plane whose processes end with the block."""
-    opened = Plane(folder, cpus or {})
+    opened = Plane(folder, cpus or {}, is_fresh)
     try:
         yield opened
     finally:
         opened.close()
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 class HeldModel:

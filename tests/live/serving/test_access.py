@@ -320,7 +320,7 @@ def test_requests_with_wrong_tokens_are_logged_and_many_of_them_slowed(
 
 @pytest.fixture
 def by_hand(tmp_path: Path) -> Iterator[tuple[Plane, Process]]:
-    with plane(tmp_path) as up:
+    with plane(tmp_path, is_fresh=True) as up:
         yield up, up.gateway("--pipeline", "video", "--log-level", "debug")
 
 

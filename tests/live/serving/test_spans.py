@@ -121,7 +121,7 @@ def test_a_gateway_exports_where_the_standard_variables_say(
     """A request that nobody could serve is an error; what is left is exported at the gateway's end."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-    with collector() as (url, come), plane(tmp_path) as up:
+    with collector() as (url, come), plane(tmp_path, is_fresh=True) as up:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
         gateway = up.gateway("--pipeline", "video", "--drop-limit", f"{DETECTION}=0.1")
