@@ -1,15 +1,86 @@
-"""Random problems of any size whose SLA, and if wanted whose cores, are too few for what would be best."""
+"""Random problems: small enough to try everything, or of any size and with too little for what would be best.
+
+A seed makes a problem: drawn figure by figure by hypothesis, it takes longer than its answer.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
 
+from ipa.policies import StageConfiguration
 from ipa.policies.optimiser import Problem, Programme
 from ipa.policies.optimiser.exact import exact
 from ipa.policies.optimiser.ladder import wanted_variants
 from ipa.policies.optimiser.problem import Knapsack, options
 from ipa.profiles import Defaults, Figure, Pipeline, Stage, Variant
+from tests import tiny
+
+# Coarse figures, so that equal objectives and latencies exactly at the SLA are common.
+ACCURACIES = (0.4, 0.5, 0.6, 0.641, 0.8)
+SECONDS = (0.05, 0.1, 0.15, 0.2)
+LOADS_RPS = (0.0, 0.4, 1.0, 5.0, 10.0, 13.7, 40.0, 95.0)
+
+
+def small(rng: Random, most_stages: int = 3, most_replicas: int = 100) -> Problem:
+    """Up to three variants a stage and three batch sizes a variant, with all that a chain may have but limits."""
+    made = small_pipeline(rng, most_stages)
+    of_pairs = len(made.stages) == 2 and rng.random() < 0.5
+    if of_pairs:
+        made = replace(made, pair_accuracies=pair_accuracies(rng, made))
+    programme = Programme(
+        made,
+        alpha=rng.choice((0.0, 1.0, 2.0, 10.0, 37.5)),
+        beta=rng.choice((0.0, 0.5, 1.0)),
+        gamma=rng.choice((0.0, 1e-6, 0.1)),
+        accuracy="pairs" if of_pairs else rng.choice(("product", "sum", "average")),
+        accuracy_scale="raw" if of_pairs else rng.choice(("raw", "rank")),
+        accuracy_floor=rng.choice((0.0, 0.05, 0.5)),
+        batch_cap=rng.choice((1, 2, 8)),
+        throughput_share=rng.choice((1.0, 0.5)),
+        max_replicas=rng.randint(1, 3) if most_replicas < 100 else 100,
+    )
+    wishes = {stage.name: [rng.choice(stage.variants).name] for stage in made.stages if rng.random() < 0.25}
+    fixed = {stage.name: rng.randint(1, 3) for stage in made.stages}
+    return Problem(
+        programme,
+        rng.choice(LOADS_RPS),
+        limit_cores=rng.randint(1, 15) if rng.random() < 0.5 else None,
+        variants=wishes or None,
+        replicas=fixed if rng.random() < 0.5 else None,
+        current=at_hand(rng, made) if rng.random() < 0.5 else None,
+    )
+
+
+def small_pipeline(rng: Random, most_stages: int = 3) -> Pipeline:
+    """One to three stages, each of one to three variants."""
+    stages = [
+        [_small_variant(rng, f"v{i}") for i in range(rng.randint(1, 3))] for _ in range(rng.randint(1, most_stages))
+    ]
+    return tiny.pipeline(*stages, sla_s=rng.choice((0.1, 0.2, 0.3, 0.45, 0.6, 1.0, 3.0)))
+
+
+def _small_variant(rng: Random, name: str) -> Variant:
+    seconds, batches = rng.choice(SECONDS), {}
+    for batch in (1, 3, 4)[: rng.randint(1, 3)]:
+        batches[batch] = seconds
+        seconds += rng.choice(SECONDS)
+    return tiny.variant(name, rng.choice(ACCURACIES), rng.randint(1, 3), batches)
+
+
+def pair_accuracies(rng: Random, of: Pipeline) -> dict[str, dict[str, float]]:
+    """Accuracies of pairs that need not be like any product."""
+    first, second = ([variant.name for variant in stage.variants] for stage in of.stages)
+    return {a: {b: rng.choice((0.0, 0.11, 0.35, 0.5, 0.503, 0.9, 1.0)) for b in second} for a in first}
+
+
+def at_hand(rng: Random, of: Pipeline) -> dict[str, StageConfiguration]:
+    """Some variant and batch size at each stage."""
+    variants = {stage.name: rng.choice(stage.variants) for stage in of.stages}
+    return {
+        name: StageConfiguration(each.name, rng.choice(each.batches()), 1, 0.0, each.base_cores)
+        for name, each in variants.items()
+    }
 
 
 def tight(

@@ -6,14 +6,14 @@ from dataclasses import replace
 from fractions import Fraction
 from importlib.util import find_spec
 from math import prod
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from ipa import profiles
-from ipa.policies import PolicyError, StageConfiguration, create
+from ipa.policies import PolicyError, create
 from ipa.policies.forecast import Forecast
 from ipa.policies.interface import LatencyQuantiles, Observation
 from ipa.policies.lateness import ended_and_late, late_share, level_and_memory
@@ -21,41 +21,37 @@ from ipa.policies.optimiser import Problem, Programme, explain_problem, pareto_p
 from ipa.policies.optimiser.solvers import PACKAGES
 from ipa.profiles import Edge, Graph
 from ipa.studies import Scenario, simulate
-from tests.policies import brute_force
+from tests.policies import brute_force, random_problems
 from tests.policies.brute_force import Candidate
-from tests.policies.test_optimiser import LOADS, pairs, pipelines, quick
+from tests.policies.test_optimiser import by_seed, quick
 from tests.tiny import chosen, observation, two_by_two, variant
 from tests.tiny import pipeline as tiny_pipeline
 
 SOLVERS = ["exact", *(name for name, package in PACKAGES.items() if find_spec(package) is not None)]
 
 
-@st.composite
-def goals(draw: st.DrawFn) -> Problem:
-    """Small problems with a goal; the accuracy asked for is often exactly that of some plan."""
-    made = draw(pipelines())
-    if len(made.stages) == 2 and draw(st.booleans()):
-        made = replace(made, pair_accuracies=draw(pairs(made)))
-    goal: dict[str, Any] = draw(st.sampled_from([{"max": "accuracy"}, {"min": "cost"}]))
-    goal = dict(goal)
-    if draw(st.booleans()):
+def with_a_goal(rng: Random) -> Problem:
+    """A small problem with a goal; the accuracy asked for is often exactly that of some plan."""
+    made = random_problems.small_pipeline(rng)
+    if len(made.stages) == 2 and rng.random() < 0.5:
+        made = replace(made, pair_accuracies=random_problems.pair_accuracies(rng, made))
+    goal: dict[str, Any] = dict(rng.choice(({"max": "accuracy"}, {"min": "cost"})))
+    if rng.random() < 0.5:
         least = sum(stage.lightest().base_cores for stage in made.stages)
-        goal["cores_at_most"] = draw(st.integers(least, max(12, least)))
-    names = [draw(st.sampled_from(stage.variants)).name for stage in made.stages]
+        goal["cores_at_most"] = rng.randint(least, max(12, least))
+    names = [rng.choice(stage.variants).name for stage in made.stages]
     whole = Fraction(str(made.accuracy_of(names))).limit_denominator(10**12)
-    if draw(st.booleans()) and whole > 0:
+    if rng.random() < 0.5 and whole > 0:
         goal["accuracy_at_least"] = float(100 * whole)
-    elif draw(st.booleans()):
-        stage = draw(st.sampled_from(made.stages))
-        goal["accuracy_at_least"] = {stage.name: 100 * draw(st.sampled_from(stage.variants)).accuracy}
-    limit = draw(st.none() | st.integers(1, 15))
-    current = {}
-    for stage in made.stages:
-        at_hand = draw(st.sampled_from(stage.variants))
-        batch = draw(st.sampled_from(at_hand.batches()))
-        current[stage.name] = StageConfiguration(at_hand.name, batch, 1, 0.0, at_hand.base_cores)
-    at_start = draw(st.booleans())
-    return Problem(Programme.of(made, goal=goal), draw(LOADS), limit_cores=limit, current=None if at_start else current)
+    elif rng.random() < 0.5:
+        stage = rng.choice(made.stages)
+        goal["accuracy_at_least"] = {stage.name: 100 * rng.choice(stage.variants).accuracy}
+    return Problem(
+        Programme.of(made, goal=goal),
+        rng.choice(random_problems.LOADS_RPS),
+        limit_cores=rng.randint(1, 15) if rng.random() < 0.5 else None,
+        current=random_problems.at_hand(rng, made) if rng.random() < 0.5 else None,
+    )
 
 
 def accuracy(problem: Problem, candidate: Candidate) -> Fraction:
@@ -84,7 +80,7 @@ def plans(problem: Problem, *, accurate: bool = True) -> list[Candidate]:
 
 
 @quick
-@given(goals())
+@given(by_seed(with_a_goal))
 def test_a_goal_s_plan_is_that_of_enumeration_for_every_solver(problem: Problem) -> None:
     is_for_accuracy = problem.programme.wanted.aim == "accuracy"
 

@@ -25,33 +25,34 @@ from ipa.policies import (
 from ipa.policies.optimiser import Problem, Programme, explain_problem, solve
 from ipa.profiles import Limits, Pipeline, ProfileError, fits_nodes
 from ipa.studies import ScenarioError, find, simulate
-from tests.policies import brute_force
+from tests.policies import brute_force, random_problems
 from tests.policies.test_guards import Says
-from tests.policies.test_optimiser import pipelines, problems, quick
+from tests.policies.test_optimiser import by_seed, quick
 from tests.policies.test_solvers import GENERAL
 from tests.tiny import chosen, configuration, observation, pipeline, published, two_by_two, variant
 
 SOLVERS = ["exact", *GENERAL]
 
 
-@st.composite
-def limited(draw: st.DrawFn, most_stages: int = 3) -> Problem:
-    """A problem on a small cluster, on which nodes, bounds and the ceiling all matter."""
-    asked = draw(problems(most_stages, most_replicas=6))
-    made = asked.programme.pipeline
+def limited(most_stages: int = 3) -> st.SearchStrategy[Problem]:
+    """Problems on a small cluster, on which nodes, bounds and the ceiling all matter."""
+    return by_seed(lambda rng: on_a_small_cluster(rng, random_problems.small(rng, most_stages, most_replicas=6)))
+
+
+def on_a_small_cluster(rng: Random, problem: Problem) -> Problem:
+    made = problem.programme.pipeline
     names = [stage.name for stage in made.stages]
-    nodes = draw(st.none() | st.lists(st.integers(3, 7), min_size=1, max_size=4).map(tuple))
     limits = Limits(
-        node_cores=nodes,
-        min_replicas={name: 2 for name in names if draw(st.integers(0, 3)) == 0},
-        max_replicas={name: draw(st.integers(2, 3)) for name in names if draw(st.integers(0, 3)) == 0},
-        utilisation=draw(st.sampled_from([1.0, 0.8])),
-        price_per_core=draw(st.sampled_from([1.0, 0.05])),
+        node_cores=tuple(rng.randint(3, 7) for _ in range(rng.randint(1, 4))) if rng.random() < 0.5 else None,
+        min_replicas={name: 2 for name in names if rng.random() < 0.25},
+        max_replicas={name: rng.randint(2, 3) for name in names if rng.random() < 0.25},
+        utilisation=rng.choice((1.0, 0.8)),
+        price_per_core=rng.choice((1.0, 0.05)),
     )
     programme = replace(
-        asked.programme, pipeline=made.within(limits), max_replicas=max(2, asked.programme.max_replicas)
+        problem.programme, pipeline=made.within(limits), max_replicas=max(2, problem.programme.max_replicas)
     )
-    return replace(asked, programme=programme, replicas=None, variants=None)
+    return replace(problem, programme=programme, replicas=None, variants=None)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -222,7 +223,7 @@ def test_limits_that_cannot_be_are_refused(limits: Limits, text: str) -> None:
         two_by_two(published()).within(limits)
 
 
-@given(pipelines(), st.floats(0.1, 20.0))
+@given(by_seed(random_problems.small_pipeline), st.floats(0.1, 20.0))
 def test_a_price_weighs_cores_as_beta_does(made: Pipeline, price: float) -> None:
     price = round(price, 2)
     priced = made.within(Limits(price_per_core=price))
