@@ -41,6 +41,7 @@ GENERAL = [
     pytest.param(name, marks=pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed"))
     for name, package in solvers.PACKAGES.items()
 ]
+INSTALLED = [name for name, package in solvers.PACKAGES.items() if find_spec(package) is not None]
 needs_gurobi = pytest.mark.skipif(find_spec("gurobipy") is None, reason="gurobipy is not installed")
 
 thorough = settings(
@@ -179,14 +180,15 @@ def test_bounds_follow_the_product_of_accuracies() -> None:
 # Gurobi and HiGHS
 
 
-@pytest.mark.parametrize("solver", GENERAL)
+@pytest.mark.skipif(not INSTALLED, reason="no general solver is installed")
 @few
 @given(problem=problems())
-def test_general_solvers_agree_in_the_objective_the_rung_and_what_binds(solver: str, problem: Problem) -> None:
-    expected, found = solve(problem), solve(problem, solver=solver)
-    assert found.rung == expected.rung
-    assert found.binding == expected.binding
-    assert found.objective["total"] == pytest.approx(expected.objective["total"], abs=1e-9)
+def test_general_solvers_agree_in_the_objective_the_rung_and_what_binds(problem: Problem) -> None:
+    exact_solution = solve(problem)
+    for solver in INSTALLED:
+        solution = solve(problem, solver=solver)
+        assert (solution.rung, solution.binding) == (exact_solution.rung, exact_solution.binding), solver
+        assert solution.objective["total"] == pytest.approx(exact_solution.objective["total"], abs=1e-9), solver
 
 
 @pytest.mark.parametrize("solver", GENERAL)
@@ -194,9 +196,7 @@ def test_general_solvers_agree_in_the_objective_the_rung_and_what_binds(solver: 
     ("size", "accuracy", "few_cores"),
     [
         ((2, 5, 3), "product", True),
-        ((3, 10, 7), "product", False),
         ((5, 10, 7), "sum", True),
-        ((5, 10, 7), "product", False),
         ((10, 10, 7), "sum", False),
         ((10, 10, 7), "product", False),
     ],
@@ -227,16 +227,18 @@ LADDER: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize("solver", ["exact", *GENERAL])
+@pytest.mark.parametrize("solver", GENERAL)
 @pytest.mark.parametrize("accuracy", ["sum", "product"])
 @pytest.mark.parametrize(("changes", "rung"), LADDER)
-def test_every_solver_climbs_the_ladder(solver: str, accuracy: str, changes: dict[str, Any], rung: str) -> None:
-    asked = problem(accuracy=accuracy, **changes)
-    expected, found = solve(asked), solve(asked, solver=solver)
-    assert found.rung == expected.rung == rung
-    assert found.notes == expected.notes
-    assert found.objective["total"] == pytest.approx(expected.objective["total"], abs=1e-9)
-    assert explain_problem(asked, solver=solver).gains == pytest.approx(explain_problem(asked).gains, abs=1e-9)
+def test_a_general_solver_climbs_the_ladder_as_the_exact_one_does(
+    solver: str, accuracy: str, changes: dict[str, Any], rung: str
+) -> None:
+    of_rung = problem(accuracy=accuracy, **changes)
+    exact_solution, solution = solve(of_rung), solve(of_rung, solver=solver)
+    assert solution.rung == exact_solution.rung == rung
+    assert solution.notes == exact_solution.notes
+    assert solution.objective["total"] == pytest.approx(exact_solution.objective["total"], abs=1e-9)
+    assert explain_problem(of_rung, solver=solver).gains == pytest.approx(explain_problem(of_rung).gains, abs=1e-9)
 
 
 @pytest.mark.parametrize("solver", GENERAL)
@@ -271,13 +273,17 @@ def test_a_kept_gurobi_model_answers_as_a_fresh_one(accuracy: str) -> None:
 
 
 @pytest.mark.parametrize("solver", GENERAL)
-def test_general_solvers_print_nothing(solver: str) -> None:
-    code = (
-        "from ipa import profiles; from ipa.policies.optimiser import Problem, Programme, solve;"
-        f"solve(Problem(Programme.of(profiles.load('video')), 20.0), solver={solver!r})"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("", "")
+def test_general_solvers_print_nothing(
+    solver: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does Gurobi as it starts, which it does once in a process: the environment and the models are made anew."""
+    if solver == "gurobi":
+        from ipa.policies.optimiser import gurobi
+
+        monkeypatch.setattr(gurobi, "_environments", {})
+        monkeypatch.setattr(gurobi, "_models", {})
+    solve(Problem(Programme.of(profiles.load("video")), 20.0), solver=solver)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_exact_solver_needs_no_package_but_the_standard_library() -> None:
