@@ -647,9 +647,9 @@ def test_l10_a_policy_with_a_memory_is_replayed_through_it() -> None:
 
 
 @pytest.mark.parametrize("dispatch", ["central", "eager"])
-@pytest.mark.parametrize("policy", ["ipa", "scale-only", "switch-only", "static"])
-def test_the_laws_hold_for_a_shipped_pipeline(policy: str, dispatch: str) -> None:
-    values: dict[str, Any] = {"policy": policy, "dispatch": dispatch, "window": "600:612", "decision_delay_s": 0.5}
+def test_the_laws_hold_for_a_shipped_pipeline(dispatch: str) -> None:
+    """And the tables of a scenario's run are those of its records."""
+    values: dict[str, Any] = {"policy": "ipa", "dispatch": dispatch, "window": "600:612", "decision_delay_s": 0.5}
     scenario = Scenario(pipeline="video", trace="bursty").with_values(values)
     done = simulate(scenario)
     world = World(duration_s=12.0, bound_s=10.0 * done.pipeline.sla_s, decision_delay_s=0.5, dispatch=scenario.dispatch)
