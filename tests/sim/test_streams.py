@@ -7,8 +7,6 @@ from math import exp, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.special import ndtri
 from scipy.stats import lognorm
 
@@ -19,10 +17,6 @@ from ipa.sim.streams import lognormal_sigma, standard_normals, stream
 
 def first(count: int, seed: int, purpose: str, stage: int = 0) -> list[float]:
     return list(islice(standard_normals(stream(seed, purpose, stage)), count))
-
-
-def test_the_same_key_gives_the_same_draws() -> None:
-    assert first(5, 7, "service", 1) == first(5, 7, "service", 1)
 
 
 def test_every_key_has_draws_of_its_own() -> None:
@@ -120,16 +114,15 @@ def test_no_spread_is_no_lognormal() -> None:
     assert lognormal_sigma(1.0) == 0.0
 
 
-@given(st.floats(1.0, 14.9))
-@settings(max_examples=200, derandomize=True, deadline=None)
-def test_the_fitted_lognormal_has_the_mean_and_the_p99_asked_for(p99_over_mean: float) -> None:
+def test_the_fitted_lognormal_has_the_mean_and_the_p99_asked_for() -> None:
     """exp(sigma z - sigma^2 / 2) has mean 1 and, by scipy, the 99 % quantile asked for; sigma is the smaller root."""
-    sigma = lognormal_sigma(p99_over_mean)
-    assert 0.0 <= sigma <= 2.3263478740408408
-    if sigma > 1e-6:
-        fitted = lognorm(s=sigma, scale=exp(-0.5 * sigma * sigma))
-        assert fitted.mean() == pytest.approx(1.0, rel=1e-9)
-        assert fitted.ppf(0.99) == pytest.approx(p99_over_mean, rel=1e-9)
+    p99_over_mean = np.append(1.0 + np.logspace(-5.0, 0.0, 1000), np.linspace(2.0, 14.9, 1000))
+    sigma = np.array([lognormal_sigma(ratio) for ratio in p99_over_mean.tolist()])
+    assert sigma.min() > 1e-6
+    assert sigma.max() <= 2.3263478740408408
+    fitted = lognorm(s=sigma, scale=np.exp(-0.5 * sigma * sigma))
+    np.testing.assert_allclose(fitted.mean(), 1.0, rtol=1e-9)
+    np.testing.assert_allclose(fitted.ppf(0.99), p99_over_mean, rtol=1e-9)
 
 
 def test_draws_of_the_fitted_lognormal_have_that_mean_and_p99() -> None:
