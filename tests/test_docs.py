@@ -569,7 +569,7 @@ def test_an_example_pipeline_runs(path: Path) -> None:
 
 @pytest.mark.parametrize("path", examples("fleet"), ids=lambda path: path.name)
 def test_an_example_fleet_runs_as_its_page_shows_it(path: Path) -> None:
-    answers = answered(load_fleet(path))
+    _, answers = answered(load_fleet(path))
     assert answers.short > 0
     shown = re.search(r"```yaml\n(.*?)```", (DOCS / "fleets.md").read_text(encoding="utf-8"), re.DOTALL)
     assert shown is not None

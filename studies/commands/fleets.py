@@ -58,21 +58,21 @@ def simulate(
         printing.say_load(load.trace())
     progress.compile_engine(fleet.pipelines[0].scenario.engine)
     with redirect_stdout(sys.stderr):  # a user's policy may print
-        answers = fleets.answered(fleet)
+        run, answers = fleets.answered(fleet)
     if out is not None:
         with unwritten.told_last():
-            fleets.write_fleet(answers, out)
+            fleets.write_fleet(run, answers, out)
     if report is not None:
         with unwritten.told_last():
-            reports.write_page(studies.pages.fleet.page(answers), report)
+            reports.write_report(answers, report)
     if as_json:
         printing.print_json(fleets.as_plain(answers))
     else:
         print_answers(answers)
         printing.print_places(out, report)
-    runs = answers.run.runs
-    printing.warn([{**run.summary, "policy": name} for name, run in runs.items()])
-    check_required(required, [(name, [run.summary]) for name, run in runs.items()])
+    summaries = {name: member_run.summary for name, member_run in run.runs.items()}
+    printing.warn([{**summary, "policy": name} for name, summary in summaries.items()])
+    check_required(required, [(name, [summary]) for name, summary in summaries.items()])
 
 
 def compare(
@@ -160,10 +160,10 @@ def print_comparison(comparison: FleetComparison, seeds: int) -> None:
 
 def print_answers(answers: FleetAnswers) -> None:
     """Print the table of a fleet, and who pays for whom."""
-    fleet = answers.run.fleet
+    fleet = answers.fleet
     title = f"{fleet.budget} {fleet.unit}, shared by {fleet.sharing}"
     columns = ["pipeline", "priority", "wants", "gets", "worst 10 min", "late", "PAS", "objective"]
-    if answers.alone:
+    if answers.has_alone:
         title += "; alone -> in the fleet"
         columns.append(fleet.one_more)
     table = printing.new_table(title, *columns)

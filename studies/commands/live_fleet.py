@@ -65,10 +65,10 @@ def _run(fleet: Fleet, how: Live, results: Results) -> None:
     answers = fleets.answers_of(finished)
     if out is not None:
         with unwritten.told_last():
-            write_live(partial(fleets.write_fleet, answers), out)
+            write_live(partial(fleets.write_fleet, finished, answers), out)
     if report is not None:
         with unwritten.told_last():
-            reports.write_page(studies.pages.fleet.page(answers), report)
+            reports.write_report(answers, report)
     _print(finished, results)
 
 
@@ -82,7 +82,7 @@ def recover(out: Path, *, as_json: bool) -> None:
     folder = live_runs.kept_folder(out)
     finished = fleets.recover_fleet(folder, out)
     studies.results.claim(out)
-    fleets.write_fleet(fleets.answers_of(finished), out)
+    fleets.write_fleet(finished, fleets.answers_of(finished), out)
     shutil.rmtree(folder, ignore_errors=True)
     _print(finished, Results(out, None, as_json), is_recovered=True)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
+from ipa.studies import fleets
 from ipa.studies.commands import printing, reports
 from ipa.studies.commands.options import (
     FOLDER,
@@ -20,7 +21,7 @@ from ipa.studies.commands.options import (
 from ipa.studies.displayed import page_of
 
 if TYPE_CHECKING:
-    from ipa.studies import Answers, Comparison, Study, Validation
+    from ipa.studies.displayed import Displayed
     from ipa.studies.pages import Plot
 
 
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 def report(results: Path, to: Path | None, form: str | None, late_at_most: float | None, as_json: bool) -> None:
     """Draw stored results as one HTML file.
 
-    FOLDER holds a run, a comparison, a study, a sweep or a validation; TABLE is a parquet file with a row for each run
-    and a column for each key that varies. With --static, each figure is written as an image instead.
+    FOLDER holds a run, a comparison, a study, a sweep, a validation or a fleet; TABLE is a parquet file with a row for
+    each run and a column for each key that varies. With --static, each figure is written as an image instead.
     """
     folder = results.parent if results.is_file() else results
     if form is None:
@@ -74,9 +75,11 @@ def _plots(results: Path) -> list[Plot]:
     return plots
 
 
-def _result(results: Path, kind: str, late_at_most: float | None = None) -> Comparison | Validation | Study | Answers:
+def _result(results: Path, kind: str, late_at_most: float | None = None) -> Displayed:
     if kind in ("run", "runs", "tuning"):  # of a tuning, it says what there is instead
         return studies.read_comparison(results)
+    if kind == "fleet":
+        return fleets.read_fleet(results)
     if kind == "validation":
         return studies.read_validation(results)
     if kind == "study":
@@ -85,9 +88,11 @@ def _result(results: Path, kind: str, late_at_most: float | None = None) -> Comp
 
 
 def _kind(results: Path) -> str:
-    """The kind of the results: a table, a validation, or that in the manifest."""
+    """The kind of the results: a table, a fleet, a validation, or that in the manifest."""
     if results.is_file():
         return "table"
+    if fleets.is_kept_fleet(results):
+        return "fleet"
     if studies.validation.read_manifest(results) is not None:
         return "validation"
     return str(studies.results.read_manifest(results)["kind"])

@@ -16,7 +16,7 @@ from ipa.studies.explore.coarse import COARSE_S, beginning
 from ipa.studies.explore.figures import plain
 from ipa.studies.explore.inside import inside
 from ipa.studies.explore.questions import ExplorerQuestion, as_text, control, spec
-from ipa.studies.fleets import Fleet, FleetAnswers, Member
+from ipa.studies.fleets import Fleet, FleetAnswers, FleetRun, Member
 from ipa.studies.intervals import limits
 from ipa.studies.runs import Figure, figures_of
 from ipa.studies.scenario import Scenario, ScenarioError, Shared
@@ -136,17 +136,17 @@ def view_of_fleet(fleet: Fleet, view: str, pipeline: str, shared: Shared, look: 
     alone; "inside": the run of one `pipeline`.
     """
     if view == "drawn":
-        return _drawn(fleets.answered(fleet, shared, look))
+        return _drawn(*fleets.answered(fleet, shared, look))
     if view == "inside":
         full = fleet.with_values({"journal": "full"})  # only a full journal has the reasons of decisions
         return inside(fleets.simulate_fleet(full, shared, look).runs[pipeline])
     run = fleets.simulate_fleet(fleet, shared, look)
-    return _drawn(fleets.answers_of(run)) if view == "coarse" else FleetFigures(fleets.figures_of_fleet(run))
+    return _drawn(run, fleets.answers_of(run)) if view == "coarse" else FleetFigures(fleets.figures_of_fleet(run))
 
 
-def _drawn(answers: FleetAnswers) -> FleetFigures:
+def _drawn(run: FleetRun, answers: FleetAnswers) -> FleetFigures:
     plots = plain([pages.fleet.over_time(answers)])
-    return FleetFigures(fleets.figures_of_fleet(answers.run), plots, tuple(fleets.sentences(answers)))
+    return FleetFigures(fleets.figures_of_fleet(run), plots, tuple(fleets.sentences(answers)))
 
 
 def beginning_of_fleet(fleet: Fleet) -> tuple[Fleet, float | None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ipa.studies import fleets, pages, results
+from ipa.studies import fleets, results
 from ipa.studies.fleets import Fleet
 from ipa.studies.many import Running, conduct, look
 from ipa.studies.scenario import Scenario
@@ -37,7 +37,8 @@ def taken_of_fleet(fleet: Fleet, seeds: int, form: str) -> dict[str, str]:
 
     def write(path: Path) -> None:
         if form == "report":
-            pages.write(pages.fleet.page(fleets.answered(fleet, on_step=look)), path)
+            _, answers = fleets.answered(fleet, on_step=look)
+            answers.write_report(path)
         else:
             results.write_table(fleets.sweep_fleet(fleet, [{}], seeds, Running(None, jobs=1)), path)
 

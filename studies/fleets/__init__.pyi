@@ -3,7 +3,6 @@ from .answers import MemberRow as MemberRow
 from .answers import answered as answered
 from .answers import answers_of as answers_of
 from .answers import sentences as sentences
-from .answers import units_over_time as units_over_time
 from .comparison import FleetComparison as FleetComparison
 from .comparison import compare_sharing as compare_sharing
 from .comparison import recommendation as recommendation
@@ -21,6 +20,7 @@ from .many import planned_run as planned_run
 from .many import with_seeds as with_seeds
 from .results import as_plain as as_plain
 from .results import is_kept_fleet as is_kept_fleet
+from .results import read_fleet as read_fleet
 from .results import write_fleet as write_fleet
 from .run import FleetRun as FleetRun
 from .run import simulate_fleet as simulate_fleet

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import fsum
+from typing import NamedTuple
 
 import numpy as np
 
 from ipa.policies import OptimisingPolicy, create
 from ipa.policies.optimiser import Programme
+from ipa.policies.sharing import Step
 from ipa.sim import FloatArray
+from ipa.studies.displayed import Displayed
 from ipa.studies.fleets.fleet import Fleet, units_taken
 from ipa.studies.fleets.run import FleetRun, simulate_fleet
 from ipa.studies.runs import Run, simulate
@@ -56,21 +59,40 @@ class MemberRow:
         return 1.0 - self.got / self.wanted if self.wanted else 0.0
 
 
-@dataclass(frozen=True)
-class FleetAnswers:
-    """A run of a fleet, its pipelines alone, and the rows of its table. `short`: the share of the time in which some
-    pipeline got less than it wanted."""
+class UnitsOverTime(NamedTuple):
+    """When the steps of a pipeline were, ending with the end of its load; what it wanted, and what it got."""
 
-    run: FleetRun
-    alone: Mapping[str, Run]
+    times_s: FloatArray
+    wanted: FloatArray
+    got: FloatArray
+
+
+@dataclass(frozen=True)
+class FleetAnswers(Displayed):
+    """What a run of a fleet tells: the rows of its table, and what each pipeline had over time, by name.
+
+    `short`: the share of the time in which some pipeline got less than it wanted.
+    """
+
+    PAGE = "fleet"
+
+    fleet: Fleet
     rows: Sequence[MemberRow]
+    over_time: Mapping[str, UnitsOverTime]
     short: float
 
+    @property
+    def has_alone(self) -> bool:
+        """Whether the rows say how each pipeline came out alone."""
+        return self.rows[0].alone is not None
 
-def answered(fleet: Fleet, shared: Shared | None = None, on_step: Callable[[], object] = lambda: None) -> FleetAnswers:
+
+def answered(
+    fleet: Fleet, shared: Shared | None = None, on_step: Callable[[], object] = lambda: None
+) -> tuple[FleetRun, FleetAnswers]:
     """Run a fleet, each of its pipelines alone within the same budget, and the fleet with one core, or GPU, more.
 
-    Raises as `simulate_fleet`.
+    Returns the run of the fleet, and what all of them tell. Raises as `simulate_fleet`.
     """
     shared = Shared() if shared is None else shared
     run = simulate_fleet(fleet, shared, on_step)
@@ -79,64 +101,60 @@ def answered(fleet: Fleet, shared: Shared | None = None, on_step: Callable[[], o
         for member in fleet.pipelines
     }
     larger_run = simulate_fleet(fleet.with_values({f"limit_{fleet.resource}": fleet.budget + 1}), shared, on_step)
-    return FleetAnswers(run, alone, rows_of(run, alone, larger_run.runs), short_share(run))
+    return run, answers_of(run, alone, larger_run.runs)
 
 
-def answers_of(run: FleetRun) -> FleetAnswers:
-    """What one run alone tells."""
-    return FleetAnswers(run, {}, rows_of(run), short_share(run))
-
-
-def rows_of(
+def answers_of(
     run: FleetRun, alone: Mapping[str, Run] | None = None, with_one_more: Mapping[str, Run] | None = None
-) -> Sequence[MemberRow]:
-    """A row for each pipeline."""
-    rows = []
+) -> FleetAnswers:
+    """What a run tells, beside those of its pipelines alone and of the fleet with one unit more, if these are there."""
+    rows, units_by_pipeline = [], {}
     for member in run.fleet.pipelines:
         name = member.name
-        times_s, wanted_units, got_units = units_over_time(run, name)
-        worst = worst_window(times_s, wanted_units, got_units)
-        mean_wanted, mean_got = mean_units(run, name)
+        units = units_by_pipeline[name] = units_over_time(run, name)
+        worst = worst_window(*units)
+        mean_wanted, mean_got = mean_units(units)
+        worst_wanted, worst_got = mean_units(units, worst)
         rows.append(
             MemberRow(
                 name,
                 member.priority,
                 wanted=mean_wanted,
                 got=mean_got,
-                worst_wanted=_mean(times_s, wanted_units, worst),
-                worst_got=_mean(times_s, got_units, worst),
+                worst_wanted=worst_wanted,
+                worst_got=worst_got,
                 alone=None if alone is None else outcome_of(alone[name]),
                 fleet=outcome_of(run.runs[name]),
                 more=None if with_one_more is None else outcome_of(with_one_more[name]),
             )
         )
-    return rows
+    return FleetAnswers(run.fleet, rows, units_by_pipeline, short_share(run))
 
 
-def mean_units(run: FleetRun, name: str) -> tuple[float, float]:
-    """What a pipeline wanted and got, in the mean over time."""
-    times_s, wanted_units, got_units = units_over_time(run, name)
-    return _mean(times_s, wanted_units), _mean(times_s, got_units)
+def mean_units(units: UnitsOverTime, window: slice = slice(None)) -> tuple[float, float]:
+    """What a pipeline wanted and got, in the mean over time; `window`: of these steps."""
+    weights = np.diff(units.times_s)[window]
+    wanted, got = (float(np.average(steps[window], weights=weights)) for steps in (units.wanted, units.got))
+    return wanted, got
 
 
-def _mean(times_s: FloatArray, units: FloatArray, window: slice = slice(None)) -> float:
-    """The mean over time of what is had between these times."""
-    return float(np.average(units[window], weights=np.diff(times_s)[window]))
-
-
-def units_over_time(run: FleetRun, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """When the steps of a pipeline were, ending with the end of its load; what it wanted, and what it got.
-
-    A configured start has no step at time 0: what was ready then counts as both.
-    """
+def units_over_time(run: FleetRun, name: str) -> UnitsOverTime:
+    """What a pipeline of a run had at each time."""
     of_run = run.runs[name]
-    steps = [(step.time_s, step.wanted, step.got) for step in run.steps if step.pipeline == name]
-    if not steps or steps[0][0] > 0:
-        ready = units_taken(run.fleet.resource, of_run.pipeline, of_run.initial)
-        steps = [(0.0, ready, ready), *steps]
-    times_s, wanted_units, got_units = map(np.array, zip(*steps, strict=True))
-    end_s = of_run.summary["duration_s"]
-    return np.append(np.minimum(times_s, end_s), end_s), wanted_units.astype(float), got_units.astype(float)
+    ready = units_taken(run.fleet.resource, of_run.pipeline, of_run.initial)
+    return units_of_steps([step for step in run.steps if step.pipeline == name], ready, of_run.summary["duration_s"])
+
+
+def units_of_steps(steps: Iterable[Step], ready: int, end_s: float) -> UnitsOverTime:
+    """What a pipeline had from its steps to the end of its load.
+
+    A configured start has no step at time 0: what was `ready` then counts as wanted and got.
+    """
+    had = [(step.time_s, step.wanted, step.got) for step in steps]
+    if not had or had[0][0] > 0:
+        had = [(0.0, ready, ready), *had]
+    times_s, wanted, got = map(np.array, zip(*had, strict=True))
+    return UnitsOverTime(np.append(np.minimum(times_s, end_s), end_s), wanted.astype(float), got.astype(float))
 
 
 def worst_window(times_s: FloatArray, wanted_units: FloatArray, got_units: FloatArray) -> slice:
@@ -187,7 +205,7 @@ def short_share(run: FleetRun) -> float:
 
 def sentences(answers: FleetAnswers) -> Iterator[str]:
     """Who pays for whom, and what one core more would bring whom."""
-    fleet, rows = answers.run.fleet, answers.rows
+    fleet, rows = answers.fleet, answers.rows
     if not answers.short:
         yield f"{fleet.budget} {fleet.unit} suffice for all pipelines at all times."
         return

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipa.studies import results
-from ipa.studies.fleets.answers import mean_units, outcome_of, short_share
+from ipa.studies.fleets.answers import mean_units, outcome_of, short_share, units_over_time
 from ipa.studies.fleets.fleet import Fleet
 from ipa.studies.fleets.run import FleetRun, simulate_fleet
 from ipa.studies.many import FinishedRun, Keys, PlannedRun, Running, begun
@@ -103,7 +103,7 @@ def figures_of_fleet(run: FleetRun) -> Figures:
     """The figures of each pipeline of a run."""
     figures = {}
     for name, member_run in run.runs.items():
-        mean_wanted, mean_got = mean_units(run, name)
+        mean_wanted, mean_got = mean_units(units_over_time(run, name))
         own = {"wanted": mean_wanted, "got": mean_got, "objective": outcome_of(member_run).objective}
         figures[name] = {**member_run.summary, **own}
     return figures

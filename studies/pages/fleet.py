@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipa.studies.fleets import sentences, units_over_time
+from ipa.studies.fleets import sentences
+from ipa.studies.pages import cards
 from ipa.studies.pages.colours import PALETTE, SLA_COLOUR, TEXT
 from ipa.studies.pages.document import Items, Page, Part, Section, Table
 from ipa.studies.pages.plots import Plot, Spec, axis, layout, numbers, ruler, safe, steps
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def page(answers: FleetAnswers) -> Page:
     """The page; the same answers give the same page."""
-    fleet = answers.run.fleet
+    fleet = answers.fleet
     subtitle = f"{fleet.budget} {fleet.unit} for {len(fleet.pipelines)} pipelines, shared by {fleet.sharing}"
     parts: list[Part] = [
         Section("Who pays for whom", [Items(list(sentences(answers)))]),
@@ -28,15 +29,18 @@ def page(answers: FleetAnswers) -> Page:
     return Page(f"Fleet: {fleet.title}", [subtitle], parts)
 
 
+def card(answers: FleetAnswers) -> str:
+    """The fleet in a notebook: who pays for whom."""
+    return cards.card(f"Fleet: {answers.fleet.title}", sentences(answers))
+
+
 def over_time(answers: FleetAnswers) -> Plot:
     """What each pipeline gets, stacked; what all want together, dashed; and the budget."""
-    run, budget = answers.run, answers.run.fleet.budget
-    unit = run.fleet.unit
-    series = {name: units_over_time(run, name) for name in run.runs}
-    times_s = np.unique(np.concatenate([of[0] for of in series.values()]))
+    unit, budget = answers.fleet.unit, answers.fleet.budget
+    times_s = np.unique(np.concatenate([units.times_s for units in answers.over_time.values()]))
     traces: list[Spec] = []
     wanted = np.zeros(len(times_s))
-    for place, (name, (own_s, wants, gets)) in enumerate(series.items()):
+    for place, (name, (own_s, wants, gets)) in enumerate(answers.over_time.items()):
         colour = PALETTE[place % len(PALETTE)]
         wanted += _held(times_s, own_s, wants)
         style: Spec = {"color": colour, "width": 0.8}
@@ -68,9 +72,9 @@ def _held(times_s: FloatArray, own_s: FloatArray, units: FloatArray) -> FloatArr
 
 
 def _table(answers: FleetAnswers) -> Section:
-    fleet = answers.run.fleet
+    fleet = answers.fleet
     costs, note = ["late (%)", "PAS"], f"{fleet.unit[0].upper()}{fleet.unit[1:]} are means over time."
-    if answers.alone:
+    if answers.has_alone:
         costs = ["late (%), alone", "late (%)", f"with {fleet.one_more}", "PAS, alone", "PAS"]
         note += " Alone, a pipeline has the whole budget."
     columns = ("pipeline", "priority", "wants", "gets", *costs)

@@ -82,7 +82,8 @@ def test_what_does_not_go_together_is_told(
 
 def test_a_page_stacks_what_the_pipelines_get_below_the_budget(tmp_path: Path) -> None:
     path = written(tmp_path, "limit_cores: 5\n" + TWO)
-    page = pages.fleet.page(answered(load_fleet(path, {"scale": 3.0})))
+    _, answers = answered(load_fleet(path, {"scale": 3.0}))
+    page = pages.fleet.page(answers)
     (plot,) = page.plots
     areas = [trace for trace in plot.traces if "stackgroup" in trace]
     (wanted,) = (trace for trace in plot.traces if "stackgroup" not in trace)

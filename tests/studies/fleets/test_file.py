@@ -125,10 +125,15 @@ def test_a_run_prints_a_table_and_keeps_its_results(tmp_path: Path) -> None:
     table = json.loads((out / "fleet.json").read_text())
     assert [row["name"] for row in table["pipelines"]] == ["a", "b"]
     assert (out / "a" / "requests.parquet").is_file()
-    again = ipa("simulate", str(path), "--set", "scale=3", "--set", "sharing=priority", "--json")
-    assert json.loads(again.stdout) == table
-    message = f"{out}: contains no results: manifest.json is missing; it is there in a, b"
-    assert message in ipa("report", str(out), "--to", str(tmp_path / "page.html")).stderr
+    page, later = tmp_path / "page.html", tmp_path / "later.html"
+    same = ("--set", "scale=3", "--set", "sharing=priority", "--report", str(page), "--json")
+    assert json.loads(ipa("simulate", str(path), *same).stdout) == table
+    assert ipa("report", str(out), "--to", str(later)).exit_code == 0
+    assert later.read_bytes() == page.read_bytes()
+    (out / "steps.parquet").unlink()
+    assert f"{out / 'steps.parquet'}: no such file" in ipa("report", str(out)).stderr
+    (out / "fleet.json").write_text("{}")
+    assert f"{out / 'fleet.json'}: does not hold the table of a finished run" in ipa("report", str(out)).stderr
 
 
 def row(name: str, wanted: float, got: float, late: tuple[float, float, float]) -> MemberRow:
@@ -136,14 +141,13 @@ def row(name: str, wanted: float, got: float, late: tuple[float, float, float]) 
 
 
 def test_one_sentence_says_who_pays_for_whom() -> None:
-    run = type("Run", (), {"fleet": fleet(9)})()
     rows = [row("a", 4.0, 3.9, (0.0, 0.01, 0.01)), row("b", 8.0, 5.0, (0.0, 0.2, 0.1))]
-    assert list(sentences(FleetAnswers(run, {}, rows, 0.25))) == [
+    assert list(sentences(FleetAnswers(fleet(9), rows, {}, 0.25))) == [
         "9 cores do not suffice for 25 % of the time.",
         "b (gets 5.0 of 8.0 cores; late 0.00 % -> 20.00 %) pays for a (late 0.00 % -> 1.00 %).",
         "One core more would bring most to b: late 20.00 % -> 10.00 %.",
     ]
-    assert list(sentences(FleetAnswers(run, {}, rows, 0.0))) == ["9 cores suffice for all pipelines at all times."]
+    assert list(sentences(FleetAnswers(fleet(9), rows, {}, 0.0))) == ["9 cores suffice for all pipelines at all times."]
 
 
 def test_the_worst_ten_minutes_are_those_in_which_most_is_lacking() -> None:
