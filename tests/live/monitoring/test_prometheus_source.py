@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from math import inf, isnan
 from pathlib import Path
 from subprocess import Popen
@@ -22,23 +22,24 @@ needs_prometheus = pytest.mark.skipif(shutil.which("prometheus") is None, reason
 
 METRICS = """\
 # TYPE ipa_requests_received_total counter
-ipa_requests_received_total{{pipeline="tiny"}} {count}
+ipa_requests_received_total{{pipeline="{pipeline}"}} {count}
 # TYPE ipa_stage_arrivals_total counter
-ipa_stage_arrivals_total{{pipeline="tiny",stage="a"}} {count}
+ipa_stage_arrivals_total{{pipeline="{pipeline}",stage="a"}} {count}
 # TYPE ipa_busy_seconds_total counter
-ipa_busy_seconds_total{{pipeline="tiny",stage="a"}} {busy_s}
+ipa_busy_seconds_total{{pipeline="{pipeline}",stage="a"}} {busy_s}
 # TYPE ipa_queue_length gauge
-ipa_queue_length{{pipeline="tiny",stage="a"}} {queue}
+ipa_queue_length{{pipeline="{pipeline}",stage="a"}} {queue}
 # TYPE ipa_request_duration_seconds histogram
-ipa_request_duration_seconds_bucket{{pipeline="tiny",le="0.5"}} {count}
-ipa_request_duration_seconds_bucket{{pipeline="tiny",le="+Inf"}} {count}
+ipa_request_duration_seconds_bucket{{pipeline="{pipeline}",le="0.5"}} {count}
+ipa_request_duration_seconds_bucket{{pipeline="{pipeline}",le="+Inf"}} {count}
 """
 
 
 class Gateway:
     """What a Prometheus server scrapes here: 10 requests a scrape while it answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, pipeline: str) -> None:
+        self.pipeline = pipeline
         self.count = 0
         self.scrapes = 0
         self.queue = 0
@@ -51,7 +52,7 @@ class Gateway:
             return web.Response(status=503)
         self.scrapes += 1
         self.count += 10
-        text = METRICS.format(count=self.count, busy_s=self.count / 10, queue=self.queue)
+        text = METRICS.format(pipeline=self.pipeline, count=self.count, busy_s=self.count / 10, queue=self.queue)
         return web.Response(text=text, content_type="text/plain")
 
 
@@ -83,25 +84,12 @@ async def serving(gateway: Gateway) -> AsyncIterator[int]:
     await runner.cleanup()
 
 
-@asynccontextmanager
-async def scraped(folder: Path) -> AsyncIterator[tuple[Gateway, Any]]:
-    """A gateway, scraped, and the source that reads of it."""
-    import aiohttp
-
+def source_of(session: Any, url: str, pipeline: str, clock: Callable[[], float], matchers: Sequence[str] = ()) -> Any:
+    """What reads of stage a."""
     from ipa.live.monitoring.prometheus_api import PrometheusApi
     from ipa.live.monitoring.prometheus_source import PrometheusSource
 
-    gateway = Gateway()
-    start_s = time.monotonic()
-
-    def clock() -> float:
-        return time.monotonic() - start_s
-
-    async with serving(gateway) as port:
-        with prometheus(folder, f"http://127.0.0.1:{port}") as url:
-            async with aiohttp.ClientSession() as session:
-                source = PrometheusSource(PrometheusApi(session, url, "tiny", ()), ["a"], 60, clock)
-                yield gateway, lambda: source.read(clock())
+    return PrometheusSource(PrometheusApi(session, url, pipeline, matchers), ["a"], 60, clock)
 
 
 async def when(holds: Any, read: Any) -> Reading:
@@ -123,61 +111,72 @@ def known(reading: Reading) -> list[float]:
 
 
 @needs_prometheus
-def test_a_real_server_s_samples_are_read_with_their_gaps_and_resets(tmp_path: Path) -> None:
-    pytest.importorskip("aiohttp")
-
-    async def story() -> None:
-        async with scraped(tmp_path) as (gateway, read):
-            # Ten a scrape, one scrape a second; spread evenly, a second's count is off by the scrapes' unevenness.
-            steady = await when(
-                lambda reading: len(known(reading)) >= 3 and 5.0 < float(np.median(known(reading))) < 20.0, read
-            )
-            assert steady.sample_age_s < 10.0
-            assert any(map(isnan, steady.load_rps))  # before the first scrape nothing is known
-
-            gateway.is_up, gateway.queue = False, 7
-            silent = await when(lambda reading: all(map(isnan, reading.load_rps[-3:])), read)
-            assert silent.sample_age_s > 2.0
-            assert silent.stages["a"] == StageReading()  # nothing new is counted, and no queue that was never seen
-
-            gateway.is_up, gateway.count = True, 0  # it has restarted: its counters begin again
-            back = await when(lambda reading: reading.stages.get("a", StageReading()).arrivals > 0, read)
-            assert back.stages["a"].arrivals <= gateway.count
-            assert back.stages["a"].queue_length == 7
-            assert 0.0 < back.latency.p50_s <= 0.5
-            after = await when(lambda reading: not any(map(isnan, reading.load_rps[-3:-1])), read)
-            assert any(map(isnan, after.load_rps[-60:-3]))  # the gap stays a gap
-            assert max(known(after)) < 40.0  # and neither it nor the reset has become load
-
-    asyncio.run(story())
-
-
-@needs_prometheus
-def test_of_two_gateways_of_one_pipeline_a_matcher_chooses_one(tmp_path: Path) -> None:
+def test_a_real_server_s_samples_are_read_with_their_gaps_and_resets_and_as_matchers_choose(tmp_path: Path) -> None:
+    """It scrapes a gateway that fails for a while and two of another pipeline."""
     aiohttp = pytest.importorskip("aiohttp")
 
-    from ipa.live.monitoring.prometheus_api import PrometheusApi
-    from ipa.live.monitoring.prometheus_source import PrometheusSource
-
     async def story() -> None:
-        one, two = Gateway(), Gateway()
-        one.queue, two.queue = 3, 4
-        async with serving(one) as first, serving(two) as second, aiohttp.ClientSession() as session:
-            with prometheus(tmp_path, f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}") as url:
-
-                async def queue(wanted: int, *matchers: str) -> None:
-                    source = PrometheusSource(PrometheusApi(session, url, "tiny", matchers), ["a"], 60, time.monotonic)
-                    await when(
-                        lambda seen: seen.stages.get("a", StageReading()).queue_length == wanted,
-                        lambda: source.read(time.monotonic()),
-                    )
-
-                await queue(7)
-                await queue(3, f'instance="127.0.0.1:{first}"')
-                await queue(4, f'instance!="127.0.0.1:{first}"', 'job="ipa"')
-                await queue(7, r'namespace!="a \" \\ b"')  # a text that the server can read
+        failing, pair = Gateway("failing"), (Gateway("pair"), Gateway("pair"))
+        async with AsyncExitStack() as stack:
+            ports = [await stack.enter_async_context(serving(gateway)) for gateway in (failing, *pair)]
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            url = stack.enter_context(prometheus(tmp_path, *(f"http://127.0.0.1:{port}" for port in ports)))
+            async with asyncio.TaskGroup() as both:
+                both.create_task(gaps_and_resets_are_read(failing, session, url))
+                both.create_task(matchers_choose(pair, ports[1], session, url))
 
     asyncio.run(story())
+
+
+async def gaps_and_resets_are_read(gateway: Gateway, session: Any, url: str) -> None:
+    start_s = time.monotonic()
+
+    def clock() -> float:
+        return time.monotonic() - start_s
+
+    source = source_of(session, url, gateway.pipeline, clock)
+
+    async def read() -> Reading:
+        reading: Reading = await source.read(clock())
+        return reading
+
+    # Ten a scrape, one scrape a second; spread evenly, a second's count is off by the scrapes' unevenness.
+    steady = await when(
+        lambda reading: len(known(reading)) >= 3 and 5.0 < float(np.median(known(reading))) < 20.0, read
+    )
+    assert steady.sample_age_s < 10.0
+    assert any(map(isnan, steady.load_rps))  # before the first scrape nothing is known
+
+    gateway.is_up, gateway.queue = False, 7
+    silent = await when(lambda reading: all(map(isnan, reading.load_rps[-3:])), read)
+    assert silent.sample_age_s > 2.0
+    assert silent.stages["a"] == StageReading()  # nothing new is counted, and no queue that was never seen
+
+    gateway.is_up, gateway.count = True, 0  # it has restarted: its counters begin again
+    back = await when(lambda reading: reading.stages.get("a", StageReading()).arrivals > 0, read)
+    assert back.stages["a"].arrivals <= gateway.count
+    assert back.stages["a"].queue_length == 7
+    assert 0.0 < back.latency.p50_s <= 0.5
+    after = await when(lambda reading: not any(map(isnan, reading.load_rps[-3:-1])), read)
+    assert any(map(isnan, after.load_rps[-60:-3]))  # the gap stays a gap
+    assert max(known(after)) < 40.0  # and neither it nor the reset has become load
+
+
+async def matchers_choose(pair: Sequence[Gateway], port: int, session: Any, url: str) -> None:
+    """`port` is that of the first."""
+    pair[0].queue, pair[1].queue = 3, 4
+
+    async def queue(length: int, *matchers: str) -> None:
+        source = source_of(session, url, "pair", time.monotonic, matchers)
+        await when(
+            lambda reading: reading.stages.get("a", StageReading()).queue_length == length,
+            lambda: source.read(time.monotonic()),
+        )
+
+    await queue(7)
+    await queue(3, f'instance="127.0.0.1:{port}"')
+    await queue(4, f'instance!="127.0.0.1:{port}"', 'job="ipa"')
+    await queue(7, r'namespace!="a \" \\ b"')  # a text that the server can read
 
 
 def test_a_matcher_is_in_every_query(monkeypatch: pytest.MonkeyPatch) -> None:
