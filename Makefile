@@ -65,7 +65,7 @@ test-alone: install
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
 soak: install
 	$(BIN)/python -m tests.live.serving.soak --seconds 600
-	IPA_FUZZ=10000 $(BIN)/pytest -q -n 0 -m '' tests/live/serving/test_fuzz.py
+	IPA_FUZZ=10000 $(BIN)/pytest -q -n 0 -m '' $(addprefix tests/live/serving/,test_fuzz.py test_fuzz_control.py)
 
 # Faults of all kinds under load for half an hour: on this machine, or with ON=cluster on the one that KUBECONFIG names, or
 # with ON=cluster-alone on one that nobody else uses. A seed makes a schedule; that of the day unless SEED says otherwise.

@@ -28,7 +28,7 @@ from tests.live.serving import hostile
 from tests.live.serving.serving_plane import Process, ask, call, entry, get, plane, put, until
 from tests.live.world import usage
 
-REQUESTS = int(os.environ.get("IPA_FUZZ", "600"))
+REQUESTS = int(os.environ.get("IPA_FUZZ", "300"))
 LONG = 10_000
 ALLOWED = {200, 400, 404, 405, 408, 411, 413, 415, 431, 502, 504}
 """502: a replica refused what the gateway, which does not know the model, had let through."""
@@ -236,7 +236,8 @@ def test_hostile_bodies_and_slow_clients_leave_an_honest_client_alone(targets: d
     """No 500, no growth, and an answer to the honest client each time; how soon, `benchmarks hostile` measures."""
     target = targets[name]
     path = f"/v2/models/{target.model}/infer"
-    bodies = islice(cycle(hostile.kinds(12 if REQUESTS < LONG else 62).values()), max(40, REQUESTS // 10))
+    kinds = hostile.kinds(12 if REQUESTS < LONG else 62).values()
+    bodies = islice(cycle(kinds), max(len(kinds), REQUESTS // 10))
     call("POST", f"{target.process.url}/v2/models/{target.model}/infer", ask())  # then its connections are there
     before = resources(target.process)
     answers: Counter[int] = Counter()
