@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,22 @@ QUICK = (
 """6 seconds with five decisions, after 4 others."""
 
 
+LANGUAGE_MODEL = """\
+  - name: answer
+    task: answers
+    kind: llm
+    sla: {pinned_s: 4, why: for a test}
+    tokens: {input: {mean: 30, p99: 60}, output: {mean: 20, p99: 40}, from: guess}
+    variants:
+      - name: tiny
+        accuracy: {value: 0.5, from: guess}
+        start_up_s: 0.5
+        step: {base_s: 0.01, per_token_s: 1.0e-5, from: guess}
+        sequences: 8
+        kv_blocks: 100
+"""
+
+
 @pytest.fixture
 def pipeline() -> str:
     """A pipeline of one stage, whose replicas start in a second, in the present folder."""
@@ -32,6 +47,9 @@ def pipeline() -> str:
 
 
 def test_live_runs_are_compared_with_the_simulation(pipeline: str) -> None:
+    """Of batches, and of a language model: there each request is one by itself, which takes as long as its steps."""
+    stages = Path(pipeline).read_text().partition("published:")[0]
+    Path(pipeline).write_text(stages + LANGUAGE_MODEL)
     command = start("validate", pipeline, *QUICK, "--repeats", 1, "--out", "out", "--json")
     said, complaints = command.communicate(timeout=120)
     assert command.returncode == 0, complaints
@@ -46,6 +64,10 @@ def test_live_runs_are_compared_with_the_simulation(pipeline: str) -> None:
     assert found["calibration"]["overheads"]["dispatch_overhead_s"]["count"] > 5
     assert 0.0 < found["overheads_s"]["dispatch_overhead_s"] < 1.0
     assert found["repeats"][0]["conditions"]["lateness_p99_s"] is not None
+    assert found["judged"]["windows"] >= 1
+    assert rows["answer.ttft_p99_s"]["live"] > 0.01
+    assert 0.01 < rows["answer.tpot_mean_s"]["live"] < rows["answer.latency_mean_s"]["live"]
+    assert found["calibration"]["overheads"]["generation_by_stage"]["answer"]["count"] > 5
 
 
 def test_an_interrupt_keeps_what_is_finished_and_leaves_no_process(pipeline: str) -> None:
@@ -54,7 +76,6 @@ def test_an_interrupt_keeps_what_is_finished_and_leaves_no_process(pipeline: str
     command = start("validate", pipeline, *QUICK, *minute, "--repeats", 1, "--out", "out")
     until_now(lambda: Path("out/calibration").exists(), "the calibration has ended")
     until_now(lambda: "gateway" in descendants(command.pid).values(), "the next run has a gateway")
-    time.sleep(3)  # it has requests by now, most times; if not, the answer is the same
     children = descendants(command.pid)
     command.send_signal(signal.SIGINT)
     _, complaints = command.communicate(timeout=60)
