@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from ipa import profiles
 from ipa.live import LiveError
 from ipa.live.profiling import Effort, Target, TextLoad, TextSession, measuring, text_loads
-from ipa.live.serving import emulated_steps
+from ipa.live.serving import Probe, emulated_steps
 from ipa.live.serving.emulated_steps import EmulatedSteps
 from ipa.live.serving.generation import prompt_of
 from ipa.live.serving.request import Generated
@@ -62,8 +62,8 @@ def plane_of_servers(tmp_path: Path) -> Iterator[Plane]:
 
 
 def started(servers: Plane) -> str:
-    """The URL of an emulated replica that is ready."""
-    server = servers.emulated("talk.yaml", "answer", "small")
+    """The URL of an emulated replica that is ready. The process of servers may be of another folder."""
+    server = servers.emulated(str(Path("talk.yaml").absolute()), "answer", "small")
     until_ready(server.url)
     return server.url
 
@@ -185,33 +185,29 @@ def test_a_file_of_llama_cpp_is_measured_with_its_start(tmp_path: Path) -> None:
         assert max(map(sum, zip(load["input_tokens"], load["output_tokens"], strict=True))) <= 256
 
 
-def test_a_server_that_dies_leaves_the_loads_before(plane_of_servers: Plane) -> None:
-    """It is killed once the light load is kept, which is long before the busy one can be over."""
-    url = started(plane_of_servers)
-    record, is_over = Path("talk.profiled.measurements.jsonl").absolute(), threading.Event()
+def test_a_server_that_dies_leaves_the_loads_before(plane_of_servers: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed as it serves the first requests of the busy load, which take a step at least."""
+    Path("talk.yaml").write_text(PIPELINE.replace("{mean: 12, p99: 40}", "{mean: 4, p99: 10}"))
+    url, ask, requests = started(plane_of_servers), Probe.generate, count()
 
-    def kill() -> None:
-        while not is_over.wait(0.01):
-            if record.exists() and record.read_text().count("\n") == 2:
-                plane_of_servers.processes[0].kill()
-                return
+    async def ask_and_kill(probe: Probe, text: str, parameters: Mapping[str, Any]) -> Generated:
+        if next(requests) == text_loads.WARM_UP + text_loads.FEWEST + 1:
+            asyncio.get_running_loop().call_later(0.005, plane_of_servers.processes[0].kill)
+        return await ask(probe, text, parameters)
 
-    killing = threading.Thread(target=kill)
-    killing.start()
-    result = ipa("profile", "run", "talk.yaml", "--server", url, "--longest", 4, "--quiet")
-    is_over.set()
-    killing.join()
+    monkeypatch.setattr(Probe, "generate", ask_and_kill)
+    result = ipa("profile", "run", "talk.yaml", "--server", url, "--longest", 0.1, "--quiet")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"Error: {url}: small ")
     assert result.stderr.count("\n") == 1
     assert not Path("talk.profiled.yaml").exists()
-    _, light = map(json.loads, record.read_text().splitlines())
+    _, light = map(json.loads, Path("talk.profiled.measurements.jsonl").read_text().splitlines())
     assert (light["record"], light["at_once"]) == ("text-load", 1)
 
 
 def test_a_model_that_says_nothing_of_its_tokens_is_refused(plane_of_servers: Plane) -> None:
     Path("model.py").write_text("class Model:\n    def predict(self, inputs):\n        return inputs\n")
-    server = plane_of_servers.server("--backend", "model.py:Model", "--model", "small")
+    server = plane_of_servers.server("--backend", f"{Path('model.py').absolute()}:Model", "--model", "small")
     until_ready(server.url)
     result = ipa("profile", "run", "talk.yaml", "--server", server.url)
     assert result.exit_code == 1
