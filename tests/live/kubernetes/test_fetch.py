@@ -16,27 +16,38 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("s3fs")
 
 from ipa.live.kubernetes import store as store_of
 from ipa.live.kubernetes.fetch import fetch, keys_of
+from ipa.live.kubernetes.pod_model import main
 from ipa.live.kubernetes.store import StoreError, files_below
 from ipa.live.serving import digest_of, sums_of
-from tests.live.serving.models_world import BUCKET, NOBODY, SOMEBODY, put, s3_server, shut
+from tests.live.serving.models_world import BUCKET, NOBODY, SOMEBODY, empty, open_to_all, put, shut
 
 SMALL = f"s3://{BUCKET}/models/tiny/sort/small"
 
 
+pytestmark = pytest.mark.usefixtures("reopened")
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3_server(tmp_path_factory.mktemp("moto")) as url:
-        put(url, "models/tiny/sort/small/model.py", b"weights")
-        put(url, "models/tiny/sort/small/deep/down/more.bin", bytes(range(256)) * 80_000)  # some 20 MB, three parts
-        put(url, "models/tiny/sort/small/empty.txt", b"")
-        put(url, "models/tiny/sort/smaller/model.py", b"another's")
-        yield url
+def whole_variant(s3_url: str) -> None:
+    """On the server, beside one whose name begins alike."""
+    empty(s3_url)
+    put(s3_url, "models/tiny/sort/small/model.py", b"weights")
+    put(s3_url, "models/tiny/sort/small/deep/down/more.bin", bytes(range(256)) * 80_000)  # some 20 MB, three parts
+    put(s3_url, "models/tiny/sort/small/empty.txt", b"")
+    put(s3_url, "models/tiny/sort/smaller/model.py", b"another's")
+
+
+@pytest.fixture
+def server(s3_url: str, whole_variant: None) -> Iterator[str]:
+    yield s3_url
+    open_to_all(s3_url)
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -46,41 +57,37 @@ def files(folder: Path) -> dict[str, int]:
 WHOLE = {"model.py": 7, "deep/down/more.bin": 20_480_000, "empty.txt": 0}
 
 
-@pytest.mark.parametrize("environment", [NOBODY, SOMEBODY])
-def test_a_variant_s_files_are_fetched_and_no_others(server: str, tmp_path: Path, environment: dict[str, str]) -> None:
-    assert fetch(SMALL, tmp_path / "small", server, environment) == 3
+def test_a_variant_s_files_are_fetched_and_no_others(server: str, tmp_path: Path) -> None:
+    assert fetch(SMALL, tmp_path / "small", server, NOBODY) == 3
     assert files(tmp_path) == {f"small/{name}": size for name, size in WHOLE.items()}
     assert (tmp_path / "small/deep/down/more.bin").read_bytes() == bytes(range(256)) * 80_000
 
 
 def test_the_command_fetches_and_says_so(server: str, tmp_path: Path) -> None:
-    said = command(SMALL, tmp_path / "small", server)
-    assert (said.returncode, said.stderr) == (0, f"{SMALL}: 3 files\n")
-    digest = digest_of(sums_of(tmp_path / "small"))
+    url = f"{SMALL}er"
+    result = CliRunner().invoke(main, arguments(url, tmp_path / "smaller", server), catch_exceptions=False)
+    assert (result.exit_code, result.stderr) == (0, f"{url}: 1 files\n")
+    digest = digest_of(sums_of(tmp_path / "smaller"))
     assert ((tmp_path / "digest").read_text(), (tmp_path / "message").read_text()) == (digest, f"any {digest}")
-    assert files(tmp_path / "small") == WHOLE
+    assert files(tmp_path / "smaller") == {"model.py": 9}
 
 
 def test_the_command_ends_with_one_line_where_it_cannot(server: str, tmp_path: Path) -> None:
-    said = command(f"{SMALL}-not", tmp_path / "small", server)
-    assert (said.returncode, said.stderr) == (
+    command = [sys.executable, "-m", "ipa.live.kubernetes.pod_model"]
+    command += arguments(f"{SMALL}-not", tmp_path / "small", server)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (
         1,
         f"Error: {SMALL}-not: there is nothing at {server}, and nothing at s3://{BUCKET}/models/sort/small-not\n",
     )
 
 
-def command(url: str, target: Path, server: str) -> subprocess.CompletedProcess[str]:
-    arguments = ["-m", "ipa.live.kubernetes.pod_model", str(target), "--key", "any", "--from", url]
-    files = ["--fixed-at", target.parent / "fixed", "--digest-file", target.parent / "digest"]
-    arguments += ["--endpoint", server, *map(str, files), "--message-file", str(target.parent / "message")]
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
-
-
-def test_what_was_left_half_by_a_start_before_is_begun_anew(server: str, tmp_path: Path) -> None:
-    (tmp_path / ".small.incoming").mkdir()
-    (tmp_path / ".small.incoming" / "stale.bin").write_bytes(b"x")
-    fetch(SMALL, tmp_path / "small", server, NOBODY)
-    assert files(tmp_path / "small") == WHOLE
+def arguments(url: str, target: Path, server: str) -> list[str]:
+    """Those of the command that fetches a variant."""
+    below = target.parent
+    places = {"--fixed-at": below / "fixed", "--digest-file": below / "digest", "--message-file": below / "message"}
+    of_places = [text for option, place in places.items() for text in (option, str(place))]
+    return [str(target), "--key", "any", "--from", url, "--endpoint", server, *of_places]
 
 
 def test_what_has_been_fetched_whole_is_not_fetched_again(tmp_path: Path) -> None:
@@ -102,17 +109,15 @@ def test_what_is_not_there_is_said(server: str, tmp_path: Path, url: str, why: s
     assert not (tmp_path / "small").exists()
 
 
-def test_a_store_that_asks_for_credentials_gives_to_who_has_them_alone(tmp_path: Path) -> None:
-    with s3_server(tmp_path) as url:
-        put(url, "models/tiny/sort/small/model.py", b"weights")
-        keys = shut(url)
-        assert fetch(SMALL, tmp_path / "small", url, keys) == 1
-        for wrong, why in (
-            ("AWS_SECRET_ACCESS_KEY", "SignatureDoesNotMatch"),
-            ("AWS_ACCESS_KEY_ID", "InvalidAccessKeyId"),
-        ):
-            with pytest.raises(StoreError, match=rf"{SMALL}: no access at {url}: .*{why}"):
-                fetch(SMALL, tmp_path / "other", url, {**keys, wrong: "wrong"}, attempts=1)
+def test_a_store_that_asks_for_credentials_gives_to_who_has_them_alone(server: str, tmp_path: Path) -> None:
+    keys = shut(server)
+    assert fetch(f"{SMALL}er", tmp_path / "smaller", server, keys) == 1
+    for wrong, why in (
+        ("AWS_SECRET_ACCESS_KEY", "SignatureDoesNotMatch"),
+        ("AWS_ACCESS_KEY_ID", "InvalidAccessKeyId"),
+    ):
+        with pytest.raises(StoreError, match=rf"{SMALL}: no access at {server}: .*{why}"):
+            fetch(SMALL, tmp_path / "other", server, {**keys, wrong: "wrong"}, attempts=1)
 
 
 def test_an_endpoint_where_nobody_listens_is_named(tmp_path: Path) -> None:
@@ -129,7 +134,7 @@ def test_an_endpoint_whose_name_is_unknown_is_named(tmp_path: Path) -> None:
 
 
 def test_an_endpoint_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_of, "SILENT_FOR_S", 1.0)
+    monkeypatch.setattr(store_of, "SILENT_FOR_S", 0.2)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

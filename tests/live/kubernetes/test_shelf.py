@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +17,11 @@ from ipa.live import LiveError
 from ipa.live.kubernetes import fetch as fetching
 from ipa.live.kubernetes import model_store
 from ipa.live.kubernetes.fetch import fetch
-from ipa.live.kubernetes.store import StoreError, opened
+from ipa.live.kubernetes.store import StoreError
 from ipa.live.serving import SUMS, sums_of, sums_text
 from tests.command import ipa
-from tests.live.serving.models_world import BUCKET, SOMEBODY, empty, put, s3_server, shut
+from tests.live.kubernetes.conftest import Opened
+from tests.live.serving.models_world import BUCKET, SOMEBODY, empty, put, shut
 
 if TYPE_CHECKING:
     from s3fs import S3FileSystem
@@ -28,18 +29,15 @@ if TYPE_CHECKING:
 URL = f"s3://{BUCKET}/models"
 
 
-@pytest.fixture(scope="module")
-def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3_server(tmp_path_factory.mktemp("moto")) as url:
-        yield url
+pytestmark = pytest.mark.usefixtures("reopened")
 
 
 @pytest.fixture
-def server(listening: str) -> str:
+def server(s3_url: str) -> str:
     """With nothing of what other tests have put there."""
-    empty(listening)
-    put(listening, "other/thing.txt", b"somebody else's")
-    return listening
+    empty(s3_url)
+    put(s3_url, "other/thing.txt", b"somebody else's")
+    return s3_url
 
 
 @pytest.fixture
@@ -55,9 +53,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def pushed(folder: Path, server: str) -> list[tuple[str, bool]]:
-    said: list[tuple[str, bool]] = []
-    model_store.push(folder, URL, server, SOMEBODY, lambda variant, is_new: said.append((variant.name, is_new)))
-    return said
+    """Push a folder; the names of its variants, and whether they had to be sent."""
+    variants: list[tuple[str, bool]] = []
+    model_store.push(folder, URL, server, SOMEBODY, lambda variant, is_new: variants.append((variant.name, is_new)))
+    return variants
 
 
 def test_a_folder_that_is_not_what_its_checksums_say_ends_the_list_with_exit_code_1(
@@ -99,7 +98,12 @@ def test_only_what_has_changed_is_sent_again_and_nothing_of_before_stays(
 
 @pytest.mark.parametrize("before", [{}, {"model.py": "old", "deep/weights.bin": "old", "gone.bin": "old"}])
 def test_a_push_that_breaks_off_leaves_no_variant_that_a_reader_takes_for_whole(
-    folder: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: dict[str, str]
+    folder: Path,
+    server: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reopened: Opened,
+    before: dict[str, str],
 ) -> None:
     """After each of its changes in turn; before, there was nothing or another variant. Pushing again mends it."""
     (folder / "tiny/sort/small/model.py").unlink()
@@ -115,7 +119,7 @@ def test_a_push_that_breaks_off_leaves_no_variant_that_a_reader_takes_for_whole(
         if before:
             pushed(tmp_path / "old", server)
         with monkeypatch.context() as patched:
-            patched.setattr(model_store, "opened", lambda *given, most=changes: broken_off(opened(*given), most))
+            break_off(patched, reopened(server, SOMEBODY), changes)
             with suppress(StoreError):
                 pushed(folder, server)
                 break
@@ -129,8 +133,8 @@ def test_a_push_that_breaks_off_leaves_no_variant_that_a_reader_takes_for_whole(
     assert changes == 4 + len(before.keys() & {"gone.bin"})  # checksums twice, two files, and one to remove
 
 
-def broken_off(store: S3FileSystem, most: int) -> S3FileSystem:
-    """The store, which fails once it has been changed so often."""
+def break_off(patched: pytest.MonkeyPatch, store: S3FileSystem, most: int) -> None:
+    """Have the store fail once it has been changed so often."""
     made = itertools.count(1)
 
     def counted(change: Callable[..., object]) -> Callable[..., object]:
@@ -142,8 +146,7 @@ def broken_off(store: S3FileSystem, most: int) -> S3FileSystem:
         return changed
 
     for name in ("pipe_file", "put_file", "rm_file", "rm"):
-        setattr(store, name, counted(getattr(store, name)))
-    return store
+        patched.setattr(store, name, counted(getattr(store, name)))
 
 
 def test_sample_requests_beside_the_variants_stay_here(folder: Path, server: str) -> None:
@@ -227,13 +230,12 @@ def test_all_models_are_fetched_and_what_is_there_already_is_not(folder: Path, s
     assert f"{to}/tiny/sort/large: is there already and is not {URL}/tiny/sort/large" in third.stderr
 
 
-def test_a_wrong_key_is_no_missing_bucket(folder: Path, tmp_path: Path) -> None:
-    with s3_server(tmp_path) as url:
-        wrong = {**shut(url), "AWS_SECRET_ACCESS_KEY": "wrong"}
-        with pytest.raises(StoreError, match=rf"{URL}: no access at {url}: "):
-            model_store.push(folder, URL, url, wrong)
-        with pytest.raises(StoreError, match=rf"{URL}: no access at {url}: "):
-            model_store.in_store(URL, url, wrong)
+def test_a_wrong_key_is_no_missing_bucket(folder: Path, server: str) -> None:
+    wrong = {**shut(server), "AWS_SECRET_ACCESS_KEY": "wrong"}
+    with pytest.raises(StoreError, match=rf"{URL}: no access at {server}: "):
+        model_store.push(folder, URL, server, wrong)
+    with pytest.raises(StoreError, match=rf"{URL}: no access at {server}: "):
+        model_store.in_store(URL, server, wrong)
 
 
 def test_a_file_that_is_not_what_its_checksum_says_is_not_served(folder: Path, server: str, tmp_path: Path) -> None:

@@ -127,9 +127,15 @@ def s3_server(folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
 
 
 def empty(url: str) -> None:
-    """The server holds nothing any more, but for an empty bucket."""
+    """The server holds nothing any more, but for an empty bucket, and answers everybody."""
+    open_to_all(url)
     _send(url, "POST", "/moto-api/reset")
     _send(url, "PUT", f"/{BUCKET}")
+
+
+def open_to_all(url: str) -> None:
+    """The server answers everybody, as at first."""
+    _send(url, "POST", "/moto-api/reset-auth", b"inf")
 
 
 def shut(url: str) -> dict[str, str]:
