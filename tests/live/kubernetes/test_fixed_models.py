@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 pytest.importorskip("kubernetes")
 
 from ipa.live.kubernetes.fixed_models import key_of
+from ipa.live.kubernetes.pod_model import main
 from ipa.live.kubernetes.reconcile import Reconciler
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.kubernetes.stage_state import Look
 from ipa.live.serving import digest_of, sums_of
 from tests.live.kubernetes.fake import Rolling, Treatment
 from tests.live.kubernetes.world import tiny
-from tests.live.serving.models_world import BUCKET, SOMEBODY, s3_server
+from tests.live.serving.models_world import BUCKET, SOMEBODY, empty
 from tests.live.world import sort
 
 OLD, NEW = "0" * 12, "f" * 12
@@ -27,13 +28,12 @@ OLD, NEW = "0" * 12, "f" * 12
 # ---- in the pod ----
 
 
-def prepare(tmp_path: Path, folder: Path, *source: str) -> subprocess.CompletedProcess[str]:
-    """The init container, for which the digests of `tmp_path/fixed` are mounted."""
+def prepare(tmp_path: Path, folder: Path, *source: str) -> Result:
+    """The init container's command, for which the digests of `tmp_path/fixed` are mounted."""
     files = {"--fixed-at": "fixed", "--digest-file": "digest", "--message-file": "message"}
     options = [text for option, name in files.items() for text in (option, str(tmp_path / name))]
-    module = [sys.executable, "-m", "ipa.live.kubernetes.pod_model", str(folder), "--key", "a.sort.small"]
-    env = {**os.environ, **SOMEBODY}
-    return subprocess.run([*module, *source, *options], capture_output=True, text=True, check=False, env=env)
+    arguments = [str(folder), "--key", "a.sort.small", *source, *options]
+    return CliRunner().invoke(main, arguments, env=SOMEBODY, catch_exceptions=False)
 
 
 def model(folder: Path, text: str = "class Model:\n    def predict(self, inputs):\n        return inputs\n") -> Path:
@@ -49,7 +49,7 @@ def fix(tmp_path: Path, digest: str) -> None:
 
 def test_the_first_pod_says_the_digest_of_its_model(tmp_path: Path) -> None:
     folder = model(tmp_path / "small")
-    assert prepare(tmp_path, folder).returncode == 0
+    assert prepare(tmp_path, folder).exit_code == 0
     digest = digest_of(sums_of(folder))
     assert (tmp_path / "digest").read_text() == digest
     assert (tmp_path / "message").read_text() == f"a.sort.small {digest}"
@@ -59,43 +59,43 @@ def test_a_pod_that_finds_another_model_ends_with_one_line(tmp_path: Path) -> No
     folder = model(tmp_path / "small")
     began_with = digest_of(sums_of(folder))
     fix(tmp_path, began_with)
-    assert prepare(tmp_path, folder).returncode == 0
+    assert prepare(tmp_path, folder).exit_code == 0
     model(folder, "# version 2\n")
-    said = prepare(tmp_path, folder)
+    result = prepare(tmp_path, folder)
     now = digest_of(sums_of(folder))
-    assert said.returncode == 1
-    assert f"Error: {folder}: holds another model, {now}, than when the run began, {began_with}" in said.stderr
-    assert said.stderr.count("\n") == 1
+    assert result.exit_code == 1
+    assert f"Error: {folder}: holds another model, {now}, than when the run began, {began_with}" in result.output
+    assert "\n" not in result.output.strip()
 
 
-def test_a_store_whose_checksums_were_exchanged_with_its_files_is_found_out(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("reopened")
+def test_a_store_whose_checksums_were_exchanged_with_its_files_is_found_out(tmp_path: Path, s3_url: str) -> None:
     """Its own SHA256SUMS agrees with the new files."""
-    pytest.importorskip("s3fs")
     from ipa.live.kubernetes.model_store import push
 
+    empty(s3_url)
     shelf = model(tmp_path / "shelf" / "sort" / "small")
     began_with = digest_of(sums_of(shelf))
     fix(tmp_path, began_with)
-    with s3_server(tmp_path) as url:
-        push(tmp_path / "shelf", f"s3://{BUCKET}/all", url, SOMEBODY)
-        source = ("--from", f"s3://{BUCKET}/all/sort/small", "--endpoint", url)
-        assert prepare(tmp_path, tmp_path / "first", *source).returncode == 0
-        model(shelf, "# version 2\n")
-        push(tmp_path / "shelf", f"s3://{BUCKET}/all", url, SOMEBODY)
-        said = prepare(tmp_path, tmp_path / "second", *source)
-    assert said.returncode == 1
-    assert f"holds another model, {digest_of(sums_of(shelf))}, than when the run began, {began_with}" in said.stderr
+    push(tmp_path / "shelf", f"s3://{BUCKET}/all", s3_url, SOMEBODY)
+    source = ("--from", f"s3://{BUCKET}/all/sort/small", "--endpoint", s3_url)
+    assert prepare(tmp_path, tmp_path / "first", *source).exit_code == 0
+    model(shelf, "# version 2\n")
+    push(tmp_path / "shelf", f"s3://{BUCKET}/all", s3_url, SOMEBODY)
+    result = prepare(tmp_path, tmp_path / "second", *source)
+    assert result.exit_code == 1
+    assert f"holds another model, {digest_of(sums_of(shelf))}, than when the run began, {began_with}" in result.output
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    said = prepare(tmp_path, tmp_path / "none")
-    assert (said.returncode, said.stderr) == (1, f"Error: {tmp_path / 'none'}: no such folder\n")
+    result = prepare(tmp_path, tmp_path / "none")
+    assert (result.exit_code, result.output.strip()) == (1, f"Error: {tmp_path / 'none'}: no such folder")
 
 
 def test_a_server_that_starts_again_in_its_pod_compares_again(tmp_path: Path) -> None:
     """A volume may hold another model by then."""
     folder = model(tmp_path / "small")
-    assert prepare(tmp_path, folder).returncode == 0
+    assert prepare(tmp_path, folder).exit_code == 0
     command = [sys.executable, "-m", "ipa.live.serving.server", "--backend", "folder", "--file", str(folder)]
     command += ["--digest", f"@{tmp_path / 'digest'}", "--check"]
     assert subprocess.run(command, check=False).returncode == 0

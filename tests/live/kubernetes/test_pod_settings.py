@@ -169,11 +169,6 @@ def test_quantities_of_devices_are_equal_however_they_are_written() -> None:
     assert drift({"spec": ours}, {"spec": theirs}) == []
 
 
-def test_a_layout_with_pods_comes_back_from_the_cluster() -> None:
-    layout = Layout(pods={"gateway": {"labels": {"a": "b"}}})
-    assert Layout.from_text(layout.as_text()) == layout != Layout()
-
-
 # ---- the section of a scenario ----
 
 WHOLE = """
