@@ -86,12 +86,9 @@ def test_without_need_the_limit_changes_nothing(limit_cores: int | None) -> None
     assert CoreLimit(says, PIPELINE).decide(seen, NOTHING) == says.decide(seen, NOTHING)
 
 
-@pytest.mark.parametrize("limit_cores", [0, -4])
-def test_a_limit_below_one_core_is_refused(limit_cores: int) -> None:
-    with pytest.raises(PolicyError, match=f"core limit {limit_cores}; allowed: at least 1"):
-        CoreLimit(Static(PIPELINE, replicas={"a": 1, "b": 1}), PIPELINE).decide(
-            observation(limit_cores=limit_cores), NOTHING
-        )
+def test_a_limit_below_one_core_is_refused() -> None:
+    with pytest.raises(PolicyError, match="core limit 0; allowed: at least 1"):
+        CoreLimit(Static(PIPELINE, replicas={"a": 1, "b": 1}), PIPELINE).decide(observation(limit_cores=0), NOTHING)
 
 
 stage = st.tuples(st.sampled_from(["small", "large"]), st.sampled_from([1, 2]), st.integers(1, 12))

@@ -303,6 +303,14 @@ def test_equal_in_all_goes_to_the_configuration_at_hand_then_to_the_first() -> N
     assert chosen(solution.configuration)["a"] == ("second", 1, 1)
 
 
+def test_equal_in_all_keeps_the_batch_sizes_at_hand() -> None:
+    """25 rps on small ones within 0.31 s: one stage has time for batches of 2 (0.2 s), which save a replica there."""
+    for batches in ((1, 2), (2, 1)):
+        at_hand = {name: ("small", batch, 1, 1) for name, batch in zip("ab", batches, strict=True)}
+        solution = solve(problem(25.0, alpha=0.0, sla_s=0.31, current=configuration(**at_hand)))
+        assert tuple(batch for _, batch, _ in chosen(solution.configuration).values()) == batches
+
+
 def test_a_sum_that_is_the_sla_keeps_it() -> None:
     """0.1 + 0.2 is above 0.3 in binary floating point, but not to a nanosecond."""
     made = pipeline([variant("x", 0.5, 1, {1: 0.1})], [variant("y", 0.5, 1, {1: 0.2})], sla_s=0.3)

@@ -280,7 +280,6 @@ def test_parameters_may_follow_a_policys_name_in_its_spec() -> None:
         ("ipa alpha=1 alpha=2", "policy 'ipa alpha=1 alpha=2': gives alpha twice"),
         ("ipa alhpa=1", "unknown parameter 'alhpa' of policy 'ipa' (did you mean 'alpha'?)"),
         ("ipa predictor.factor=2", "give the whole of predictor, as in predictor={factor: 2}"),
-        ("scale-only:low variants=high", "scale-only:low gives variants, and so do the parameters"),
     ],
 )
 def test_wrong_parameters_in_a_spec_are_refused_with_what_is_allowed(spec: str, text: str) -> None:

@@ -127,16 +127,16 @@ def test_bounds_lose_nothing_with_many_ties_and_huge_or_no_differences(
 
 def test_bounds_lose_nothing_of_large_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against plain merging, which knows no bounds; every answer whole, with what binds and by how much."""
-    asked = [
+    large = [
         tight(seed, *size, accuracy, few_cores=few_cores)
         for size in ((3, 10, 7), (4, 6, 4), (6, 3, 3))
         for accuracy in ("product", "average")
         for few_cores in (False, True)
         for seed in range(4)
     ]
-    answers = [solve(problem) for problem in asked]
+    answers = [solve(problem) for problem in large]
     monkeypatch.setattr(exact, "FEW", inf)
-    assert answers == [solve(problem) for problem in asked]
+    assert answers == [solve(problem) for problem in large]
     assert {answer.binding for answer in answers} >= {"sla", "cores"}
 
 
@@ -205,10 +205,10 @@ def test_general_solvers_agree_on_large_problems(
     solver: str, size: tuple[int, int, int], accuracy: str, few_cores: bool
 ) -> None:
     for seed in range(2):
-        asked = tight(seed, *size, accuracy, few_cores=few_cores)
-        expected, found = solve(asked), solve(asked, solver=solver)
-        assert found.objective["total"] == pytest.approx(expected.objective["total"], abs=1e-9)
-        assert (found.rung, found.binding) == (expected.rung, expected.binding)
+        large = tight(seed, *size, accuracy, few_cores=few_cores)
+        exact_solution, solution = solve(large), solve(large, solver=solver)
+        assert solution.objective["total"] == pytest.approx(exact_solution.objective["total"], abs=1e-9)
+        assert (solution.rung, solution.binding) == (exact_solution.rung, exact_solution.binding)
 
 
 LADDER: list[tuple[dict[str, Any], str]] = [
