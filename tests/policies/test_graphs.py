@@ -36,7 +36,7 @@ def test_the_answer_is_the_one_that_trying_everything_finds(first: int) -> None:
         _check(problem, solve(problem), seed)
 
 
-@pytest.mark.parametrize("first", [0, pytest.param(25, marks=pytest.mark.long)])
+@pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.long) for first in (25, 50))])
 def test_a_goal_of_accuracy_is_reached_with_the_fewest_cores(first: int) -> None:
     reached = 0
     for seed in range(first, first + 25):
@@ -61,7 +61,7 @@ def test_a_goal_of_accuracy_is_reached_with_the_fewest_cores(first: int) -> None
     assert reached > 3
 
 
-@pytest.mark.parametrize("first", [0, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.long) for first in (20, 40))])
 def test_the_pareto_plans_are_those_that_trying_everything_finds(first: int) -> None:
     for seed in range(first, first + 20):
         problem = replace(small(seed), replicas=None, variants=None)
