@@ -120,6 +120,7 @@ def made(elsewhere: Path) -> None:
 
 
 RUN = ("profile", "run", "mine.yaml", "--models", "models", "--batches", "1", "--longest", 0.1, "--quiet")
+CHECK = ("pipeline", "check", "mine.yaml", "--models", "models")
 
 
 def graph_of(path: str) -> Graph:
@@ -162,18 +163,21 @@ def test_where_one_variant_is_profiled_the_others_keep_their_items_and_its_own_a
     assert edge.source == "counted-2"
 
 
-def test_persistence_is_written_where_samples_are_said_to_be_in_order() -> None:
-    """Sixty samples half a second apart: ten with one number above 0, ten with none, and so on."""
+def test_persistence_is_written_where_samples_are_said_to_be_in_order_and_a_share_of_none_stays_as_it_was() -> None:
+    """Sixty samples half a second apart: ten with one number above 0, ten with none, and so on; none is above 9."""
+    Path("mine.yaml").write_text(text().replace("score < 2.5", "score > 9"))
     rows = np.zeros((60, 4), np.float32)
     rows[:, 0] = np.arange(60) // 10 % 2
     np.savez("models/mine/detect/samples.npz", x=rows)
     result = ipa(*RUN, "--stages", "detect", "--variant", "small", "--every", 0.5)
     assert result.exit_code == 0, result.stderr
     assert "--every" not in result.stderr
-    edge = graph_of("mine.profiled.yaml").edges[0]
-    assert edge.items == {"small": 0.5, "large": 2.5}
-    assert edge.persist_s == pytest.approx(persist_s_of(rows[:, 0].astype(int).tolist(), 0.5), rel=1e-5)
-    assert edge.persist_s > 0.5
+    assert "again after detect: no sample takes it: its share stays 0.5" in result.stderr
+    cars, again = graph_of("mine.profiled.yaml").edges
+    assert cars.items == {"small": 0.5, "large": 2.5}
+    assert cars.persist_s == pytest.approx(persist_s_of(rows[:, 0].astype(int).tolist(), 0.5), rel=1e-5)
+    assert cars.persist_s > 0.5
+    assert again.share == 0.5
 
 
 def test_without_samples_nothing_is_counted_and_that_is_said() -> None:
@@ -185,30 +189,24 @@ def test_without_samples_nothing_is_counted_and_that_is_said() -> None:
     assert graph_of("mine.profiled.yaml").edges == graph_of("mine.yaml").edges
 
 
-def test_a_share_of_none_stays_as_it_was() -> None:
-    Path("mine.yaml").write_text(text().replace("score < 2.5", "score > 9"))
-    result = ipa(*RUN, "--stages", "detect", "--variant", "small")
-    assert result.exit_code == 0, result.stderr
-    assert "again after detect: no sample takes it: its share stays 0.5" in result.stderr
-    assert graph_of("mine.profiled.yaml").edges[1].share == 0.5
-
-
 @pytest.mark.parametrize(
-    ("old", "new", "answer"),
+    ("command", "old", "new", "answer"),
     [
-        ("items_from: crops", "items_from: boxes", "no output 'boxes', whose rows are the items of 'cars' by"),
-        ("score < 2.5", "scores < 2.5", "no output 'scores', which `when: scores < 2.5` asks for; outputs: crops"),
-        ("score < 2.5", "again < 2.5", "output 'again' has 4 values; `when: again < 2.5` asks for one of each item"),
-        ("score < 2.5", 'score == "car"', "output 'score' is FP32; `when: score == \"car\"` compares another"),
+        (RUN, "items_from: crops", "items_from: boxes", "no output 'boxes', whose rows are the items of 'cars' by"),
+        (CHECK, "items_from: crops", "items_from: boxes", "no output 'boxes', whose rows are the items of 'cars' by"),
+        (CHECK, "score < 2.5", "scores < 2.5", "no output 'scores', which `when: scores < 2.5` asks for; outputs:"),
+        (CHECK, "score < 2.5", "again < 2.5", "output 'again' has 4 values; `when: again < 2.5` asks for one of each"),
+        (CHECK, "score < 2.5", 'score == "car"', "output 'score' is FP32; `when: score == \"car\"` compares another"),
     ],
 )
-def test_an_output_that_an_edge_cannot_read_is_one_clear_error(old: str, new: str, answer: str) -> None:
+def test_an_output_that_an_edge_cannot_read_is_one_clear_error(
+    command: tuple[object, ...], old: str, new: str, answer: str
+) -> None:
     Path("mine.yaml").write_text(text().replace(old, new))
-    for command in (RUN, ("pipeline", "check", "mine.yaml", "--models", "models")):
-        result = ipa(*command)
-        assert (result.exit_code, result.stdout) == (2, "")
-        assert f"mine.yaml: detect/small: {answer}" in result.stderr
-    assert not Path("mine.measurements.jsonl").exists()
+    result = ipa(*command)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"mine.yaml: detect/small: {answer}" in result.stderr
+    assert not list(Path().glob("*.jsonl"))
 
 
 # ---- single rules ----
