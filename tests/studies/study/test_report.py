@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +16,31 @@ from ipa.studies.many.study.findings import StudyCell
 from ipa.studies.many.study.run import prepare
 from ipa.studies.pages import study_bars, study_overview
 from ipa.studies.pages.colours import PALETTE
-from tests.command import ipa
+from tests.command import PIPELINE, ipa
 from tests.studies.page_rules import check_page
 from tests.studies.study.mine import STUDY, cell, changed, figures, study
 
 pytest.importorskip("plotly")
 
 pytestmark = pytest.mark.usefixtures("here")
+
+
+@pytest.fixture(scope="module")
+def study_with_one_seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("one_seed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("IPA_TRACE", raising=False)
+        Path("mine.yaml").write_text(PIPELINE)
+        Path("study.yaml").write_text(STUDY)
+        study("--seeds", 1)
+    return folder / "out"
+
+
+@pytest.fixture
+def one_seed(study_with_one_seed: Path, here: Path) -> Path:
+    """The folder of the study with one seed, a copy for each test."""
+    return shutil.copytree(study_with_one_seed, here / "out")
 
 
 def test_the_share_of_infeasible_decisions_stands_beside_the_means() -> None:
@@ -42,18 +61,18 @@ def test_a_setting_without_sweeps_says_so_in_the_report() -> None:
     assert '<p class="muted">The sweeps are run in plain alone. So there is no headline' in of_slow
 
 
-def test_the_terminals_headline_explains_no_more_than_it_has() -> None:
-    result = ipa("study", "study.yaml", "--out", "out", "--jobs", 1, "--seeds", 1)
+def test_the_terminals_headline_explains_no_more_than_it_has(one_seed: Path) -> None:
+    result = ipa("study", "study.yaml", "--out", one_seed, "--jobs", 1, "--seeds", 1)
     assert "At another's cost" in result.output
     assert not re.search("round brackets|sweep", result.output.lower())
 
 
-def test_one_seed_has_no_interval_and_says_so() -> None:
-    said = study("--seeds", 1)
-    assert {each["sentence"].count("[") for each in said["comparisons"]} == {0}
-    assert "IPA against one on mine constant:5:40: " in said["comparisons"][0]["sentence"]
-    assert "One seed, so no intervals." in Path("out/tables.md").read_text()
-    two = study("--seeds", 2, folder="two")
+def test_one_seed_has_no_interval_and_says_so(one_seed: Path) -> None:
+    one = study("--seeds", 1, folder=str(one_seed))
+    assert {each["sentence"].count("[") for each in one["comparisons"]} == {0}
+    assert "IPA against one on mine constant:5:40: " in one["comparisons"][0]["sentence"]
+    assert "One seed, so no intervals." in (one_seed / "tables.md").read_text()
+    two = study("--seeds", 2, folder=str(one_seed))
     assert {each["sentence"].count("[") for each in two["comparisons"]} == {3}
 
 
@@ -72,10 +91,9 @@ def test_intervals_over_one_log_say_that_they_hold_it_fixed() -> None:
         assert [said in text for text in (" ".join(result.stdout.split()), *texts)] == [is_said] * 3
 
 
-def test_the_report_begins_with_what_to_take_and_the_plane_and_ends_with_what_was_run() -> None:
+def test_the_report_begins_with_what_to_take_and_the_plane_and_ends_with_what_was_run(one_seed: Path) -> None:
     """And no table has a column for the one pipeline that all rows are of."""
-    study("--seeds", 1)
-    page = Path("out/report.html").read_text()
+    page = (one_seed / "report.html").read_text()
     assert "<h3>Which to take</h3>\n<ul>\n<li>mine: Nothing is recommended: " in page.partition("The headline")[0]
     assert page.index("<h3>Which to take</h3>") < page.index("<h3>Accuracy against cost</h3>") < page.index("<table")
     assert page.count('<select data-choice="against') == 1
@@ -85,18 +103,16 @@ def test_the_report_begins_with_what_to_take_and_the_plane_and_ends_with_what_wa
     assert ">pipeline<" not in page
 
 
-def test_the_plane_has_a_mark_for_each_system_at_its_means() -> None:
-    study("--seeds", 1)
-    marks = {trace["name"]: trace for trace in figures(Path("out/report.html").read_text())["plane-plain"]["data"]}
+def test_the_plane_has_a_mark_for_each_system_at_its_means(one_seed: Path) -> None:
+    marks = {trace["name"]: trace for trace in figures((one_seed / "report.html").read_text())["plane-plain"]["data"]}
     assert list(marks) == ["IPA", "one", "two"]
-    runs = pd.read_parquet("out/runs.parquet").query("system == 'one' and setting == 'plain'")
+    runs = pd.read_parquet(one_seed / "runs.parquet").query("system == 'one' and setting == 'plain'")
     means = [runs[key].mean() for key in ("cost_mean_cores", "pas_mean")]
     assert [marks["one"]["x"][0], marks["one"]["y"][0]] == pytest.approx(means, abs=1e-3)
 
 
-def test_the_report_needs_nothing_else_and_has_every_system() -> None:
-    study("--seeds", 1)
-    page = Path("out/report.html").read_text()
+def test_the_report_needs_nothing_else_and_has_every_system(one_seed: Path) -> None:
+    page = (one_seed / "report.html").read_text()
     assert "src=" not in page.split("</script>", 1)[1]
     for what in (
         "mine-means-plain",
@@ -108,7 +124,7 @@ def test_the_report_needs_nothing_else_and_has_every_system() -> None:
         assert {"IPA", "one"} <= {trace["name"] for trace in figures(page)[what]["data"]}
     assert "Red diamonds" not in page  # nothing is published of it
     check_page(page)
-    assert Path("out/report.html").stat().st_size < 10e6
+    assert len(page.encode()) < 10e6
 
 
 def test_pipelines_sweeps_and_systems_may_be_called_by_any_word_of_ours() -> None:
