@@ -379,11 +379,10 @@ def test_what_would_take_long_has_to_be_chosen(studied: str, monkeypatch: pytest
 def test_a_run_that_failed_is_none_to_explain() -> None:
     pytest.importorskip("plotly")
     Path("my.py").write_text(POLICIES + BREAKS)
-    Path("study.yaml").write_text(STUDY.replace("sweeps:", '  bad: {policy: "my.py:Breaks"}\nsweeps:'))
-    assert ipa("study", "study.yaml", "--out", "studied", "--jobs", 1).exit_code == 1
-    assert {of["policy"].split(",")[0] for of in policies_of("studied", "--where", "seed==1")} == {
-        *("ipa", "careful", "weights (alpha=1)", "weights (alpha=5)")
-    }
+    study = STUDY.replace('"constant:20:10", ', "").partition("sweeps:")[0]
+    Path("study.yaml").write_text(study + '  bad: {policy: "my.py:Breaks"}\n')
+    assert ipa("study", "study.yaml", "--out", "studied", "--jobs", 1, "--seeds", 1).exit_code == 1
+    assert [of["policy"] for of in policies_of("studied")] == ["ipa", "careful"]
 
 
 BREAKS = """
