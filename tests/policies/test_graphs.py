@@ -20,6 +20,8 @@ from ipa.policies.optimiser import (
     scenes,
     solve,
 )
+from ipa.policies.optimiser.flows import Inflows
+from ipa.policies.optimiser.problem import Cheapest, OptionSource
 from ipa.profiles import Defaults, Edge, Graph, Join, Pipeline, Stage
 from tests.policies import graph_brute_force as brute
 from tests.policies.random_graphs import deciding, large, small
@@ -34,6 +36,25 @@ def test_the_answer_is_the_one_that_trying_everything_finds(first: int) -> None:
     for seed in range(first, first + 25):
         problem = small(seed)
         _check(problem, solve(problem), seed)
+
+
+def test_the_least_of_a_part_of_the_range_is_that_of_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound that is too high would rule out the best plan where two are equal but for the batch sizes at hand."""
+    compared: list[bool] = []
+
+    def cheapest(source: OptionSource, inflows: Inflows, within_ns: int, **kinds: bool) -> dict[str, Cheapest]:
+        least = of_source(source, inflows, within_ns, **kinds)
+        if not (kinds or source.changes):
+            options = source.options(inflows, within_ns)
+            assert least == options.cheapest(options.inflows, within_ns)
+            compared.append(source.demand.problem.current is not None)
+        return least
+
+    of_source = OptionSource.cheapest
+    monkeypatch.setattr(OptionSource, "cheapest", cheapest)
+    for seed in range(100):
+        solve(small(seed))
+    assert 100 < sum(compared) < len(compared)
 
 
 @pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.long) for first in (25, 50))])
