@@ -23,7 +23,7 @@ from ipa.studies.commands import cluster
 from ipa.studies.runs.live_runs.options import LiveCluster
 from tests.command import ipa, refusal
 from tests.live.kubernetes import pack
-from tests.live.kubernetes.world import tiny
+from tests.live.kubernetes.world import documents, tiny
 from tests.live.world import sort
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -33,7 +33,7 @@ NO_CLUSTER = {"KUBECONFIG": "/nonexistent/kubeconfig", "HOME": "/nonexistent"}
 
 def test_manifests_are_what_up_would_apply_and_ask_no_cluster() -> None:
     said = ipa("live", "manifests", "video", "--name", "mine", "--namespace", "there", "--image", "x:1", env=NO_CLUSTER)
-    objects = list(yaml.safe_load_all(said.stdout))
+    objects = documents(said.stdout)
     kinds = [each["kind"] for each in objects]
     assert (kinds[0], kinds.count("Deployment"), kinds.count("Service")) == ("ConfigMap", 3, 2)
     assert {each["metadata"]["namespace"] for each in objects} == {"there"}
@@ -51,7 +51,7 @@ def test_manifests_as_json_are_one_list_of_the_same_objects(tmp_path: Path) -> N
     plain, listed = (ipa("live", "manifests", "video", *how, env=NO_CLUSTER) for how in ((), ("--json",)))
     found = json.loads(listed.stdout)
     assert (found["apiVersion"], found["kind"]) == ("v1", "List")
-    assert found["items"] == list(yaml.safe_load_all(plain.stdout))
+    assert found["items"] == documents(plain.stdout)
     said = json.loads(ipa("live", "manifests", "video", "--json", "--out", tmp_path / "base", env=NO_CLUSTER).stdout)
     assert sorted(said["files"]) == sorted(path.name for path in (tmp_path / "base").iterdir())
 
@@ -118,7 +118,7 @@ def test_manifests_are_for_the_namespace_of_the_context(tmp_path: Path, given: t
     config = tmp_path / "kubeconfig"
     config.write_text(KUBECONFIG)
     said = ipa("live", "manifests", "video", *given, env={"KUBECONFIG": str(config)})
-    assert {each["metadata"]["namespace"] for each in yaml.safe_load_all(said.stdout)} == {namespace}
+    assert {each["metadata"]["namespace"] for each in documents(said.stdout)} == {namespace}
 
 
 def test_a_context_that_the_kubeconfig_does_not_have_is_refused(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_deployment_is_named_without_its_load_and_its_policy(tmp_path: Path) -
 
 def test_manifests_hold_no_secret_but_that_of_the_control_port_alone_where_it_is_asked_for() -> None:
     there = ("live", "manifests", "video", "--namespace", "there")
-    kinds = {each["kind"] for each in yaml.safe_load_all(ipa(*there, "--controller", env=NO_CLUSTER).stdout)}
+    kinds = {each["kind"] for each in documents(ipa(*there, "--controller", env=NO_CLUSTER).stdout)}
     assert "Secret" not in kinds
     one, two = (yaml.safe_load(ipa(*there, "--control-secret", env=NO_CLUSTER).stdout) for _ in range(2))
     assert (one["kind"], one["metadata"]["name"], one["metadata"]["namespace"]) == (
@@ -168,7 +168,7 @@ def test_who_may_connect_is_checked(options: tuple[str, ...], said: str) -> None
 
 def test_manifests_of_a_controller_hold_the_scenario_and_what_it_may_do() -> None:
     said = ipa("live", "manifests", "video", "--set", "interval_s=7", "--controller", "--monitor", env=NO_CLUSTER)
-    objects = list(yaml.safe_load_all(said.stdout))
+    objects = documents(said.stdout)
     (scenario,) = [each["data"]["scenario.yaml"] for each in objects if "scenario.yaml" in each.get("data", {})]
     assert yaml.safe_load(scenario)["interval_s"] == 7
     kinds = [each["kind"] for each in objects]
@@ -204,7 +204,7 @@ def test_what_a_scenario_names_of_one_s_own_goes_into_the_controller_s_pod(tmp_p
     )
     said = ipa("live", "manifests", scenario, "--controller", env=NO_CLUSTER)
     assert said.exit_code == 0, said.stderr
-    (data,) = [each["data"] for each in yaml.safe_load_all(said.stdout) if "scenario.yaml" in each.get("data", {})]
+    (data,) = [each["data"] for each in documents(said.stdout) if "scenario.yaml" in each.get("data", {})]
     assert sorted(data) == ["policy.py", "scenario.yaml"]
     assert data["policy.py"] == OWN
     inside = yaml.safe_load(data["scenario.yaml"])
@@ -213,7 +213,7 @@ def test_what_a_scenario_names_of_one_s_own_goes_into_the_controller_s_pod(tmp_p
     assert "trace" not in inside  # the load comes from elsewhere
     behind = f"{tmp_path}/policy.py:Mine predictor={tmp_path}/policy.py:Mine"
     said = ipa("live", "manifests", "video", "--controller", "--policy", behind, env=NO_CLUSTER)
-    (again,) = [each["data"] for each in yaml.safe_load_all(said.stdout) if "scenario.yaml" in each.get("data", {})]
+    (again,) = [each["data"] for each in documents(said.stdout) if "scenario.yaml" in each.get("data", {})]
     assert yaml.safe_load(again["scenario.yaml"])["policy"] == {"name": moved, "predictor": moved}
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "policy.py").write_text(OWN)
@@ -316,7 +316,7 @@ def test_down_does_not_wait_for_ever_for_a_gateway_whose_node_is_gone(
 
 def test_for_gitops_the_stages_deployments_are_left_to_the_controller() -> None:
     whole, less = (
-        {(each["kind"], each["metadata"]["name"]) for each in yaml.safe_load_all(said.stdout)}
+        {(each["kind"], each["metadata"]["name"]) for each in documents(said.stdout)}
         for more in ((), ("--gitops",))
         if (said := ipa("live", "manifests", "video", "--controller", *more, env=NO_CLUSTER)).exit_code == 0
     )
@@ -431,7 +431,7 @@ def test_a_layout_comes_back_from_the_cluster_and_another_version_s_is_refused()
 def test_manifests_say_where_real_models_are() -> None:
     store = ("--models", "s3://shelf/models", "--s3-endpoint", "http://store:9000", "--s3-secret", "keys")
     said = ipa("live", "manifests", "video", *store, env=NO_CLUSTER)
-    objects = list(yaml.safe_load_all(said.stdout))
+    objects = documents(said.stdout)
     urls = [
         container["args"][container["args"].index("--from") + 1]
         for each in objects
@@ -450,7 +450,7 @@ def test_a_gateway_admits_as_much_as_its_memory_has_room_for() -> None:
     said = ipa("live", "manifests", "video", "--gateway-memory", "2Gi", "--gateway-cpu", "1", env=NO_CLUSTER)
     router = next(
         container
-        for each in yaml.safe_load_all(said.stdout)
+        for each in documents(said.stdout)
         if each["kind"] == "Deployment"
         for container in each["spec"]["template"]["spec"]["containers"]
         if container["name"] == "gateway"

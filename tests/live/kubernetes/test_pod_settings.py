@@ -16,7 +16,7 @@ from ipa.live.kubernetes.pod_settings import SET_BY_US
 from ipa.live.kubernetes.settings import Layout
 from ipa.studies import find
 from tests.command import ipa, refusal
-from tests.live.kubernetes.world import tiny
+from tests.live.kubernetes.world import documents, tiny
 from tests.live.world import sort
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -218,7 +218,7 @@ def test_a_scenario_s_section_is_kept_as_it_was_written_and_goes_into_the_layout
     given["stages"]["object-detection"]["resources"]["limits"]["nvidia.com/gpu"] = "1"
     assert scenario.as_dict()["kubernetes"] == given
     assert scenario.with_values({}) == scenario
-    objects = list(yaml.safe_load_all(ipa("live", "manifests", "scenario.yaml", "--controller").stdout))
+    objects = documents(ipa("live", "manifests", "scenario.yaml", "--controller").stdout)
     assert Layout.from_text(objects[0]["data"]["layout.json"]).pods == given
     (inside,) = [each["data"]["scenario.yaml"] for each in objects if "scenario.yaml" in each.get("data", {})]
     assert "kubernetes" not in yaml.safe_load(inside)  # a controller reads the layout
@@ -237,7 +237,7 @@ def test_a_scenario_s_section_is_kept_as_it_was_written_and_goes_into_the_layout
 
 def test_one_setting_needs_no_file() -> None:
     said = ipa("live", "manifests", "video", "--set", "kubernetes.gateway.resources.limits.cpu=1")
-    layout = Layout.from_text(next(yaml.safe_load_all(said.stdout))["data"]["layout.json"])
+    layout = Layout.from_text(documents(said.stdout)[0]["data"]["layout.json"])
     assert layout.pods == {"gateway": {"resources": {"limits": {"cpu": "1"}}}}
 
 

@@ -16,6 +16,7 @@ from referencing import Registry, Resource
 from ipa.live.serving.metrics import TABLE
 from tests.command import ipa
 from tests.live.kubernetes.test_pod_settings import HEAD, WHOLE
+from tests.live.kubernetes.world import documents
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -44,7 +45,7 @@ def printed(options: tuple[str, ...]) -> list[dict[str, Any]]:
     Path("scenario.yaml").write_text(HEAD + WHOLE)
     said = ipa("live", "manifests", *options)
     assert said.exit_code == 0, said.stderr
-    return list(yaml.safe_load_all(said.stdout))
+    return documents(said.stdout)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import yaml
 
 from ipa import profiles
 from ipa.live.kubernetes import names
@@ -51,6 +52,11 @@ def _tiny_pipeline() -> profiles.Pipeline:
     """Read once: hundreds of tests deploy it."""
     with TemporaryDirectory() as folder:
         return profiles.load(str(pipeline_file(Path(folder))))
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    """Those of a stream of YAML, read by libyaml where it is there: in a tenth of the time."""
+    return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
 LANGUAGE = """\
