@@ -76,12 +76,16 @@ class Hold:
 """A user's file with the policy `Hold`, to append to."""
 
 
+MANY_RUNS = ("compare", "explain", "study", "sweep", "tune")
+"""Commands that take `--jobs`."""
+
+
 def ipa(*args: object, env: dict[str, str] | None = None) -> Result:
     """The command's result; an exception that it does not answer itself is raised.
 
-    A comparison has one process unless it says otherwise: forking the process of the tests is slow.
+    Many runs have one process unless it says otherwise: forking the process of the tests is slow.
     """
-    one_process = ("--jobs", 1) if args[0] == "compare" and "--jobs" not in args else ()
+    one_process = ("--jobs", 1) if args[0] in MANY_RUNS and "--jobs" not in args else ()
     return CliRunner().invoke(main, list(map(str, (*args, *one_process))), env=env, catch_exceptions=False)
 
 

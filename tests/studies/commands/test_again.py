@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,23 @@ from ipa.studies import ScenarioError, find, read_comparison, read_run, simulate
 from tests.command import SHORT, answer, ipa, refusal
 
 HIGH = ("--policy", "ipa", "--policy", "scale-only:high label=high", *SHORT)
+RUN = ("simulate", "video", *SHORT, "--policy", "ipa alpha=20", "--set", "policy.load_margin=0.1")
+BOTH = ("compare", "video", *HIGH, "--seeds", 2, "--set", "policy.load_margin=0.2")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`run`, of one policy with a parameter, and `both`, of two policies with two seeds."""
+    folder = tmp_path_factory.mktemp("made")
+    for name, command in (("run", RUN), ("both", BOTH)):
+        assert ipa(*command, "--out", folder / name, "-q").exit_code == 0
+    return folder
 
 
 @pytest.fixture(autouse=True)
-def folders(here: Path) -> Path:
-    """`run`, of one policy with a parameter, and `both`, of two policies with two seeds."""
-    for command in (
-        ("simulate", "video", *SHORT, "--policy", "ipa alpha=20", "--set", "policy.load_margin=0.1", "--out", "run"),
-        ("compare", "video", *HIGH, "--seeds", 2, "--set", "policy.load_margin=0.2", "--out", "both"),
-    ):
-        assert ipa(*command, "-q").exit_code == 0
-    return here
+def folders(here: Path, made: Path) -> Path:
+    """Copies of them in the current folder."""
+    return Path(shutil.copytree(made, here, dirs_exist_ok=True))
 
 
 def test_a_run_is_asked_again_with_other_values_and_as_by_its_scenario() -> None:
@@ -45,18 +52,23 @@ def test_without_other_values_the_answer_is_the_same(folders: Path) -> None:
 
 def test_a_comparison_is_asked_again_with_its_policies_seeds_and_labels(folders: Path) -> None:
     then = [run.summary for run in read_comparison(folders / "both").runs]
-    again = answer("again", "both", "--json", "-q")
+    again = answer("again", "both", "--jobs", 1, "--json", "-q")
     order = {(each["policy"], each["seed"]): {**each, "wall_s": 0} for each in then}
     assert [(each["policy"], each["seed"]) for each in again] == [("ipa", 1), ("ipa", 2), ("high", 1), ("high", 2)]
     assert all({**each, "wall_s": 0} == order[each["policy"], each["seed"]] for each in again)
 
 
 def test_what_is_set_anew_for_all_policies_of_a_comparison_reaches_them(folders: Path) -> None:
-    assert ipa("again", "both", "--set", "policy.load_margin=0.5", "--seeds", 1, "--out", "new", "-q").exit_code == 0
+    assert (
+        ipa(
+            "again", "both", "--set", "policy.load_margin=0.5", "--seeds", 1, "--out", "new", "--jobs", 1, "-q"
+        ).exit_code
+        == 0
+    )
     runs = read_comparison(folders / "new").runs
     assert [(run.summary["policy"], run.summary["seed"]) for run in runs] == [("ipa", 1), ("high", 1)]
     assert {run.scenario.policy.parameters["load_margin"] for run in runs} == {0.5}
-    other = answer("again", "both", "--policy", "scale-only:low", "--set", "sla_s=3", "--json", "-q")
+    other = answer("again", "both", "--policy", "scale-only:low", "--set", "sla_s=3", "--jobs", 1, "--json", "-q")
     assert [(each["policy"], each["seed"], each["sla_s"]) for each in other] == [
         ("scale-only:low", 1, 3.0),
         ("scale-only:low", 2, 3.0),
@@ -66,7 +78,7 @@ def test_what_is_set_anew_for_all_policies_of_a_comparison_reaches_them(folders:
 def test_a_sweep_is_asked_again_at_its_points(here: Path) -> None:
     vary = ("--vary", 'policy="ipa","static:1,1"', "--when", "policy==ipa: policy.alpha=1,20", "--seeds", 2)
     assert ipa("sweep", "video", *vary, *SHORT, "--out", "swept", "-q").exit_code == 0
-    again = answer("again", "swept", "--set", "sla_s=3", "--out", "again", "--json", "-q")
+    again = answer("again", "swept", "--set", "sla_s=3", "--out", "again", "--jobs", 1, "--json", "-q")
     assert (again["points"], again["seeds"], again["runs"]) == (3, 2, 6)
     manifests = [json.loads((here / name / "manifest.json").read_text()) for name in ("swept", "again")]
     assert manifests[0]["vary"] == manifests[1]["vary"]
@@ -84,7 +96,7 @@ def test_drawn_points_are_asked_again(here: Path, drawn: tuple[Any, ...]) -> Non
     """The same points, to the last digit, with another SLA."""
     vary = ("--vary", "hop_s=0:0.3", "--vary", "policy.beta=0.1:10:log", *drawn)
     assert ipa("sweep", "video", *vary, *SHORT, "--out", "drawn", "-q").exit_code == 0
-    assert ipa("again", "drawn", "--set", "sla_s=3", "--out", "again", "-q").exit_code == 0
+    assert ipa("again", "drawn", "--set", "sla_s=3", "--out", "again", "--jobs", 1, "-q").exit_code == 0
     then, now = (pd.read_parquet(here / name / "runs.parquet") for name in ("drawn", "again"))
     keys = ["hop_s", "policy.beta", "seed"]
     pd.testing.assert_frame_equal(then[keys], now[keys], check_exact=True)
@@ -96,13 +108,13 @@ def test_drawn_points_are_asked_again(here: Path, drawn: tuple[Any, ...]) -> Non
     if kept["where"]:
         assert "does not say how many points were drawn before --where" in refusal("again", "drawn")
     else:
-        assert answer("again", "drawn", "--out", "old", "--json", "-q")["points"] == kept["points"]
+        assert answer("again", "drawn", "--out", "old", "--jobs", 1, "--json", "-q")["points"] == kept["points"]
 
 
 def test_more_points_of_a_drawn_sweep_keep_the_ones_before(here: Path) -> None:
     vary = ("--vary", "hop_s=0:0.3", "--sample", "random", "--points", 2)
     assert ipa("sweep", "video", *vary, *SHORT, "--out", "drawn", "-q").exit_code == 0
-    assert ipa("again", "drawn", "--points", 4, "--out", "again", "-q").exit_code == 0
+    assert ipa("again", "drawn", "--points", 4, "--out", "again", "--jobs", 1, "-q").exit_code == 0
     then, now = (pd.read_parquet(here / name / "runs.parquet")["hop_s"].tolist() for name in ("drawn", "again"))
     assert (len(now), now[:2]) == (4, then)
 
