@@ -27,19 +27,13 @@ def test_json_of_a_comparison_is_a_list_of_summaries() -> None:
 @pytest.mark.parametrize(
     ("command", "texts"),
     [
-        ("compare vidoe", ["did you mean 'video'"]),
-        ("compare video --policy ipa --policy switch-onyl", ["did you mean 'switch-only'"]),
-        ("compare video --policy ipa --policy ipa", ["--policy ipa: given twice", "--policy 'ipa KEY=VALUE'"]),
         (
             "compare video --set policy.bta=2",
             ["policy.bta", "none of the compared policies has it", "did you mean 'policy.beta'"],
         ),
         ("compare video --predictors nonsense", ["unknown predictor 'nonsense'", "reactive"]),
-        ("compare video --predictors max,max", ["ipa predictor=max: given twice"]),
         ("compare video --predictors max,3", ["--predictors", "'max,3'; allowed: names with commas between them"]),
         ("compare video --predictors {name:", ["'{name:'; allowed: names with commas between them"]),
-        ("compare video --seeds 0", ["--seeds", "0"]),
-        ("compare video --jobs 0", ["--jobs", "0"]),
     ],
 )
 def test_a_comparison_that_cannot_be_is_refused_with_what_is_allowed(command: str, texts: list[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ipa.traces import read
-from tests.command import ipa, refusal
+from tests.command import ipa
 from tests.studies import fake_prometheus
 from tests.studies.fake_prometheus import Fake
 
@@ -41,26 +41,3 @@ def test_a_load_is_fetched_in_one_command(server: Fake, here: Path) -> None:
     assert (here / "again.csv").read_bytes() == (here / "load.csv").read_bytes()
     assert ipa(*command, "--to", "other.csv", "--seed", 2).exit_code == 0
     assert (here / "other.csv").read_bytes() != (here / "load.csv").read_bytes()
-
-
-def test_a_wrong_command_asks_no_server_and_writes_nothing(server: Fake, here: Path) -> None:
-    (here / "there.csv").write_text("mine")
-    (here / "two").write_text("one two")
-    for options, text in (
-        ({"--to": "there.csv"}, "there.csv: already exists"),
-        ({"--to": "load.json"}, "unknown suffix '.json'"),
-        ({"--query": "requests_total"}, "has no window such as [1m] that says the step, or several; give --step"),
-        ({"--step": "30s"}, "counts the requests of 60 s, but the step is 30 s"),
-        ({"--step": "half"}, "--step 'half' is not a duration"),
-        ({"--step": "0s"}, "--step '0s' is no time at all"),
-        ({"--start": "2026-01-05"}, "--start '2026-01-05' has no zone"),
-        ({"--end": "1d", "--start": "1h"}, "--start and --end: "),
-        ({"--token-file": "none"}, "--token-file none: cannot be read: No such file"),
-        ({"--token-file": "two"}, "--token-file two: should hold a token, on one line"),
-    ):
-        given = {"--query": QUERY, "--start": "1d", "--to": "load.csv", **options}
-        message = refusal("trace", "from-prometheus", server.url, *(word for pair in given.items() for word in pair))
-        assert text in message
-    assert server.asked == []
-    assert not (here / "load.csv").exists()
-    assert (here / "there.csv").read_text() == "mine"

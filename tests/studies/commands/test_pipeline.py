@@ -129,24 +129,6 @@ def test_a_file_that_is_there_stays_unless_told_otherwise(mine: Path) -> None:
     assert mine.read_text().startswith("# Made from table.csv")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ("mine.yaml", "Missing option '--from'"),
-        ("mine.yaml --from none.csv", "none.csv: cannot be read: No such file"),
-        ("mine.csv --from table.csv", "mine.csv: should end in .yaml"),
-        ("table.csv --from table.csv", "table.csv: should end in .yaml"),
-        ("é.yaml --from table.csv", "--name é: should be lower-case letters"),
-        ("mine.yaml --from table.csv --name Mine", "--name Mine: should be lower-case letters"),
-        ("mine.yaml --from wrong.csv", "wrong.csv:2: mean_ms: should be a number above 0"),
-        ("table.csv/mine.yaml --from table.csv", "table.csv/mine.yaml: cannot be written"),
-    ],
-)
-def test_what_new_cannot_do_changes_nothing(table: Path, arguments: str, text: str) -> None:
-    (table / "wrong.csv").write_text(TABLE.replace(",50,", ",fast,", 1))
-    assert text in refusal("pipeline", "new", *arguments.split(" "))
-
-
 # ---- check ----
 
 
@@ -180,13 +162,6 @@ def test_check_as_json(mine: Path) -> None:
     assert checked["stages"][1]["variants"][1]["variant"] == "large-2"
     assert {"key": "beta", "value": "1", "why": "the unit: a core costs 1"} in checked["by_rule"]
     assert checked["warnings"] == [SLA_BY_RULE]
-
-
-def test_check_answers_a_wrong_file_with_its_line(mine: Path) -> None:
-    mine.write_text(mine.read_text().replace("p99_s: 0.07", "p99_s: 0.04"))
-    line = next(n for n, text in enumerate(mine.read_text().splitlines(), 1) if "p99_s: 0.04" in text)
-    message = refusal("pipeline", "check", mine.name)
-    assert message.startswith(f"mine.yaml:{line}: stages[sort].variants[small].figures[0].p99_s: should be at least")
 
 
 @pytest.mark.parametrize(

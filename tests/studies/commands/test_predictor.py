@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import answer, ipa, is_refused, refusal
+from tests.command import answer, ipa, refusal
 
 CONSTANT = ("predictor", "evaluate", "--trace", "constant:8:60")
 """A forecast at 0, 10, 20, 30, 40: 8 requests in each second, before and after."""
@@ -87,23 +87,6 @@ def test_forecasts_are_drawn_over_the_load(here: Path) -> None:
     command = ("predictor", "show", "--trace", "constant:8:60", "--predictor", "holt", "--to", "page.html")
     assert ipa(*command).stdout == "page.html\n"
     assert "5 forecasts of the busiest of the next 20 s" in (here / "page.html").read_text()
-
-
-@pytest.mark.parametrize(
-    ("command", "texts"),
-    [
-        ("predictor evaluate --predictor men", ["did you mean 'mean'"]),
-        ("predictor evaluate --windows 5", ["--windows 5", "START:END"]),
-        ("predictor evaluate --windows 0:1300", ["window 0:1300", "seconds 0 to 1200"]),
-        ("predictor evaluate --trace burtsy", ["did you mean 'bursty'"]),
-        ("predictor evaluate --quantile 1", ["--quantile"]),
-        ("predictor evaluate --horizon 0", ["--horizon"]),
-        ("predictor evaluate --predictor mean --to scores.txt", ["scores.txt", ".csv or .md"]),
-        ("predictor show", ["--to"]),
-    ],
-)
-def test_a_wrong_option_is_refused_with_what_is_allowed(command: str, texts: list[str]) -> None:
-    is_refused(command, texts)
 
 
 def test_who_reads_more_than_the_load_is_refused(here: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from typing import Any
 
 import pytest
 
 from ipa.studies.commands import progress
-from tests.command import SHORT, ipa, start
+from tests.command import SHORT, ipa
 
 
 def test_where_stderr_is_no_terminal_progress_is_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,27 +89,13 @@ def test_progress_leaves_stdout_alone_and_can_be_left_out(
     assert re.fullmatch(told, result.stderr)
 
 
-def test_progress_and_warnings_go_to_stderr_in_a_process_too() -> None:
-    command = (
-        "compare",
-        "video",
-        "--policy",
-        "static:1,1",
-        "--trace",
-        "constant:100:20",
-        "--seeds",
-        2,
-        "--jobs",
-        2,
-        "--json",
-        "--quiet",
-    )
-    process = start(*command, env={**os.environ, "FORCE_COLOR": "1"})
-    output, errors = process.communicate(timeout=60)
-    assert [each["seed"] for each in json.loads(output)] == [1, 2]
-    assert errors.startswith("Warning: static:1,1: ")
-    assert "% of the requests in the worst of 2 seeds were dropped" in errors
-    assert len(errors.splitlines()) == 1
+def test_warnings_go_to_stderr_in_colour_or_not() -> None:
+    overload = ("--policy", "static:1,1", "--trace", "constant:100:20", "--seeds", 2)
+    result = ipa("compare", "video", *overload, "--json", "--quiet", env={"FORCE_COLOR": "1"})
+    assert [each["seed"] for each in json.loads(result.stdout)] == [1, 2]
+    (warning,) = result.stderr.splitlines()
+    assert warning.startswith("Warning: static:1,1: ")
+    assert "% of the requests in the worst of 2 seeds were dropped" in warning
 
 
 @pytest.fixture

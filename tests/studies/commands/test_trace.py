@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import lzma
 import re
 from pathlib import Path
 
@@ -38,29 +37,6 @@ def test_a_missing_real_trace_is_named_with_its_variable() -> None:
     message = refusal("simulate", "video", "--trace", "twitter:bursty", env={"IPA_TRACE": "gone.xz"})
     assert message.startswith("IPA_TRACE=gone.xz: no such file")
     assert answer("simulate", "video", *SHORT, "--json", env={"IPA_TRACE": "gone.xz"})["requests"] == 150
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "text"),
-    [
-        ("a.xz", b"no archive", "a.xz: damaged or cut off"),
-        ("b.txt", b"1 2\n3 x 5", "b.txt, line 2, column 3: number 4 is 'x'"),
-        ("c.txt", b"1 -2", "c.txt, line 1, column 3"),
-        ("d.txt", b"", "d.txt: the file is empty"),
-        ("e.csv", b"second,count\n0,1\n1,nan\n", "e.csv"),
-        ("f.parquet", b"PAR1", "f.parquet"),
-    ],
-)
-def test_an_unreadable_trace_is_refused(here: Path, name: str, content: bytes, text: str) -> None:
-    (here / name).write_bytes(content)
-    assert text in refusal("simulate", "video", "--trace", name)
-    assert text in refusal("trace", "info", name)
-
-
-def test_a_trace_that_is_cut_off_is_refused(here: Path) -> None:
-    whole = lzma.compress(b"5\n" * 1000)
-    (here / "cut.txt.xz").write_bytes(whole[: len(whole) // 2])
-    assert "cut.txt.xz: damaged or cut off" in refusal("simulate", "video", "--trace", "cut.txt.xz")
 
 
 def test_means_over_time_are_as_many_as_a_person_reads() -> None:

@@ -76,7 +76,6 @@ LIVE = [
     Wrong("doctor x", "Got unexpected extra argument (x)"),
     Wrong("live run mine.yaml --changes-per-minute 0", "'--changes-per-minute': '0'; allowed: a whole number from 1"),
     Wrong("live run mine.yaml --out my.py", "--out my.py: is a file; give a new folder"),
-    Wrong("live run mine.yaml --policy ipaa", "unknown policy 'ipaa' (did you mean 'ipa'?); allowed: "),
     Wrong("live run mine.yaml --policy ipaa", "unknown policy 'ipaa' (did you mean 'ipa'?); allowed: faro, foresight,"),
     Wrong("live load", "Missing argument 'URL|PIPELINE|FILE'."),
     Wrong("live load http://127.0.0.1:1 --model m --trace gone.csv", "gone.csv: no such file; did you mean"),

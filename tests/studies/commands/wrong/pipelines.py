@@ -28,6 +28,8 @@ PIPELINES = [
     Wrong("pipeline new new.yaml", "Missing option '--from'."),
     Wrong("pipeline new mine.yaml --from table.csv", "mine.yaml: already exists; --overwrite replaces it"),
     Wrong("pipeline new my.py/new.yaml --from table.csv", "my.py/new.yaml: cannot be written: my.py is not a folder"),
+    Wrong("pipeline new é.yaml --from table.csv", "--name é: should be lower-case letters"),
+    Wrong("pipeline new new.yaml --from table.csv --name Mine", "--name Mine: should be lower-case letters"),
     Wrong("pipeline new new.yaml --from gone.csv", "gone.csv: cannot be read: No such file or directory"),
     Wrong("pipeline new new.yaml --from run/requests.parquet", "run/requests.parquet: not a text file (UTF-8)"),
     Wrong("pipeline new table.csv --from table.csv --overwrite", "table.csv: should end in .yaml"),

@@ -21,6 +21,8 @@ POLICY_ROWS = [
     policy("x = 1\n", "p.py: no class 'P'; classes there: none"),
     policy("\0", "p.py:1: syntax error: source code string cannot contain null bytes"),
     policy("import nonesuch\n", "p.py:1: ModuleNotFoundError: No module named 'nonesuch'"),
+    policy("import sys\nsys.exit(0)\n", "p.py:2: SystemExit: 0"),
+    Wrong(f"{RUN} --policy my.py/x.py:Hold", "my.py/x.py: cannot be read: Not a directory"),
     policy("class P:\n    def decide(self, observation): ...\n", "p.py:1: P.decide should take (self, observation"),
     policy("class P:\n    def decide(self, seen, memory): ...\n", "p.py:1: policy 'p.py:P': __init__ should take"),
     policy(
@@ -168,6 +170,7 @@ PREDICTORS = [
     Wrong("predictor evaluate --quantile 2", "'--quantile': '2'; allowed: a finite number above 0 and below 1"),
     Wrong("predictor evaluate --interval 0", "'--interval': '0'; allowed: a whole number from 1"),
     Wrong("predictor evaluate --history x", "'--history': 'x'; allowed: a whole number from 1"),
+    Wrong("predictor evaluate --horizon 0", "'--horizon': '0'; allowed: "),
     Wrong("predictor evaluate --horizon 99999", "bursty: nothing to forecast: a forecast needs 120 s before it"),
     Wrong("predictor evaluate --within 1", "'--within': '1'; allowed: a finite number above 0 and below 1"),
     Wrong("predictor evaluate --to x.txt", "x.txt: a table is written as .csv or .md"),

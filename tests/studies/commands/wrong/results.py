@@ -19,6 +19,8 @@ OUTPUTS = [
     Wrong(f"{RUN} --report /proc/x.html", "--report /proc/x.html: cannot be written: /proc: No such file or directory"),
     Wrong("compare scenario.yaml --policy ipa --out my.py", "--out my.py: is a file; give a new folder"),
     Wrong("compare scenario.yaml --policy ipa --out run", "--out run: already holds results; give a new or empty"),
+    Wrong("compare scenario.yaml --policy ipa --out other", "--out other: contains other files", {"other/x": "1"}),
+    Wrong("compare scenario.yaml --policy ipa --out my.py/x", "--out my.py/x: cannot be written:"),
     Wrong("compare scenario.yaml --policy ipa --out studied", "--out studied: already holds results; give a new or"),
     Wrong("compare scenario.yaml --policy ipa --report no/r.html", "--report no/r.html: cannot be written: the"),
     Wrong("study study.yaml --out my.py", "--out my.py: is a file; give a new folder"),
@@ -121,6 +123,7 @@ RESULTS_ROWS = [
     ),
     Wrong("replay j --pipeline mine.yaml", "j:1: not a journal entry: should be a JSON object", {"j": "[1]\n"}),
     Wrong("replay j --pipeline mine.yaml", "j:1: the key 'observation' is missing", {"j": "{}\n"}),
+    Wrong("replay j --pipeline mine.yaml", "j:1: ", {"j": "[" * 100_000}),
 ]
 
 WRITES = [
