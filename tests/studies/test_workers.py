@@ -83,9 +83,6 @@ def kept() -> set[int]:
         return {plan[key] for key, summary in store.summaries(list(plan)).items() if isinstance(summary, dict)}
 
 
-INTERRUPTED = "Error: interrupted; finished runs are kept in out: repeat the command to resume\n"
-
-
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     process = compare("my.py:Waits", 8)
     until_waiting(process)
@@ -151,17 +148,6 @@ def test_a_run_of_a_study_that_is_killed_again_by_itself_has_failed_and_the_othe
     assert json.loads((here / "out" / "manifest.json").read_text())["fresh_runs"] == 1
 
 
-def test_what_has_begun_is_kept_after_an_interrupt(here: Path) -> None:
-    """Seeds 3 and 4 hold both workers; the parent takes SIGTERM while they do."""
-    process = compare("my.py:Waits", 8)
-    until_waiting(process)
-    process.terminate()
-    (here / "go").touch()
-    output, errors = process.communicate(timeout=LIMIT_S)
-    assert (process.returncode, output, errors) == (1, "", INTERRUPTED)
-    assert 3 in kept()
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_that_strikes_in_a_finaliser_is_not_lost(number: signal.Signals) -> None:
     """Python swallows what a finaliser raises. A second signal raises at once, and the handlers of before are back."""
@@ -209,16 +195,14 @@ class Exits(Hold):
 def test_a_policy_s_exit_does_not_end_the_command_without_a_word(elsewhere: Path) -> None:
     """One run at a time is made in the command's own process."""
     (elsewhere / "my.py").write_text(EXITS)
-    process = start("compare", "video", "--policy", "my.py:Exits", *SHORT, "--seeds", 3, "--jobs", 1, "--out", "out")
-    output, errors = process.communicate(timeout=LIMIT_S)
-    assert (process.returncode, output) == (2, "")
-    assert re.search(r"Error: my.py:Exits, seed 2: .* os\._exit\(3\) was called", errors)
+    compared = ipa("compare", "video", "--policy", "my.py:Exits", *SHORT, "--seeds", 3, "--jobs", 1, "--out", "out")
+    assert (compared.exit_code, compared.stdout) == (2, "")
+    assert re.search(r"Error: my.py:Exits, seed 2: .* os\._exit\(3\) was called", compared.stderr)
     assert 1 in kept()  # what had finished is kept
     sweep = ("--vary", "seed=1,2,3", "--set", "policy=my.py:Exits", "--jobs", 1, "--out", "swept")
-    process = start("sweep", "video", *SHORT, *sweep)
-    output, _ = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 1
-    assert re.search(r"1 run failed: .* os\._exit\(3\) was called", output)
+    swept = ipa("sweep", "video", *SHORT, *sweep)
+    assert swept.exit_code == 1
+    assert re.search(r"1 run failed: .* os\._exit\(3\) was called", swept.stdout)
 
 
 # ---- the machine ----
