@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ VARY = (
 )
 
 
-@pytest.fixture
-def swept(elsewhere: Path) -> Path:
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of a list of policies, one with a parameter, and of a key that may be none: six points."""
-    assert ipa("sweep", "video", *VARY, *SHORT, "--seeds", 2, "--out", "swept", "-q").exit_code == 0
-    return elsewhere / "swept"
+    folder = tmp_path_factory.mktemp("sweep") / "swept"
+    assert ipa("sweep", "video", *VARY, *SHORT, "--seeds", 2, "--out", folder, "-q").exit_code == 0
+    return folder
 
 
 def asked(explorer: Explorer, path: str, **body: Any) -> tuple[int, Any]:
@@ -90,10 +92,12 @@ def test_the_cells_of_a_study_are_asked(explorer: Explorer, elsewhere: Path) -> 
     assert Path(about("cells").what).read_text() == PIPELINE  # the study's copy
 
 
-def test_a_folder_without_points_or_with_too_few_runs_is_refused(explorer: Explorer, swept: Path) -> None:
+def test_a_folder_without_points_or_with_too_few_runs_is_refused(
+    explorer: Explorer, swept: Path, elsewhere: Path
+) -> None:
     status, told = asked(explorer, "/points", what="gone")
     assert (status, told["error"]) == (422, "gone: no such file or folder")
-    manifest = swept / "manifest.json"
+    manifest = Path(shutil.copytree(swept, elsewhere / "swept")) / "manifest.json"
     kept = json.loads(manifest.read_text())
     del kept["seeds"]
     manifest.write_text(json.dumps({**kept, "finished": False}))

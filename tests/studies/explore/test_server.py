@@ -141,7 +141,7 @@ def test_without_records_there_are_figures_and_nothing_is_drawn(explorer: Explor
 def test_the_figures_are_those_of_a_report(explorer: Explorer) -> None:
     """But for the reasons of decisions, which need the journal."""
     answered = found(explorer, policies=["ipa", "rate"], seeds=2)
-    plots = {plot.name: plot for plot in page(compare(find("video", SHORT), ["ipa", "rate"], seeds=2)).plots}
+    plots = {plot.name: plot for plot in page(compare(find("video", SHORT), ["ipa", "rate"], seeds=2, jobs=1)).plots}
     for name in ("plane", "load", "latency"):
         shown = next(each for each in answered["plots"] if each["name"] == name)
         assert (shown["title"], shown["note"]) == (plots[name].title, plots[name].note)
