@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from click.testing import Result
 
 from ipa.studies import Scenario
 from ipa.studies.runs.results.atomic import put_table
@@ -34,11 +36,28 @@ def simulated_live(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunLive], None]
 SHORT = ("fluctuating", "--window", "100:140", "--set", "policy.load_margin=0.5", "--repeats", 2)
 
 
-def test_the_command_says_how_far_off_the_simulator_is(
-    simulated_live: Callable[[RunLive], None], tmp_path: Path
-) -> None:
-    simulated_live(world()[1])
-    result = ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
+class Printed(NamedTuple):
+    """A validation in the folder `out`: what the command printed, in words and, with its runs there, as JSON."""
+
+    out: Path
+    report: Path
+    in_words: Result
+    as_json: Result
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> Printed:
+    folder = tmp_path_factory.mktemp("validated")
+    out, report = folder / "out", folder / "report.html"
+    command = ("validate", "video", "--trace", *SHORT, "--out", out)
+    reported = ("--report", report) if find_spec("plotly") else ()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ipa.studies.validation.run.live_runner", lambda how, scenario: world()[1])
+        return Printed(out, report, ipa(*command, *reported), ipa(*command, "--json"))
+
+
+def test_the_command_says_how_far_off_the_simulator_is(printed: Printed) -> None:
+    result = printed.in_words
     assert result.exit_code == 0
     assert "2 live runs (loopback) against the simulator" in result.stdout
     assert "Measured on other seconds: a request's way 0.0 ms, a batch +" in result.stdout
@@ -50,32 +69,25 @@ def test_the_command_says_how_far_off_the_simulator_is(
     assert "the machine was" not in result.stdout  # that is for stderr
 
 
-def test_the_command_as_json(simulated_live: Callable[[RunLive], None], tmp_path: Path) -> None:
-    simulated_live(world()[1])
-    result = ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out", "--json")
-    found = json.loads(result.stdout)
-    assert found == json.loads((tmp_path / "out" / "validation.json").read_text())
+def test_the_command_as_json(printed: Printed) -> None:
+    found = json.loads(printed.as_json.stdout)
+    assert found == json.loads((printed.out / "validation.json").read_text())
     assert found["compared_window"] == [[100.0, 140.0]]
     assert [row["metric"] for row in found["judged"]["rows"]][:2] == ["latency_mean_s", "latency_p50_s"]
     assert set(found["repeats"][0]["conditions"]) >= {"lateness_p99_s", "busy_share", "load_average", "flags"}
 
 
-def test_each_live_run_is_an_ordinary_result(simulated_live: Callable[[RunLive], None], tmp_path: Path) -> None:
+def test_each_live_run_is_an_ordinary_result(printed: Printed) -> None:
     pytest.importorskip("plotly")
-    simulated_live(world()[1])
-    ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
-    assert ipa("report", tmp_path / "out" / "live-2").exit_code == 0
-    assert ipa("report", tmp_path / "out" / "simulated").exit_code == 0
+    assert ipa("report", printed.out / "live-2").exit_code == 0
+    assert ipa("report", printed.out / "simulated").exit_code == 0
 
 
-def test_the_report_is_drawn_again_from_its_folder(simulated_live: Callable[[RunLive], None], tmp_path: Path) -> None:
+def test_the_report_is_drawn_again_from_its_folder(printed: Printed) -> None:
     pytest.importorskip("plotly")
-    simulated_live(world()[1])
-    report = tmp_path / "report.html"
-    ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out", "--report", report)
-    assert ipa("report", tmp_path / "out").exit_code == 0
-    drawn = (tmp_path / "out" / "report.html").read_bytes()
-    assert drawn == report.read_bytes()
+    assert ipa("report", printed.out).exit_code == 0
+    drawn = (printed.out / "report.html").read_bytes()
+    assert drawn == printed.report.read_bytes()
     for name in ("distribution", "latency", "replicas", "utilisation", "load"):
         assert f'id="plot-{name}"'.encode() in drawn
 
@@ -88,14 +100,6 @@ def test_an_interrupted_command_says_what_is_kept(simulated_live: Callable[[RunL
     result = ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
     assert result.exit_code == 1
     assert f"interrupted; finished runs are kept in {tmp_path / 'out'}" in result.stderr
-
-
-def test_a_report_of_what_is_not_finished(simulated_live: Callable[[RunLive], None], tmp_path: Path) -> None:
-    def interrupted(scenario: Scenario, folder: Path) -> None:
-        raise KeyboardInterrupt
-
-    simulated_live(interrupted)
-    ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
     assert "calibration is missing; run the same command again to resume" in refusal("report", tmp_path / "out")
 
 
@@ -105,7 +109,6 @@ def test_a_report_of_what_is_not_finished(simulated_live: Callable[[RunLive], No
         (("--backend", "moon"), "'moon'; allowed: loopback, kubernetes"),
         (("--repeats", "0"), "'0'; allowed: a whole number from 1"),
         (("--calibration-window", "late"), "--calibration-window late: a window is START:END in seconds"),
-        (("--records", "none"), "use records: all"),
         (("--duration", "5000"), "has no 5000 seconds in a row"),
     ],
 )
