@@ -34,8 +34,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def lost(**values: Any) -> OfPolicy:
-    [found] = explain_losses([simulate(Scenario(pipeline="video").with_values({**SHORT, **values}))]).policies
-    return found
+    [of] = explain_losses([simulate(Scenario(pipeline="video").with_values({**SHORT, **values}))]).policies
+    return of
 
 
 def removals(**values: Any) -> losses.Removals:
@@ -167,15 +167,6 @@ def test_a_load_that_comes_late_is_lost_to_the_forecast_and_the_start_up_togethe
     assert "points of SLA violations more" in wording.of_causes(of)[0]
 
 
-def test_the_causes_that_cost_something_explain_the_loss_to_100_percent() -> None:
-    """Also where other causes gain something."""
-    of = lost(policy="scale-only:high")
-    sentences = wording.of_causes(of)
-    percents = [int(text) for sentence in sentences for text in findall(r"(\d+) % of the loss", sentence)]
-    assert any(part.mean.mean > 0.001 for part in of.parts(OBJECTIVE)), sentences
-    assert sum(percents) == pytest.approx(100, abs=2), sentences
-
-
 @pytest.mark.parametrize("policy", ["ipa", "scale-only:high", "rate", "hpa"])
 def test_shares_add_up_to_the_difference_from_the_oracle(policy: str) -> None:
     run = simulate(Scenario(pipeline="video").with_values({**SHORT, "policy": policy}))
@@ -189,6 +180,11 @@ def test_shares_add_up_to_the_difference_from_the_oracle(policy: str) -> None:
         assert sum(part.mean.mean for part in of.parts(figure)) == pytest.approx(difference, abs=1e-9)
         assert sum(part.in_order for part in of.parts(figure)) == pytest.approx(difference, abs=1e-9)
     assert sum(part.mean.mean for part in of.parts(OBJECTIVE)) == pytest.approx(of.difference(OBJECTIVE).mean, abs=1e-9)
+    if policy == "scale-only:high":  # the causes that cost something explain the loss to 100 %, also where others gain
+        sentences = wording.of_causes(of)
+        percents = [int(text) for sentence in sentences for text in findall(r"(\d+) % of the loss", sentence)]
+        assert any(part.mean.mean > 0.001 for part in of.parts(OBJECTIVE)), sentences
+        assert sum(percents) == pytest.approx(100, abs=2), sentences
 
 
 def test_the_oracle_has_lost_nothing() -> None:
@@ -198,7 +194,7 @@ def test_the_oracle_has_lost_nothing() -> None:
 
 
 def test_what_was_recorded_otherwise_is_said() -> None:
-    run = simulate(Scenario(pipeline="video").with_values(SHORT))
+    run = simulate(Scenario(pipeline="mine.yaml", trace="constant:5:30"))
     [same] = explain_losses([run]).policies
     assert wording.recorded(same) == ""
     other = replace(run, summary={**run.summary, "cost_mean_cores": run.summary["cost_mean_cores"] + 1.0})
