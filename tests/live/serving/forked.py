@@ -77,13 +77,13 @@ class Parent:
         self._reading.start()
 
     def start(self, module: str, options: Sequence[str], output: Path, log: Path) -> Child:
-        """A process of `module.main(options)`."""
+        """A process of `module.main(options)`, in the folder and with the environment of this one."""
         assert self._popen.stdin is not None
         child = Child()
         with self._lock:
             name = f"{module.rpartition('.')[2]} {len(self._children)}"
             self._children[name] = child
-            arguments = [str(output), module, *options]
+            arguments = [os.getcwd(), json.dumps(dict(os.environ)), str(output), module, *options]
             command = {"start": name, "module": __name__, "arguments": arguments, "log": str(log), "descriptors": []}
             self._popen.stdin.write(json.dumps(command).encode() + b"\n")
             self._popen.stdin.flush()
@@ -118,8 +118,12 @@ def parent() -> Parent:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """In a child: write the output to a file, and become what `python -m MODULE` is."""
-    output, name, *options = arguments
+    """In a child: have the folder and the environment of who starts it, write the output to a file, and become what
+    `python -m MODULE` is."""
+    folder, environment, output, name, *options = arguments
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(json.loads(environment))
     os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT, 0o600), 1)
     module = importlib.import_module(name)
     sys.argv = [str(module.__file__), *options]

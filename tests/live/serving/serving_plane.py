@@ -57,8 +57,8 @@ class Process:
 class Plane:
     """The processes, and the state that a control plane would keep.
 
-    `is_fresh`: each process has an interpreter of its own, with the environment as it is then; else one parent forks
-    all, with that of the first.
+    `is_fresh`: each process has an interpreter of its own, whose imports see the environment as it is then; else one
+    parent forks all.
     """
 
     folder: Path
