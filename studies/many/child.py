@@ -55,13 +55,18 @@ class SupersededError(Error):
 
 @dataclass
 class Child:
-    """The process: started at first use, and again after it has ended; `loads` are sent to it by name."""
+    """The process: started at first use, and again after it has ended; `loads` are sent to it by name.
+
+    One thread asks for tasks at a time; any may end it meanwhile.
+    """
 
     loads: Mapping[str, Trace] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
     _answers: SimpleQueue[tuple[str, Any]] = field(default_factory=SimpleQueue)
     _reader: threading.Thread = field(default_factory=threading.Thread)
     _tasks: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _is_for_good: bool = False
 
     def call(self, function: Callable[..., Any], *arguments: Any, is_stale: Callable[[], bool] | None = None) -> Any:
         """What a function of a module returns there. It and what it takes and returns are pickled.
@@ -98,27 +103,32 @@ class Child:
                 return _STOPPED, None
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            self._process = subprocess.Popen(SERVE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with self._lock:
+            if self._process is not None:
+                return self._process
+            if self._is_for_good:
+                raise ProcessEndedError(-signal.SIGKILL)
+            process = self._process = subprocess.Popen(SERVE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self._answers = SimpleQueue()
-            arguments = self._process.stdout, self._answers
-            self._reader = threading.Thread(target=_read, args=arguments, daemon=True)
+            self._reader = threading.Thread(target=_read, args=(process.stdout, self._answers), daemon=True)
             self._reader.start()
-            with suppress(OSError):  # it has ended, as the task will find
-                _send(self._process.stdin, self.loads)
-        return self._process
+        with suppress(OSError):  # it has ended, as the task will find
+            _send(process.stdin, self.loads)
+        return process
 
-    def close(self) -> int:
-        """End the process, if there is one, and return its exit code."""
-        if self._process is None:
+    def close(self, *, for_good: bool = False) -> int:
+        """End the process, if there is one, and return its exit code; `for_good`: it is not started again."""
+        with self._lock:
+            process, reader, self._process = self._process, self._reader, None
+            self._is_for_good = self._is_for_good or for_good
+        if process is None:
             return 0
-        process, self._process = self._process, None
         process.kill()  # no effect if it is ending by itself
         with suppress(OSError):  # unsent data
             assert process.stdin is not None
             process.stdin.close()
         code = process.wait()
-        self._reader.join(PATIENCE_S)
+        reader.join(PATIENCE_S)
         return code
 
 

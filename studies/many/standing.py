@@ -53,7 +53,7 @@ class StandingProcesses:
         """End all processes."""
         self.threads.shutdown(wait=False, cancel_futures=True)
         for child in self._children:
-            child.close()
+            child.close(for_good=True)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
+from time import sleep
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from ipa.studies import find
 from ipa.studies.many import Bundle, FinishedRun, PlannedRun, summary_of
 from ipa.studies.many.bundle import ChunkAnswer, work
-from ipa.studies.many.child import Child
+from ipa.studies.many.child import Child, ProcessEndedError
 from ipa.studies.many.executor import Done, Local, make_apart
 from tests.command import POLICIES, SHORT, start
 
@@ -138,3 +140,25 @@ def test_a_sweep_names_the_run_that_ends_its_worker_and_goes_on() -> None:
     table = pd.read_parquet("out/runs.parquet")
     assert table["error"].fillna("").tolist() == ["", "", EXITED, "", "", "", "", ""]
     assert sweep.returncode == 1
+
+
+def test_one_that_is_closed_for_good_as_it_starts_has_ended_and_does_not_start_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child, started = Child(), list[subprocess.Popen[bytes]]()
+    closing = Thread(target=lambda: child.close(for_good=True))
+
+    def popen(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(subprocess_popen(*arguments, **options))
+        closing.start()
+        return started[-1]
+
+    subprocess_popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with pytest.raises(ProcessEndedError):
+        child.call(sleep, 60.0)
+    closing.join()
+    assert [process.poll() for process in started] == [-signal.SIGKILL]
+    with pytest.raises(ProcessEndedError):
+        child.call(sleep, 0.0)
+    assert len(started) == 1
