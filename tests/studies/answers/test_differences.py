@@ -78,7 +78,7 @@ def test_where_all_settings_are_equal_a_winner_is_called_in_at_most_one_in_twent
 
 
 @pytest.mark.parametrize("correlation", CORRELATIONS.values(), ids=CORRELATIONS)
-@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("seeds", [3, pytest.param(5, marks=pytest.mark.long)])
 def test_where_eight_settings_are_equal_one_is_called_dominated_in_at_most_one_of_twenty_tables(
     seeds: int, correlation: float
 ) -> None:

@@ -25,32 +25,27 @@ def test_a_report_is_drawn_with_a_run_or_later(here: Path) -> None:
 
 def test_pages_share_one_file_of_plotly_beside_them(here: Path) -> None:
     """Five runs of 20 minutes take less than 2 MB then; by default a page needs no other file."""
-    two = ("--policy", "ipa", "--policy", "scale-only:low", "--plotly-beside", "--report", "pages/two.html")
-    (here / "pages").mkdir()
-    assert ipa("compare", "video", "--out", "five", "--plotly-beside", "--report", "pages/five.html").exit_code == 0
-    assert ipa("compare", "video", *SHORT, *two).exit_code == 0
-    (shared,) = (here / "pages").glob("plotly-*.js")
-    assert sorted((here / "pages").iterdir()) == [here / "pages" / "five.html", shared, here / "pages" / "two.html"]
-    for name in ("five", "two"):
-        page = (here / "pages" / f"{name}.html").read_text()
+    pages = here / "pages"
+    pages.mkdir()
+    assert ipa("compare", "video", "--plotly-beside", "--report", "pages/five.html").exit_code == 0
+    for name, command in (
+        ("profile", "profile show video"),
+        ("load", "trace info bursty"),
+        ("forecasts", "predictor show --trace bursty --windows 0:120 --predictor reactive"),
+    ):
+        assert ipa(*command.split(), "--to", f"pages/{name}.html", "--plotly-beside").exit_code == 0
+    (shared,) = pages.glob("plotly-*.js")
+    written = {path.name: path.read_text() for path in pages.glob("*.html")}
+    assert sorted(written) == ["five.html", "forecasts.html", "load.html", "profile.html"]
+    for page in written.values():
         assert f'<script src="{shared.name}"></script>' in page
         assert shared.read_text() not in page
-    assert (here / "pages" / "five.html").stat().st_size < 2_000_000
-    assert ipa("report", "five").stdout == "five/report.html\n"
-    page = (here / "five" / "report.html").read_text()
-    assert shared.read_text() in page
-    assert "<script src=" not in page
-    assert not [*(here / "five").glob("*.js")]
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["profile show video", "trace info bursty", "predictor show --trace bursty --windows 0:120 --predictor reactive"],
-)
-def test_a_page_written_by_to_may_have_plotly_beside_it(here: Path, command: str) -> None:
-    assert ipa(*command.split(), "--to", "page.html", "--plotly-beside").exit_code == 0
-    (shared,) = here.glob("plotly-*.js")
-    assert f'<script src="{shared.name}"></script>' in (here / "page.html").read_text()
+    assert len(written["five.html"].encode()) < 2_000_000
+    assert ipa("trace", "info", "bursty", "--to", "alone.html").exit_code == 0
+    alone = (here / "alone.html").read_text()
+    assert shared.read_text() in alone
+    assert "<script src=" not in alone
+    assert not [*here.glob("*.js")]
 
 
 @needs_chromium

@@ -61,11 +61,11 @@ def test_a_question_gets_the_word_of_its_topic_whatever_shares_its_batch(models:
 
 def test_a_live_run_is_served_by_both_models(models: Path, tmp_path: Path) -> None:
     """The prompt of the language model has a word more than the load generator sends: the topic."""
-    run = (PIPELINE, "--models", models, *POLICY, "--trace", "constant:2:4", "--out", tmp_path / "run")
+    run = (PIPELINE, "--models", models, *POLICY, "--trace", "constant:2:2", "--out", tmp_path / "run")
     summary = answer("live", "run", *run, "-q", "--json")
-    assert (summary["requests"], summary["completed"]) == (8, 8), summary
+    assert (summary["requests"], summary["completed"]) == (4, 4), summary
     served = pd.read_parquet(tmp_path / "run" / "stages.parquet").query("stage == 'answer'").sort_values("request")
-    drawn = ipa("simulate", PIPELINE, *POLICY, "--trace", "constant:2:4", "--out", tmp_path / "drawn", "-q")
+    drawn = ipa("simulate", PIPELINE, *POLICY, "--trace", "constant:2:2", "--out", tmp_path / "drawn", "-q")
     assert drawn.exit_code == 0, drawn.stderr
     simulated = pd.read_parquet(tmp_path / "drawn" / "stages.parquet").query("stage == 'answer'").sort_values("request")
     assert served["input_tokens"].tolist() == [tokens + 1 for tokens in simulated["input_tokens"]]

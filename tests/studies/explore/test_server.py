@@ -493,7 +493,7 @@ def test_it_starts_where_the_readme_s_first_command_was_run() -> None:
     assert (done.stdout, done.stderr) == ("video\n", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_the_command_prints_an_address_and_ends_with_its_files(tmp_path: Path, number: signal.Signals) -> None:
     process = start("explore", "nlp", "--no-browser", cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert process.stdout is not None
