@@ -187,7 +187,7 @@ class _Crew(Generic[T, R]):
             finally:
                 self._is_ending = True  # no more workers are started
                 if self._is_killed:
-                    self._cut()
+                    self._kill()  # and one that was being born meanwhile, for which the pool would wait for ever
                 self._pool.shutdown(cancel_futures=True)
             if self._is_interrupted:
                 for future, place in places.items():
