@@ -12,9 +12,8 @@ JSON ?= build/bench.json
 # takes over half of another's.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
-# Random scenarios, and rollouts from each size to each, of which `make test` goes through a part.
-SWEEPS := tests/sim tests/policies tests/live/monitoring/test_whole_seconds.py tests/studies/fleets \
-	tests/live/kubernetes/test_within_budget.py \
+# Random scenarios, of which `make test` goes through a part.
+SWEEPS := tests/sim tests/policies tests/live/monitoring/test_whole_seconds.py \
 	$(addprefix tests/live/serving/test_,concurrency.py expiry.py gateway_rules.py)
 # Long tests that take processors and mind no other process: pages of the documentation and of the explorer, installing.
 BESIDE := tests/test_docs.py tests/test_house.py tests/test_packaging.py \

@@ -150,10 +150,10 @@ def units_of_steps(steps: Iterable[Step], ready: int, end_s: float) -> UnitsOver
 
     A configured start has no step at time 0: what was `ready` then counts as wanted and got.
     """
-    had = [(step.time_s, step.wanted, step.got) for step in steps]
-    if not had or had[0][0] > 0:
-        had = [(0.0, ready, ready), *had]
-    times_s, wanted, got = map(np.array, zip(*had, strict=True))
+    units = [(step.time_s, step.wanted, step.got) for step in steps]
+    if not units or units[0][0] > 0:
+        units = [(0.0, ready, ready), *units]
+    times_s, wanted, got = map(np.array, zip(*units, strict=True))
     return UnitsOverTime(np.append(np.minimum(times_s, end_s), end_s), wanted.astype(float), got.astype(float))
 
 

@@ -66,7 +66,7 @@ class Child:
     _reader: threading.Thread = field(default_factory=threading.Thread)
     _tasks: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _is_for_good: bool = False
+    _is_closed_for_good: bool = False
 
     def call(self, function: Callable[..., Any], *arguments: Any, is_stale: Callable[[], bool] | None = None) -> Any:
         """What a function of a module returns there. It and what it takes and returns are pickled.
@@ -106,7 +106,7 @@ class Child:
         with self._lock:
             if self._process is not None:
                 return self._process
-            if self._is_for_good:
+            if self._is_closed_for_good:
                 raise ProcessEndedError(-signal.SIGKILL)
             process = self._process = subprocess.Popen(SERVE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self._answers = SimpleQueue()
@@ -120,7 +120,7 @@ class Child:
         """End the process, if there is one, and return its exit code; `for_good`: it is not started again."""
         with self._lock:
             process, reader, self._process = self._process, self._reader, None
-            self._is_for_good = self._is_for_good or for_good
+            self._is_closed_for_good = self._is_closed_for_good or for_good
         if process is None:
             return 0
         process.kill()  # no effect if it is ending by itself

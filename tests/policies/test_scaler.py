@@ -40,7 +40,6 @@ from tests.tiny import chosen, configuration, observation, pipeline, published, 
 PIPELINE = two_by_two(published(accuracy="sum"))
 VIDEO = profiles.load("video")
 SCALERS = ("hpa", "kpa", "inferline", "faro", "planner", "ray", "rate")
-LONG = pytest.mark.long
 EVERY = (*SCALERS, *(f"{name}:high" for name in SCALERS), "oracle")
 
 
@@ -357,8 +356,8 @@ def decided(simulated: Run) -> list[Decision]:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs the compiled engine: numba")
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "hpa:high" else LONG) for name in EVERY])
-@pytest.mark.parametrize("interval_s", [pytest.param(2, marks=LONG), 7.5, pytest.param(15, marks=LONG)])
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("interval_s", [pytest.param(2, marks=pytest.mark.long), 7.5, 15])
 def test_both_engines_are_equal_at_every_interval(name: str, interval_s: float) -> None:
     """That they are under every policy, at the interval that is the default, is seen with an outage."""
     simpy, compiled = (run(name, engine, interval_s) for engine in ("simpy", "compiled"))

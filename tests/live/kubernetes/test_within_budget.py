@@ -68,14 +68,7 @@ Size = tuple[str, int]
 SIZES: list[Size] = [*product(("small", "large"), (1, 2, 4))]
 
 
-def is_one_of_few(before: Size, after: Size) -> bool:
-    """Whether it is one of the changes that show each way which a rollout may go."""
-    return before != after and 2 not in (before[1], after[1])
-
-
-CHANGES = [
-    pytest.param(*change, marks=() if is_one_of_few(*change) else pytest.mark.long) for change in product(SIZES, SIZES)
-]
+CHANGES = [*product(SIZES, SIZES)]
 
 
 @pytest.mark.parametrize("more", [0, 1, 3, 8])

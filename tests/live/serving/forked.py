@@ -93,11 +93,11 @@ class Parent:
     def _read(self) -> None:
         assert self._popen.stdout is not None
         for line in self._popen.stdout:
-            told: Mapping[str, str | int] = json.loads(line)
-            if "started" in told:
-                self._children[str(told["started"])].started(int(told["pid"]))
+            message: Mapping[str, str | int] = json.loads(line)
+            if "started" in message:
+                self._children[str(message["started"])].started(int(message["pid"]))
             else:
-                self._children[str(told["exited"])].ended(int(told["status"]))
+                self._children[str(message["exited"])].ended(int(message["status"]))
 
     def close(self) -> None:
         """End it, and with it what still runs."""

@@ -28,7 +28,7 @@ from tests.live.serving import hostile
 from tests.live.serving.serving_plane import Process, ask, call, entry, get, plane, put, until
 from tests.live.world import usage
 
-REQUESTS = int(os.environ.get("IPA_FUZZ", "300"))
+REQUESTS = int(os.environ.get("IPA_FUZZ", "600"))
 LONG = 10_000
 ALLOWED = {200, 400, 404, 405, 408, 411, 413, 415, 431, 502, 504}
 """502: a replica refused what the gateway, which does not know the model, had let through."""

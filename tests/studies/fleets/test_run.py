@@ -89,7 +89,7 @@ def random_fleet(draw: np.random.Generator) -> Fleet:
     return fleet(budget, *map(pipeline, names), sharing=str(draw.choice(SHARING)))
 
 
-@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 12))])
+@pytest.mark.parametrize("seed", range(12))
 def test_the_cores_that_exist_of_all_never_exceed_the_budget(seed: int) -> None:
     """The law is checked at the end of every run, and here once more by going through all moments."""
     drawn = random_fleet(np.random.default_rng(seed))
