@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema
 
-from ipa.profiles.yaml_file import refusal
+from ipa.models import refusal
 
 MOST_LETTERS = 63
 """In a name: as many as a label of Kubernetes has."""

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema, model_validator
 
+from ipa.models import FileModel, refusal
 from ipa.profiles import conditions
 from ipa.profiles.conditions import Condition
 from ipa.profiles.counts import read_counts
@@ -21,7 +22,7 @@ from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.fields import OR_TEXT, Slug, Text
 from ipa.profiles.graph import Edge, Graph, Join, in_order
 from ipa.profiles.graph_laws import MOST_ITEMS, GraphProblem, Variants, graph_problem, idle_join
-from ipa.profiles.yaml_file import FileModel, Loc, refusal
+from ipa.profiles.yaml_file import Loc
 
 # ---- fields ----
 

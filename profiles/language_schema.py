@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, PlainValidator, Tag, ValidationInfo, WithJsonSchema, model_validator
 
+from ipa.models import FileModel, refusal
 from ipa.profiles.csv_table import read_numbers
 from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.fields import Count, Slug, Text
@@ -28,7 +29,6 @@ from ipa.profiles.language_model import (
 )
 from ipa.profiles.stage import START_UP_S, Stage, Variant, stage_sla_s
 from ipa.profiles.stage_schema import Accuracy, StageBase, StageSection, StartUp, refuse_twins
-from ipa.profiles.yaml_file import FileModel, refusal
 
 NotNegative = Annotated[float, Field(ge=0, le=86_400)]
 Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]

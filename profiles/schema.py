@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ipa.models import FileModel, refusal
 from ipa.profiles.defaults import CONSTANTS, Defaults, defaults_problem
 from ipa.profiles.errors import did_you_mean, listed
 from ipa.profiles.fields import Count, Rate, Seconds, Slug, Text, Weight
@@ -29,7 +30,7 @@ from ipa.profiles.language_schema import (
 from ipa.profiles.pipeline import AGAINST, Pipeline, Provenance
 from ipa.profiles.stage import pairs_problem
 from ipa.profiles.stage_schema import StageSection, VariantSection, refuse_twins
-from ipa.profiles.yaml_file import FileModel, Loc, refusal
+from ipa.profiles.yaml_file import Loc
 
 
 class Measured(FileModel):

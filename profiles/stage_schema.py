@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from ipa.models import FileModel, refusal
 from ipa.profiles.errors import listed
 from ipa.profiles.fields import (
     ONE_FOR_ALL,
@@ -38,7 +39,7 @@ from ipa.profiles.stage import (
     output_rows_problems,
     stage_sla_s,
 )
-from ipa.profiles.yaml_file import FileModel, Loc, refusal
+from ipa.profiles.yaml_file import Loc
 
 
 class Sources(FileModel):

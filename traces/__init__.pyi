@@ -16,14 +16,14 @@ from .checks import LONGEST_S as LONGEST_S
 from .checks import TraceError as TraceError
 from .families import FAMILIES as FAMILIES
 from .families import REAL_FAMILIES as REAL_FAMILIES
-from .readers import NO_HINTS as NO_HINTS
 from .readers import Filling as Filling
 from .readers import Steps as Steps
-from .readers import TimeHints as TimeHints
 from .readers import answered_series as answered_series
 from .readers import numbers_beside as numbers_beside
 from .readers import read as read
 from .readers import trace_of_series as trace_of_series
+from .reading import NOTHING_SAID as NOTHING_SAID
+from .reading import Reading as Reading
 from .summary import SCALES_S as SCALES_S
 from .summary import WEEKDAYS as WEEKDAYS
 from .summary import Rise as Rise

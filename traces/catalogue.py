@@ -14,7 +14,7 @@ from ipa.numbers import number_of, quantity_of
 from ipa.traces import readers
 from ipa.traces.checks import LONGEST_S, Times, TraceError
 from ipa.traces.families import FAMILIES, REAL_FAMILIES, drawn, drawn_window
-from ipa.traces.readers import NO_HINTS, TimeHints
+from ipa.traces.reading import NOTHING_SAID, Reading
 from ipa.traces.trace import HISTORY_S, Trace
 
 TRACE_VARIABLE = "IPA_TRACE"
@@ -30,7 +30,7 @@ def default_path(environ: Mapping[str, str]) -> Path | None:
     return Path(named) if named else None
 
 
-def find(name_or_path: str | Path, *, seed: int = 0, real: Path | None = None, hints: TimeHints = NO_HINTS) -> Trace:
+def find(name_or_path: str | Path, *, seed: int = 0, real: Path | None = None, hints: Reading = NOTHING_SAID) -> Trace:
     """The trace that a name or a path means:
 
     - `bursty`, `steady-low`, `steady-high`, `fluctuating`: the synthetic one drawn from `seed`;

@@ -60,7 +60,7 @@ def is_in_per_cent(name: str) -> bool:
 
 def units_of(name: str) -> Mapping[str, Fraction]:
     """The units that numbers of this name may be written in, each with its value in the name's own."""
-    if name == "seconds" or name[-2:] in _TIMES:
+    if name in ("seconds", "step") or name[-2:] in _TIMES:
         return _TIMES.get(name[-2:], UNITS_S)
     if is_in_per_cent(name):
         return _PER_CENT

@@ -22,7 +22,7 @@ from ipa.studies.scenario import Option, ScenarioError, choices, options_of
 if TYPE_CHECKING:
     from ipa.studies import Scenario
     from ipa.studies.many import Requirement
-    from ipa.traces import TimeHints
+    from ipa.traces import Reading
 
 
 class Number(click.FloatRange):
@@ -332,9 +332,16 @@ def time_hints(
     count_column: str | None,
     count_step_s: int | None,
     skip_bad_lines: int | None,
-) -> TimeHints:
+) -> Reading:
     """The hints from the time options. Raises TraceError for an unknown time zone."""
-    return ipa.traces.TimeHints(time_column, time_unit, time_zone, count_column, count_step_s, skip_bad_lines or 0)
+    return ipa.traces.Reading(
+        time_column=time_column,
+        time_unit=time_unit,  # type: ignore[arg-type]  # of the words that the option allows
+        time_zone=time_zone,
+        count_column=count_column,
+        step=count_step_s,
+        skip_bad_lines=skip_bad_lines or 0,
+    )
 
 
 def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:

@@ -12,7 +12,7 @@ from ipa.profiles import Pipeline
 from ipa.studies.runs import Renaming, content_of, digest_of, files_in
 from ipa.studies.runs.results import versions
 from ipa.studies.scenario import Scenario, find_trace
-from ipa.traces import NAMES, TimeHints
+from ipa.traces import NAMES, Reading
 
 
 class PlannedRun(NamedTuple):
@@ -40,7 +40,7 @@ class Keys:
     def __init__(self) -> None:
         self._always = f"{versions()['versions']}"
         self._files: dict[str, str] = {}
-        self._loads: dict[tuple[str, TimeHints], str] = {}
+        self._loads: dict[tuple[str, Reading], str] = {}
         self._figures: dict[str, str] = {}
 
     def shared(self, scenario: Scenario) -> str:
@@ -61,7 +61,7 @@ class Keys:
             self._files[name] = digest_of(content_of(name))
         return self._files[name]
 
-    def _load(self, trace: str, hints: TimeHints) -> str:
+    def _load(self, trace: str, hints: Reading) -> str:
         if (trace, hints) not in self._loads:
             # A synthetic load is determined by its name and the run's seed.
             self._loads[trace, hints] = trace if trace in NAMES else find_trace(trace, 1, hints).sha256

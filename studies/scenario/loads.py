@@ -14,7 +14,7 @@ from ipa import traces
 from ipa.numbers import quantity_of
 from ipa.sim import stream
 from ipa.studies.scenario.errors import ScenarioError
-from ipa.traces import NO_HINTS, TRACE_VARIABLE, TimeHints, Trace
+from ipa.traces import NOTHING_SAID, TRACE_VARIABLE, Reading, Trace
 
 CONSTANT = "constant:"
 """The prefix of names of constant loads."""
@@ -32,7 +32,7 @@ class Load:
     scale: float = 1.0
     scaling: Literal["thin", "floor"] = "thin"
     seed: int = 1
-    hints: TimeHints = NO_HINTS
+    hints: Reading = NOTHING_SAID
     sha256: str = ""
     """What the load's file must have; empty: any."""
 
@@ -44,7 +44,7 @@ class Load:
         scale: float | None,
         scaling: Literal["thin", "floor"] | None,
         seed: int,
-        hints: TimeHints = NO_HINTS,
+        hints: Reading = NOTHING_SAID,
     ) -> Load:
         """The load that a command's options describe. Raises ScenarioError for an invalid window."""
         try:
@@ -98,7 +98,7 @@ def is_log(name: str) -> bool:
     return name not in traces.NAMES and not name.startswith(CONSTANT)
 
 
-def find_trace(name: str, seed: int, hints: TimeHints = NO_HINTS) -> Trace:
+def find_trace(name: str, seed: int, hints: Reading = NOTHING_SAID) -> Trace:
     """The whole trace of a name or a path. Raises TraceError if it cannot be used, ScenarioError if IPA_TRACE names no
     file."""
     if name in _brought:
@@ -139,7 +139,7 @@ def _real(name: str, real: Path, changed_ns: int) -> Trace:
 
 
 @lru_cache(maxsize=2)
-def _own(name: str, changed_ns: int, seed: int, hints: TimeHints) -> Trace:
+def _own(name: str, changed_ns: int, seed: int, hints: Reading) -> Trace:
     """A file's trace, cached until the file changes, for several runs and for messages about it."""
     return traces.find(name, seed=seed, hints=hints)
 

@@ -50,7 +50,7 @@ from ipa.studies.scenario.errors import ScenarioError
 from ipa.studies.scenario.loads import Windows, parse_windows
 from ipa.studies.scenario.ranges import LARGEST, Counting, Factor, NotNegative, Positive, Whole
 from ipa.studies.scenario.start import StageStart
-from ipa.traces import TimeHints
+from ipa.traces import Reading
 
 SCHEMA_VERSION = 1
 
@@ -371,15 +371,15 @@ class Scenario(FileModel):
         return self.model_dump(mode="json")
 
     @property
-    def time_hints(self) -> TimeHints:
+    def time_hints(self) -> Reading:
         """The keys on the columns of the trace's file. Raises TraceError for an unknown time zone."""
-        return TimeHints(
-            self.time_column,
-            self.time_unit,
-            self.time_zone,
-            self.count_column,
-            self.count_step_s,
-            self.skip_bad_lines,
+        return Reading(
+            time_column=self.time_column,
+            time_unit=self.time_unit,
+            time_zone=self.time_zone,
+            count_column=self.count_column,
+            step=self.count_step_s,
+            skip_bad_lines=self.skip_bad_lines,
         )
 
     def limits_of(self, stages: Sequence[str]) -> Limits:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ipa.traces import TimeHints, Trace, TraceError, read, sentence
+from ipa.traces import Reading, Trace, TraceError, read, sentence
 
 Put = Callable[..., Trace]
 
@@ -22,7 +22,7 @@ def put(tmp_path: Path) -> Put:
     def read_lines(*lines: str | bytes, name: str = "data.csv", seed: int = 0, **hints: Any) -> Trace:
         path = tmp_path / name
         path.write_bytes(b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines))
-        return read(path, TimeHints(**hints), seed)
+        return read(path, Reading(**hints), seed)
 
     return read_lines
 
@@ -80,7 +80,7 @@ def test_rows_of_other_than_counts_are_refused_by_line(put: Put, lines: list[str
     with pytest.raises(TraceError, match=message):
         put(*lines)
     with pytest.raises(TraceError, match="counts minutes from 1 to 1440; leave time_"):
-        put(MINUTES, "o,a,f,http,1,2,3", unit="min")
+        put(MINUTES, "o,a,f,http,1,2,3", time_unit="min")
 
 
 # Azure Functions 2021
@@ -117,7 +117,7 @@ def test_ends_and_durations_that_are_none_are_refused(put: Put, row: str, messag
     with pytest.raises(TraceError, match=message):
         put(INVOCATIONS, row)
     with pytest.raises(TraceError, match="has seconds since its start; leave time_"):
-        put(INVOCATIONS, "a,f,2,1", unit="s")
+        put(INVOCATIONS, "a,f,2,1", time_unit="s")
 
 
 # Azure LLM inference

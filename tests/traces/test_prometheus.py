@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ipa.traces import Steps, TimeHints, Trace, TraceError, answered_series, read, sentence, trace_of_series
+from ipa.traces import Reading, Steps, Trace, TraceError, answered_series, read, sentence, trace_of_series
 
 NOON_S = 1_767_614_400
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -123,7 +123,7 @@ def test_a_file_that_is_no_answer_is_refused(tmp_path: Path) -> None:
         put(tmp_path, [5, 6])
     put(tmp_path, answer(series(5, 6)))
     with pytest.raises(TraceError, match="says its times itself; leave time_"):
-        read(path, TimeHints(unit="s"))
+        read(path, Reading(time_unit="s"))
 
 
 @pytest.mark.parametrize(

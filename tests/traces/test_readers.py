@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from ipa.traces import TimeHints, Trace, TraceError, info, read, sentence, write
+from ipa.traces import Reading, Trace, TraceError, info, read, sentence, write
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 EPOCH_S = 1_767_614_400
@@ -30,7 +30,7 @@ def log(tmp_path: Path) -> Callable[..., Trace]:
     def read_lines(*lines: str, name: str = "log.csv", seed: int = 0, **hints: Any) -> Trace:
         path = tmp_path / name
         path.write_text("".join(f"{line}\n" for line in lines))
-        return read(path, TimeHints(**hints), seed)
+        return read(path, Reading(**hints), seed)
 
     return read_lines
 
@@ -85,16 +85,16 @@ def test_a_clock_without_a_zone_is_one_that_nobody_changes(log: Log) -> None:
 def test_in_its_zone_a_clock_put_back_goes_on(log: Log) -> None:
     """The hour that is shown twice is read so as to be near the line before, also where lines are out of order."""
     shown = ["02:59:58.5", "02:59:58.4", "02:59:59.5", "02:00:00.5", "02:00:00.2", "03:00:00.5"]
-    trace = log("time", *(f"2026-10-25 {time}" for time in shown), zone="Europe/Berlin")
+    trace = log("time", *(f"2026-10-25 {time}" for time in shown), time_zone="Europe/Berlin")
     assert times_of(trace) == pytest.approx([0.4, 0.5, 1.5, 2.2, 2.5, 3602.5])
     assert info(trace)["starts_at"] == "2026-10-25T02:59:58+02:00"
 
 
 def test_in_its_zone_a_clock_put_forward_jumps_over_an_hour(log: Log) -> None:
-    trace = log("time", "2026-03-29 01:59:59.5", "2026-03-29 03:00:00.5", zone="Europe/Berlin")
+    trace = log("time", "2026-03-29 01:59:59.5", "2026-03-29 03:00:00.5", time_zone="Europe/Berlin")
     assert times_of(trace) == [0.5, 1.5]
     with pytest.raises(TraceError, match=r"line 2, column time: .*02:30:00.5' does not exist in Europe/Berlin"):
-        log("time", "2026-03-29 02:30:00.5", zone="Europe/Berlin")
+        log("time", "2026-03-29 02:30:00.5", time_zone="Europe/Berlin")
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_in_its_zone_a_clock_put_forward_jumps_over_an_hour(log: Log) -> None:
         (["2026-01-05T12:00:00Z", "05/01/2026"], {}, "line 3, column time: '05/01/2026' is not an ISO 8601 time"),
         (["2026-01-05T12:00:00Z", "", "2026-01-05T12:00:02Z"], {}, "line 3: a row of 0 values"),
         (["yesterday"], {}, "line 2, column time: 'yesterday' is not an ISO 8601 time, such as 2026-01-05T10:00:00Z"),
-        (["2026-01-05T12:00:00Z"], {"zone": "Europe/Berlin"}, "has a zone; leave time_zone out"),
-        (["2026-01-05 12:00:00", "2026-01-05T12:00:01Z"], {"zone": "Europe/Berlin"}, "line 3, .* has a zone, but"),
-        (["2026-01-05T12:00:00Z"], {"unit": "ms"}, "line 2, column time: '2026-01-05T12:00:00Z' is not a number"),
+        (["2026-01-05T12:00:00Z"], {"time_zone": "Europe/Berlin"}, "has a zone; leave time_zone out"),
+        (["2026-01-05 12:00:00", "2026-01-05T12:00:01Z"], {"time_zone": "Europe/Berlin"}, "line 3, .* has a zone, but"),
+        (["2026-01-05T12:00:00Z"], {"time_unit": "ms"}, "line 2, column time: '2026-01-05T12:00:00Z' is not a number"),
         (["2026-01-05T12:00:00Z", "1990-01-05T12:00:00Z"], {}, "line 2, column time: 1,136,073,600 s later than .*3"),
         (["2026-01-05T12:00:00Z", "0001-01-01T00:00:00+01:00"], {}, "line 3, .*: not a time from 1990 to 2100"),
     ],
@@ -158,12 +158,12 @@ def test_times_since_1970_are_kept_to_the_microsecond(log: Log) -> None:
         ("time_ms", ["250", "1500"], {}, [0.25, 1.5]),
         ("arrival_us", ["250000", "1500000"], {}, [0.25, 1.5]),
         ("time_s", ["3.25", "7.5"], {}, [3.25, 7.5]),
-        ("time", ["0.25", "1.5"], {"unit": "s"}, [0.25, 1.5]),
-        ("timestamp", ["250", "1500"], {"unit": "ms"}, [0.25, 1.5]),
-        ("time", ["0.5", "1.25"], {"unit": "min"}, [30.0, 75.0]),
-        ("ts", ["0.25", "1.5"], {"column": "ts", "unit": "s"}, [0.25, 1.5]),
-        ("end_ms", ["250", "1500"], {"column": "end_ms"}, [0.25, 1.5]),
-        ("requests", ["0.25", "1.5"], {"column": "requests", "unit": "s"}, [0.25, 1.5]),
+        ("time", ["0.25", "1.5"], {"time_unit": "s"}, [0.25, 1.5]),
+        ("timestamp", ["250", "1500"], {"time_unit": "ms"}, [0.25, 1.5]),
+        ("time", ["0.5", "1.25"], {"time_unit": "min"}, [30.0, 75.0]),
+        ("ts", ["0.25", "1.5"], {"time_column": "ts", "time_unit": "s"}, [0.25, 1.5]),
+        ("end_ms", ["250", "1500"], {"time_column": "end_ms"}, [0.25, 1.5]),
+        ("requests", ["0.25", "1.5"], {"time_column": "requests", "time_unit": "s"}, [0.25, 1.5]),
     ],
 )
 def test_a_smaller_number_counts_from_the_start_in_a_unit_that_is_said(
@@ -183,16 +183,28 @@ def test_a_smaller_number_counts_from_the_start_in_a_unit_that_is_said(
         (["time", "1767614400", "1767614400000"], {}, "line 3, column time: 1767614400000 is not a time from 1990 to"),
         (["time", "1767614400", "3"], {}, "line 3, column time: 3 is not a time from 1990 to 2100 in seconds since"),
         (["time_ms", "5", "1e12"], {}, "line 3, column time_ms: 1e12|1000000000000 is too large: .* of 0.001 s"),
-        (["time", "1767614400000"], {"unit": "s"}, "line 2, .*: 1767614400000 is not a time from 1990 to 2100 in"),
+        (["time", "1767614400000"], {"time_unit": "s"}, "line 2, .*: 1767614400000 is not a time from 1990 to 2100 in"),
         (["time,count,sum", "1,2,3"], {}, "line 1: more than one column of counts: .*say which with --count-column"),
-        (["time,hits", "1,2"], {"counts": "hit"}, "count_column: no column is called 'hit'; .*did you mean 'hits'"),
+        (
+            ["time,hits", "1,2"],
+            {"count_column": "hit"},
+            "count_column: no column is called 'hit'; .*did you mean 'hits'",
+        ),
         (["when,path", "1,/"], {}, "line 1: no column of times .*--time-column .*names another"),
-        (["tme,path", "1,/"], {"column": "tm"}, "line 1: time_column: no column is called 'tm'; .*did you mean 'tme'"),
-        (["time", "1767614400"], {"zone": "Europe/Berlin"}, "the same in every zone; leave time_zone out"),
-        (["time", "5"], {"unit": "s", "zone": "Europe/Berlin"}, "the same in every zone; leave time_zone out"),
-        (["time", "5"], {"unit": "w"}, "time_unit 'w': allowed: s, ms, us, ns, min, h, d"),
-        (["time", "5"], {"zone": "Europe/Berln"}, "time_zone 'Europe/Berln': .*did you mean 'Europe/Berlin'"),
-        (["time", "5"], {"zone": "../etc"}, r"time_zone '\.\./etc'"),
+        (
+            ["tme,path", "1,/"],
+            {"time_column": "tm"},
+            "line 1: time_column: no column is called 'tm'; .*did you mean 'tme'",
+        ),
+        (["time", "1767614400"], {"time_zone": "Europe/Berlin"}, "the same in every zone; leave time_zone out"),
+        (
+            ["time", "5"],
+            {"time_unit": "s", "time_zone": "Europe/Berlin"},
+            "the same in every zone; leave time_zone out",
+        ),
+        (["time", "5"], {"time_unit": "w"}, "time_unit 'w': allowed: s, ms, us, ns, min, h, d"),
+        (["time", "5"], {"time_zone": "Europe/Berln"}, "time_zone 'Europe/Berln': .*did you mean 'Europe/Berlin'"),
+        (["time", "5"], {"time_zone": "../etc"}, r"time_zone '\.\./etc'"),
     ],
 )
 def test_a_number_that_may_mean_two_things_is_asked_about(
@@ -239,13 +251,13 @@ def test_times_written_to_the_minute_are_requests_per_minute(log: Log) -> None:
             {},
         ),
         (["Timestamp,Sum,Unit", f"{EPOCH_S},600,Count", f"{EPOCH_S + 60},0,Count", f"{EPOCH_S + 120},60,Count"], {}),
-        (["time,hits", f"{EPOCH_S},600", f"{EPOCH_S + 60},0", f"{EPOCH_S + 120},60"], {"counts": "hits"}),
+        (["time,hits", f"{EPOCH_S},600", f"{EPOCH_S + 60},0", f"{EPOCH_S + 120},60"], {"count_column": "hits"}),
         (["minute,count", "2026-01-05T12:00Z,600", "2026-01-05T12:01Z,0", "2026-01-05T12:02Z,60"], {}),
         (["Count,Timestamp", "600,2026-01-05T13:00:00+01:00", "0,2026-01-05T12:01:00Z", "60,2026-01-05T12:02Z"], {}),
         (["time,requests", "1767614400,600", "1767614460,0", "1767614520,60"], {}),
         (["time_ms,requests", "0,600", "60000,0", "120000,60"], {}),
-        (["time,requests", "0,600", "1,0", "2,60"], {"unit": "min"}),
-        (["t,requests", "0,600", "60,0", "120,60"], {"column": "t", "unit": "s"}),
+        (["time,requests", "0,600", "1,0", "2,60"], {"time_unit": "min"}),
+        (["t,requests", "0,600", "60,0", "120,60"], {"time_column": "t", "time_unit": "s"}),
     ],
 )
 def test_counts_per_minute_are_kept_by_the_minute(log: Log, lines: list[str], hints: dict[str, str]) -> None:
@@ -268,12 +280,12 @@ def test_numbers_beside_equal_steps_may_be_counts_which_is_asked(log: Log, tmp_p
     ):
         with pytest.raises(TraceError, match=asked):
             log(*lines, name=name)
-        assert log(*lines, name=name, counts="none").requests == 5
-        assert log(*lines[:-3], name=name, counts="hits").requests == 260
+        assert log(*lines, name=name, count_column="none").requests == 5
+        assert log(*lines[:-3], name=name, count_column="hits").requests == 260
     parquet.write_table(pa.table({"time": MINUTES, "hits": [130] * 5}), tmp_path / "log.parquet")
     with pytest.raises(TraceError, match=asked):
         read(tmp_path / "log.parquet")
-    assert read(tmp_path / "log.parquet", TimeHints(counts="none")).requests == 5
+    assert read(tmp_path / "log.parquet", Reading(count_column="none")).requests == 5
 
 
 def test_numbers_beside_the_times_of_requests_are_passed_over(log: Log) -> None:
@@ -324,7 +336,7 @@ def test_counts_with_a_gap_or_of_no_whole_second_are_refused(log: Log, lines: li
 
 def test_in_its_zone_counts_go_on_when_the_clock_is_changed(log: Log) -> None:
     lines = ["time,count", "2026-03-29 01:58,5", "2026-03-29 01:59,5", "2026-03-29 03:00,5"]
-    assert log(*lines, zone="Europe/Berlin").duration_s == 180.0
+    assert log(*lines, time_zone="Europe/Berlin").duration_s == 180.0
 
 
 # Access logs
@@ -377,9 +389,9 @@ def test_a_log_of_another_kind_is_refused_with_the_format_that_is_read(log: Log)
     with pytest.raises(TraceError, match=r"server.log, line 1: not in Common Log Format.*'\[warn\] 3 workers'"):
         log("[warn] 3 workers", name="server.log")
     with pytest.raises(TraceError, match="says time, unit and zone itself; leave time_"):
-        log(line("05/Jan/2026:10:00:00 +0100"), name="access.log", unit="ms")
+        log(line("05/Jan/2026:10:00:00 +0100"), name="access.log", time_unit="ms")
     with pytest.raises(TraceError, match="hold no times; leave time_"):
-        log("5 6 7", name="counts.txt", unit="ms")
+        log("5 6 7", name="counts.txt", time_unit="ms")
 
 
 ALB = (
@@ -566,7 +578,7 @@ def test_timestamps_of_parquet_without_a_zone_are_read_in_the_one_given(tmp_path
     shown = [datetime(2026, 3, 29, 1, 59, 59, 500_000), datetime(2026, 3, 29, 3, 0, 0, 500_000)]
     path = put_parquet(tmp_path, pa.array(shown, pa.timestamp("us")))
     assert times_of(read(path)) == [0.5, 3601.5]
-    assert times_of(read(path, TimeHints(zone="Europe/Berlin"))) == [0.5, 1.5]
+    assert times_of(read(path, Reading(time_zone="Europe/Berlin"))) == [0.5, 1.5]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from ipa.traces import TimeHints, Trace, TraceError, read, sentence
+from ipa.traces import Reading, Trace, TraceError, read, sentence
 
 START = datetime(2026, 1, 5, 10)
 COUNTS = [700 + 37 * row % 101 for row in range(30)]
@@ -30,7 +30,7 @@ def table(tmp_path: Path) -> Callable[..., Trace]:
         path = tmp_path / "load.csv"
         rows = zip(*columns.values(), strict=True)
         path.write_text("\n".join([",".join(columns), *(",".join(f'"{value}"' for value in row) for row in rows)]))
-        return read(path, TimeHints(**hints))
+        return read(path, Reading(**hints))
 
     return read_columns
 
@@ -138,21 +138,21 @@ def test_numbers_in_equal_steps_are_times_whose_unit_is_asked(table: Table) -> N
         TraceError, match=r"column t: 0 may be in any unit: give it as --time-unit.*; or give .* --step"
     ):
         table({"t": range(0, 1800, 60), "count": COUNTS})
-    assert_by_minute(table({"t": range(0, 1800, 60), "count": COUNTS}, unit="s"))
+    assert_by_minute(table({"t": range(0, 1800, 60), "count": COUNTS}, time_unit="s"))
     assert_by_minute(table({"elapsed_s": range(0, 1800, 60), "count": COUNTS}))
     with pytest.raises(TraceError, match=r"column id: 1 stands where minute 0 is due; .*to take the rows as steps"):
-        table({"id": range(1, 31), "count": COUNTS}, unit="min")
-    in_order = table({"id": range(1, 31), "count": COUNTS}, step_s=60)
+        table({"id": range(1, 31), "count": COUNTS}, time_unit="min")
+    in_order = table({"id": range(1, 31), "count": COUNTS}, step=60)
     assert_by_minute(in_order)
     assert in_order.reading.startswith("counts per minute (column 'count', in the order of the rows), spread")
 
 
 def test_two_columns_that_may_be_the_time_are_asked_about(table: Table) -> None:
     columns = {"start": ISO, "end": ENDS, "count": COUNTS}
-    for hints in ({}, {"step_s": 60}):
+    for hints in ({}, {"step": 60}):
         with pytest.raises(TraceError, match=r"'start', 'end' may each be the times .*say which with --time-column"):
             table(columns, **hints)
-    assert_by_minute(table(columns, column="start"))
+    assert_by_minute(table(columns, time_column="start"))
     with pytest.raises(TraceError, match="'from', 'to' may each be"):
         table({"from": EPOCH_S, "to": [time_s + 60 for time_s in EPOCH_S], "count": COUNTS})
 
@@ -177,20 +177,20 @@ def test_counts_beside_columns_that_are_no_times_are_not_taken_for_seconds(
 def test_counts_alone_are_those_of_seconds_or_of_a_step_that_is_given(table: Table) -> None:
     trace = table({"count": COUNTS})
     assert (trace.per_second().tolist(), trace.reading) == (COUNTS, "counts per second (column 'count')")
-    assert_by_minute(table({"count": COUNTS}, step_s=60))
-    assert_by_minute(table({"service": ["web"] * 30, "count": COUNTS}, step_s=60))
+    assert_by_minute(table({"count": COUNTS}, step=60))
+    assert_by_minute(table({"service": ["web"] * 30, "count": COUNTS}, step=60))
 
 
 def test_the_step_of_a_single_row_may_be_given(table: Table) -> None:
     with pytest.raises(TraceError, match="a single row does not say how long its count lasts; --step"):
         table({"Label": ISO[:1], "count": [600]})
-    assert table({"Label": ISO[:1], "count": [600]}, step_s=3600).duration_s == 3600
+    assert table({"Label": ISO[:1], "count": [600]}, step=3600).duration_s == 3600
     with pytest.raises(TraceError, match=r"line 3, column Label: .*10:01:00.* stands where .*10:00:30.* is due"):
-        table({"Label": ISO, "count": COUNTS}, step_s=30)
+        table({"Label": ISO, "count": COUNTS}, step=30)
     with pytest.raises(TraceError, match="count_step_s 0: allowed: a whole number of seconds from 1"):
-        TimeHints(step_s=0)
+        Reading(step=0)
     with pytest.raises(TraceError, match="no column of counts is read; leave count_step_s out"):
-        table({"time": ISO}, step_s=60)
+        table({"time": ISO}, step=60)
 
 
 def test_a_gap_or_a_time_of_several_rows_is_refused_by_line(table: Table) -> None:
@@ -254,7 +254,7 @@ def test_plain_numbers_in_columns_are_no_counts(tmp_path: Path) -> None:
         read(path)
     path.write_text("\n".join(map(str, COUNTS)))
     assert read(path).reading == "plain counts, one per second"
-    assert_by_minute(read(path, TimeHints(step_s=60)))
+    assert_by_minute(read(path, Reading(step=60)))
     path.write_text("5 7 6 4\n7 8 9 9\n9 8 7 6\n3 3 3 3\n")  # rows of as many, but the first are 5, 7, 9, 3
     assert read(path).requests == 97
 

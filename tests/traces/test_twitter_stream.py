@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ipa.traces import TimeHints, Trace, TraceError, read
+from ipa.traces import Reading, Trace, TraceError, read
 
 START_S = 1_522_540_800
 """2018-04-01T00:00:00Z."""
@@ -65,7 +65,7 @@ MEMBERS = {
 
 def put(folder: Path, content: bytes, name: str = "stream.tar", **hints: Any) -> Trace:
     (folder / name).write_bytes(content)
-    return read(folder / name, TimeHints(**hints))
+    return read(folder / name, Reading(**hints))
 
 
 def counted(trace: Trace) -> dict[int, int]:
@@ -84,11 +84,11 @@ def test_statuses_are_counted_per_second(tmp_path: Path, name: str) -> None:
 
 def test_notices_of_deletion_are_counted_where_that_is_asked_for(tmp_path: Path) -> None:
     """As the reader that was published with the trace does."""
-    trace = put(tmp_path, tar(MEMBERS), column="timestamp_ms,delete.timestamp_ms")
+    trace = put(tmp_path, tar(MEMBERS), time_column="timestamp_ms,delete.timestamp_ms")
     assert counted(trace) == {0: 3, 2: 2, 61: 1, 62: 1}
     assert trace.reading.startswith("statuses and notices of deletion of a Twitter stream, ")
     assert trace.reading.endswith("; other messages, not counted: 1")
-    assert put(tmp_path, tar(MEMBERS), column="timestamp_ms") == put(tmp_path, tar(MEMBERS))
+    assert put(tmp_path, tar(MEMBERS), time_column="timestamp_ms") == put(tmp_path, tar(MEMBERS))
 
 
 def test_archives_lie_in_archives_and_in_any_packing(tmp_path: Path) -> None:
@@ -128,9 +128,9 @@ def test_an_archive_that_is_damaged_cut_off_or_empty_of_statuses_is_refused(tmp_
     with pytest.raises(TraceError, match=r"stream.tar: no status in it; read are members named \*.json"):
         put(tmp_path, tar({"workload.txt": b"5 6 7", "0.json": lines(LIMIT)}))
     with pytest.raises(TraceError, match="leave time_unit, time_zone and the column"):
-        put(tmp_path, tar(MEMBERS), unit="ms")
+        put(tmp_path, tar(MEMBERS), time_unit="ms")
     with pytest.raises(TraceError, match="statuses are counted by timestamp_ms, or with time_column"):
-        put(tmp_path, tar(MEMBERS), column="created_at")
+        put(tmp_path, tar(MEMBERS), time_column="created_at")
 
 
 def test_memory_grows_with_the_seconds_of_an_archive_not_with_its_messages(tmp_path: Path) -> None:

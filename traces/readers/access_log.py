@@ -16,7 +16,7 @@ from ipa.traces.checks import TraceError
 from ipa.traces.readers.columns import NumberColumn
 from ipa.traces.readers.dates import moment_of_log, moment_on_clock
 from ipa.traces.readers.from_columns import start_us, trace_of_columns
-from ipa.traces.readers.notation import EPOCH, NO_HINTS, TimeHints, microseconds, on_clock
+from ipa.traces.readers.notation import EPOCH, NOTHING_SAID, Reading, microseconds, on_clock
 from ipa.traces.readers.stored import Stored
 from ipa.traces.trace import Trace
 
@@ -81,9 +81,9 @@ def is_access_log(line: bytes) -> bool:
     return _form_of(line) is not None
 
 
-def read_access_log(stored: Stored, hints: TimeHints, seed: int) -> Trace:
+def read_access_log(stored: Stored, hints: Reading, seed: int) -> Trace:
     """The trace of an access log. Raises TraceError, with file and line, if a line does not match its form."""
-    if hints:
+    if hints.said:
         raise TraceError(f"{stored.path}: an access log says time, unit and zone itself; {hints.in_vain}")
     form = _form_of(stored.first) or _COMMON
     times = _times(stored, form)
@@ -153,4 +153,4 @@ def _exact(stored: Stored, form: _Form, times: Iterator[tuple[int, bytes]], seed
         raise TraceError(f"{stored.path}: no line in {form.words}{stored.passed_over}")
     notation = on_clock(form.words, zone)
     column = NumberColumn("", np.array(instants_us), str(stored.path), "line", lines, notation)
-    return trace_of_columns([column], {}, stored, NO_HINTS, seed)
+    return trace_of_columns([column], {}, stored, NOTHING_SAID, seed)

@@ -12,31 +12,32 @@ import numpy as np
 
 from ipa.traces.checks import Numbers, TraceError
 from ipa.traces.readers.columns import Gathering, NumberColumn, is_count, listed_names
-from ipa.traces.readers.notation import INDICES, TimeHints
+from ipa.traces.readers.notation import INDICES, Reading
+from ipa.traces.reading import ask
 
 _SHOWN = 3
 """The most columns whose reason is shown."""
 
-_STEP = "give the seconds of a row as --step (count_step_s in a scenario file)"
+_STEP = "how long a row is, as --set read.step=1m"
 
 _UNEVEN = 0.1
 """The most by which steps that are meant to be equal differ, as a share: tables are written a little late."""
 
 
-def names_of_candidates(names: Sequence[str], read: Sequence[str], hints: TimeHints) -> list[str]:
+def names_of_candidates(names: Sequence[str], read: Sequence[str], hints: Reading) -> list[str]:
     """The columns that may be the times: of counts without a column of times, or with one that only numbers steps."""
     return [name for name in names if name not in read] if _is_time_open(read, hints) else []
 
 
-def _is_time_open(read: Sequence[str], hints: TimeHints) -> bool:
+def _is_time_open(read: Sequence[str], hints: Reading) -> bool:
     counts, *times = read
-    return is_count(counts, hints) and hints.column is None and all(name.lower() in INDICES for name in times)
+    return is_count(counts, hints) and hints.time_column is None and all(name.lower() in INDICES for name in times)
 
 
 class TextCandidates:
     """Gathers the columns of a table of text that may be its times; those with another value drop out."""
 
-    def __init__(self, names: Sequence[str], read: Sequence[str], hints: TimeHints) -> None:
+    def __init__(self, names: Sequence[str], read: Sequence[str], hints: Reading) -> None:
         self._names = set(names) if _is_time_open(read, hints) else None
         self._open = {name: Gathering(name, hints) for name in names_of_candidates(names, read, hints)}
         self._why_not: dict[str, str] = {}
@@ -68,7 +69,7 @@ class TimeCandidates:
     columns: tuple[NumberColumn, ...] = ()
     why_not: Mapping[str, str] = field(default_factory=dict)
 
-    def time_of(self, counts: NumberColumn, named: NumberColumn | None, hints: TimeHints) -> NumberColumn | None:
+    def time_of(self, counts: NumberColumn, named: NumberColumn | None, hints: Reading) -> NumberColumn | None:
         """The column of the times of these counts; None: they have none, and each row is a step.
 
         `named`: the column whose name says that it is the time. One that numbers seconds, minutes, hours or days gives
@@ -81,18 +82,18 @@ class TimeCandidates:
         times = [column for column in clocks if _is_each_once(column)]
         if not times and named is None:
             times = clocks if len(clocks) == 1 else []  # its rows of one time are then refused by line
-        if not times and named is None and hints.step_s is None:
+        if not times and named is None and hints.step is None:
             times = [column for column in self.columns if _rises(column)]
         if len(times) > 1:
             raise TraceError(
                 f"{counts.path}: {listed_names([column.name for column in times])} may each be the times of the counts "
-                f"(column {counts.name!r}); say which with --time-column (time_column in a scenario file)"
+                f"(column {counts.name!r}); say which with {ask('time_column', repr(times[0].name))}"
             )
         if times and times[0].doubt:
             raise TraceError(f"{times[0].place(0)}: {times[0].doubt}; or {_STEP}")
         if times:
             return times[0]
-        if named is None and hints.step_s is None and (self.columns or self.why_not):
+        if named is None and hints.step is None and (self.columns or self.why_not):
             raise TraceError(f"{counts.path}: {self._why_none(counts)}")
         return named
 
@@ -102,7 +103,7 @@ class TimeCandidates:
         rest = f"; and {len(why_not) - _SHOWN} more" if len(why_not) > _SHOWN else ""
         return (
             f"no column can be the times of the counts (column {counts.name!r}): {'; '.join(why_not[:_SHOWN])}{rest}. "
-            f"Name it with --time-column (time_column in a scenario file), or {_STEP}"
+            f"Say it with {ask('time_column', 'NAME')}, or {_STEP}"
         )
 
 

@@ -29,12 +29,13 @@ from ipa.traces.readers.notation import (
     NO_COUNTS,
     UNITS,
     Notation,
-    TimeHints,
+    Reading,
     UnknownUnitError,
     is_like_number,
     notation_of,
     number,
 )
+from ipa.traces.reading import ask
 
 ROWS_LOOKED_AT = 1000
 
@@ -88,7 +89,7 @@ class NumberColumn:
 class Gathering:
     """A column of text that is parsed to numbers, value by value; `parse` raises ValueError for a wrong one."""
 
-    def __init__(self, name: str, hints: TimeHints) -> None:
+    def __init__(self, name: str, hints: Reading) -> None:
         self.name = name
         self.values = array("d")
         self.parse: Callable[[str], float] = number if is_count(name, hints) else self._first
@@ -122,11 +123,11 @@ class Gathering:
         return NumberColumn(self.name, np.array(self.values, np.float64), path, word, rows, self._notation, self._doubt)
 
 
-def is_count(name: str, hints: TimeHints) -> bool:
+def is_count(name: str, hints: Reading) -> bool:
     """Whether a column to read holds counts, not times."""
-    if hints.counts is not None:
-        return name == hints.counts
-    return name.lower() in COUNT_NAMES and name != hints.column
+    if hints.count_column is not None:
+        return name == hints.count_column
+    return name.lower() in COUNT_NAMES and name != hints.time_column
 
 
 class UnreadColumns:
@@ -135,9 +136,9 @@ class UnreadColumns:
     The first thousand rows and the last are examined, as a single row may lack a value.
     """
 
-    def __init__(self, read: Sequence[str], hints: TimeHints) -> None:
+    def __init__(self, read: Sequence[str], hints: Reading) -> None:
         self._read = read
-        self._is_asked = hints.counts != NO_COUNTS
+        self._is_asked = hints.count_column != NO_COUNTS
         self._rows = 0
         self._names: dict[str, None] = {}
 
@@ -154,17 +155,17 @@ class UnreadColumns:
         return list(self._names)
 
 
-def columns_to_read(names: Sequence[str], place: str, hints: TimeHints) -> list[str]:
+def columns_to_read(names: Sequence[str], place: str, hints: Reading) -> list[str]:
     """The columns to read, counts before times. Raises TraceError if there are none, or the choice is ambiguous."""
     counts = [name for name in names if is_count(name, hints)]
     clocks = (*TIME_NAMES, *INDICES) if counts else TIME_NAMES
-    times = [name for name in names if (name == hints.column if hints.column else name.lower() in clocks)]
-    if not (times or hints.column):
+    times = [name for name in names if (name == hints.time_column if hints.time_column else name.lower() in clocks)]
+    if not (times or hints.time_column):
         times = [name for name in LOG_NAMES if name in names][:1]
-    for key, column, columns in (("time", hints.column, times), ("count", hints.counts, counts)):
+    for key, column, columns in (("time", hints.time_column, times), ("count", hints.count_column, counts)):
         if column not in (None, NO_COUNTS) and not columns:
             raise TraceError(
-                f"{place}: {key}_column: no column is called {column!r}; there are {listed_names(names)}"
+                f"{place}: read.{key}_column: no column is called {column!r}; there are {listed_names(names)}"
                 f"{did_you_mean(str(column), names)}"
             )
     if not (counts or times):
@@ -175,8 +176,8 @@ def columns_to_read(names: Sequence[str], place: str, hints: TimeHints) -> list[
             raise TraceError(f"{place}: the column {twice!r} is given twice: {listed_names(names)}")
         kind, several = ("time", times) if len(times) > 1 else ("count", counts)
         raise TraceError(
-            f"{place}: more than one column of {kind}s: {listed_names(several)}; say which with --{kind}-column "
-            f"({kind}_column in a scenario file)"
+            f"{place}: more than one column of {kind}s: {listed_names(several)}; say which, as "
+            f"{ask(f'{kind}_column', repr(several[0]))}"
         )
     return counts + times
 
@@ -192,8 +193,8 @@ def _why_nothing_is_read(names: Sequence[str]) -> str:
     separated = "" if mark is None else f"; values are separated by commas, not by {mark!r}"
     return (
         f"no column of times ({', '.join(_TIMES)}, or with a unit such as {_TIMES[-1]}_s) or counts "
-        f"({', '.join(COUNT_NAMES)}) among {listed_names(names)}{near}; --time-column (time_column in a scenario file) "
-        f"names another column of times, --count-column (count_column) of counts{separated}"
+        f"({', '.join(COUNT_NAMES)}) among {listed_names(names)}{near}; say which it is, as "
+        f"{ask('time_column', 'NAME')} for times or {ask('count_column', 'NAME')} for counts{separated}"
     )
 
 

@@ -11,14 +11,14 @@ The tables of Azure LLM inference have a column TIMESTAMP of ISO 8601 times, and
 """
 
 from array import array
-from dataclasses import replace
 
 import numpy as np
 
 from ipa.traces.checks import LONGEST_S, MOST_PER_S, Counts, TraceError, bad_count
-from ipa.traces.readers.notation import TimeHints, number
+from ipa.traces.readers.notation import number
 from ipa.traces.readers.stored import Stored
 from ipa.traces.readers.tables import below_comments, read_csv, rows_of
+from ipa.traces.reading import Reading
 from ipa.traces.trace import Trace, spread
 
 MINUTE_S = 60
@@ -40,12 +40,12 @@ def is_invocations_per_minute(line: bytes) -> bool:
     return _names(line).startswith(_AZURE_2019)
 
 
-def read_invocations_per_minute(stored: Stored, hints: TimeHints, seed: int) -> Trace:
+def read_invocations_per_minute(stored: Stored, hints: Reading, seed: int) -> Trace:
     """The trace of days of Azure Functions 2019, all functions together.
 
     Raises TraceError, with file and line, if a row is not four names and a count for every minute.
     """
-    if hints:
+    if hints.said:
         raise TraceError(f"{stored.path}: Azure Functions 2019 counts minutes from 1 to 1440; {hints.in_vain}")
     days: list[Counts] = []
     minutes = 0
@@ -104,12 +104,12 @@ def is_invocations(line: bytes) -> bool:
     return _names(line) == _INVOCATIONS
 
 
-def read_invocations(stored: Stored, hints: TimeHints, seed: int) -> Trace:
+def read_invocations(stored: Stored, hints: Reading, seed: int) -> Trace:
     """The trace of Azure Functions 2021: a request at each invocation's end minus its duration.
 
     Raises TraceError, with file, line and column, if a value is no time, or nothing arrived in second 0 or later.
     """
-    if hints:
+    if hints.said:
         raise TraceError(f"{stored.path}: Azure Functions 2021 has seconds since its start; {hints.in_vain}")
     arrivals_s = array("d")
     _, above, lines = below_comments(stored)
@@ -151,6 +151,6 @@ def is_burst_gpt(line: bytes) -> bool:
     return names[0] == b"Timestamp" and {b"Model", b"Request tokens", b"Response tokens"} <= set(names)
 
 
-def read_burst_gpt(stored: Stored, hints: TimeHints, seed: int) -> Trace:
+def read_burst_gpt(stored: Stored, hints: Reading, seed: int) -> Trace:
     """The trace of BurstGPT. Raises TraceError as for any CSV file."""
-    return read_csv(stored, replace(hints, unit=hints.unit or "s"), seed)
+    return read_csv(stored, hints.model_copy(update={"time_unit": hints.time_unit or "s"}), seed)

@@ -3,7 +3,7 @@
 import re
 import string
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -22,12 +22,12 @@ from ipa.traces.readers.datasets import (
     read_invocations_per_minute,
 )
 from ipa.traces.readers.from_columns import SPREAD, step_words
-from ipa.traces.readers.notation import NO_HINTS, TimeHints
 from ipa.traces.readers.parquet import read_parquet
 from ipa.traces.readers.prometheus import is_prometheus, read_prometheus
 from ipa.traces.readers.stored import PACKINGS, Stored, opened
 from ipa.traces.readers.tables import read_csv, read_json_lines
 from ipa.traces.readers.twitter_stream import is_tar, read_twitter_stream
+from ipa.traces.reading import NOTHING_SAID, Reading
 from ipa.traces.trace import Trace, spread
 
 _LINES_LOOKED_AT = 1000
@@ -40,12 +40,12 @@ def is_plain_counts(line: bytes) -> bool:
     return not line.translate(None, _DIGITS_AND_SPACE)
 
 
-def read_plain_counts(stored: Stored, hints: TimeHints, seed: int) -> Trace:
+def read_plain_counts(stored: Stored, hints: Reading, seed: int) -> Trace:
     """The trace of a file of counts. Raises TraceError with file, line and column."""
-    if replace(hints, step_s=None):
+    times = hints.model_copy(update={"step": None})
+    if times.said:
         raise TraceError(
-            f"{stored.path}: plain counts, one for each second or --step, hold no times; "
-            f"{replace(hints, step_s=None).in_vain}"
+            f"{stored.path}: plain counts, one for each second or read.step, hold no times; {times.in_vain}"
         )
     content = b"".join(stored.lines)
     counts = _counts(content, str(stored.path))
@@ -55,11 +55,9 @@ def read_plain_counts(stored: Stored, hints: TimeHints, seed: int) -> Trace:
             f"{stored.path}: rows of {width} numbers, the first of which rises by equal steps, as times do; give the "
             "file a header and commas, such as second,count"
         )
-    words = "plain counts, one per second" if hints.step_s is None else f"plain counts per {step_words(hints.step_s)}"
-    per_second = spread(counts, hints.step_s or 1, np.random.default_rng(seed))
-    return Trace.of_counts(
-        counts=per_second, reading=words + (SPREAD if (hints.step_s or 1) > 1 else ""), **stored.about
-    )
+    words = "plain counts, one per second" if hints.step is None else f"plain counts per {step_words(hints.step)}"
+    per_second = spread(counts, hints.step or 1, np.random.default_rng(seed))
+    return Trace.of_counts(counts=per_second, reading=words + (SPREAD if (hints.step or 1) > 1 else ""), **stored.about)
 
 
 def _width_of_table(content: bytes, counts: Counts) -> int:
@@ -115,7 +113,7 @@ class Format:
 
     suffixes: tuple[str, ...]
     knows: Callable[[bytes], bool]
-    read: Callable[[Stored, TimeHints, int], Trace]
+    read: Callable[[Stored, Reading, int], Trace]
 
 
 def _is_header(line: bytes) -> bool:
@@ -140,7 +138,7 @@ _ANYTHING = (".json", ".log", ".txt", "")
 """Ambiguous suffixes: the first line is examined before."""
 
 
-def read(path: str | Path, hints: TimeHints = NO_HINTS, seed: int = 0) -> Trace:
+def read(path: str | Path, hints: Reading = NOTHING_SAID, seed: int = 0) -> Trace:
     """The trace that a file holds, named after the file; its sha256 is that of the file as stored.
 
     `hints` say of its times what the file does not. `seed` decides where requests fall that are counted per minute or

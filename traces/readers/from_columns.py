@@ -16,8 +16,9 @@ import numpy as np
 from ipa.traces.checks import LONGEST_S, Counts, Numbers, TraceError
 from ipa.traces.readers.candidates import TimeCandidates, are_steps
 from ipa.traces.readers.columns import TIME_NAMES, Facts, NumberColumn
-from ipa.traces.readers.notation import INDICES, NO_COUNTS, UNITS, Notation, TimeHints
+from ipa.traces.readers.notation import INDICES, NO_COUNTS, UNITS, Notation, Reading
 from ipa.traces.readers.stored import Stored
+from ipa.traces.reading import ask
 from ipa.traces.trace import Trace, spread
 
 _SECOND_US = 1_000_000
@@ -42,7 +43,7 @@ def trace_of_columns(
     columns: list[NumberColumn],
     facts: Facts,
     stored: Stored,
-    hints: TimeHints,
+    hints: Reading,
     seed: int,
     beside: Collection[str] = (),
     candidates: TimeCandidates = TimeCandidates(),  # noqa: B008
@@ -64,11 +65,11 @@ def trace_of_columns(
     elif len(first.values):
         clock = candidates.time_of(first, clocks[0] if clocks else None, hints)
         if clock is None:
-            trace_facts = _of_rows(first, hints.step_s, seed)
+            trace_facts = _of_rows(first, hints.step, seed)
         else:
             clock.check()
             assert clock.notation is not None, "a column of times with a row has one"
-            trace_facts = _of_counts(first, clock, clock.notation, hints.step_s, seed)
+            trace_facts = _of_counts(first, clock, clock.notation, hints.step, seed)
     else:
         trace_facts = {"timestamps_s": first.values}
     trace_facts["reading"] = (trace_facts.get("reading", "") + stored.passed_over).removeprefix(", ")
@@ -79,17 +80,17 @@ def trace_of_columns(
 
 
 def _check_are_requests(
-    times: NumberColumn, notation: Notation, stored: Stored, hints: TimeHints, beside: Collection[str]
+    times: NumberColumn, notation: Notation, stored: Stored, hints: Reading, beside: Collection[str]
 ) -> None:
     """Raises TraceError if the rows of these times may be steps rather than requests."""
-    if hints.step_s is not None:
+    if hints.step is not None:
         raise TraceError(f"{stored.path}: a step is that of counts, and no column of counts is read; {hints.in_vain}")
     if beside and are_steps(times.values, notation.us / _SECOND_US):
         raise TraceError(
             f"{stored.path}: the times (column {times.name!r}) are equal steps, with numbers beside them "
-            f"({', '.join(map(repr, beside))}): if these count the requests of each step, give --count-column "
-            f"{next(iter(beside))!r} (count_column in a scenario file); if each row is a request, --count-column "
-            f"{NO_COUNTS}"
+            f"({', '.join(map(repr, beside))}): if these count the requests of each step, give "
+            f"{ask('count_column', repr(next(iter(beside))))}; if each row is a request, "
+            f"{ask('count_column', NO_COUNTS)}"
         )
 
 
@@ -195,8 +196,8 @@ def _step_us(clock: NumberColumn, notation: Notation, instants_us: Counts) -> in
         return int(UNITS[INDICES[clock.name.lower()]])
     if len(instants_us) == 1:
         raise TraceError(
-            f"{clock.place(0)}: a single row does not say how long its count lasts; --step (count_step_s in a scenario "
-            "file) does, or a column 'second' or 'minute'"
+            f"{clock.place(0)}: a single row does not say how long its count lasts; {ask('step', '1m')} does"
+            ", or a column 'second' or 'minute'"
         )
     steps_us, frequencies = np.unique(np.diff(instants_us), return_counts=True)
     forward = steps_us > 0
@@ -212,11 +213,12 @@ def _check_steps(clock: NumberColumn, notation: Notation, instants_us: Counts, s
     index = int(np.argmin(good))
     if notation.is_clock:
         actual, due = (notation.at(instant).isoformat() for instant in (instants_us[index], due_us[index]))
-        hint = "" if notation.zone else "; if the clock was put forward or back, give its --time-zone"
+        zone = ask("time_zone", "Europe/Berlin")
+        hint = "" if notation.zone else f"; if the clock was put forward or back, say its zone, as {zone}"
     else:
         unit = next((name for name, unit in INDICES.items() if UNITS[unit] == notation.us), "time")
         actual, due = f"{clock.values[index]:.15g}", f"{unit} {due_us[index] / notation.us:g}"
-        hint = "; to take the rows as steps in their order, give the seconds of each as --step (count_step_s)"
+        hint = f"; to take the rows as steps in their order, say how long each is, as {ask('step', '1m')}"
     if index and instants_us[index] == instants_us[index - 1]:
         raise TraceError(
             f"{clock.place(index)}: {actual} is the time of {clock.word} {clock.rows[index - 1]} too; a time has one "

@@ -13,16 +13,19 @@ Times on a clock are whole microseconds since 1970, exact in a float64.
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from re import fullmatch
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ipa.errors import did_you_mean
-from ipa.traces.checks import LONGEST_S, Numbers, TraceError, bad_time, first_bad
+from ipa.traces.checks import LONGEST_S, Numbers, bad_time, first_bad
 from ipa.traces.readers.dates import ISO, form_of, is_of_digits
+from ipa.traces.reading import NO_COUNTS as NO_COUNTS
+from ipa.traces.reading import NOTHING_SAID as NOTHING_SAID
+from ipa.traces.reading import Reading as Reading
+from ipa.traces.reading import ask
 
 UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3, "min": 6e7, "h": 3.6e9, "d": 8.64e10}
 """Unit -> microseconds; the names are used in hints, and after the last `_` of a column's name."""
@@ -41,55 +44,6 @@ _CLOCKS = ("s", "ms", "us", "ns")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST_US = (datetime(1990, 1, 1, tzinfo=UTC) - EPOCH).total_seconds() * 1e6
 LATEST_US = (datetime(2100, 1, 1, tzinfo=UTC) - EPOCH).total_seconds() * 1e6
-
-
-@dataclass(frozen=True)
-class TimeHints:
-    """Hints on what a file leaves open: the column of times, their unit, the zone of times without one, the column of
-    counts (`NO_COUNTS`: each row is a request), and the step of counts, how many seconds each of them is for. Up to
-    `skip_bad_lines` unreadable lines are skipped.
-
-    Raises TraceError for an unknown unit or zone, or a step that is no whole number of seconds.
-    """
-
-    column: str | None = None
-    unit: str | None = None
-    zone: str | None = None
-    counts: str | None = None
-    step_s: int | None = None
-    skip_bad_lines: int = 0
-
-    def __post_init__(self) -> None:
-        if self.step_s is not None and not 1 <= self.step_s <= LONGEST_S:
-            raise TraceError(f"count_step_s {self.step_s}: allowed: a whole number of seconds from 1 to {LONGEST_S:g}")
-        if self.unit is not None and self.unit not in UNITS:
-            raise TraceError(f"time_unit {self.unit!r}: allowed: {', '.join(UNITS)}{did_you_mean(self.unit, UNITS)}")
-        if self.zone is not None:
-            try:
-                ZoneInfo(self.zone)
-            except (KeyError, ValueError, OSError):
-                near = did_you_mean(self.zone, available_timezones())
-                raise TraceError(
-                    f"time_zone {self.zone!r}: this machine knows no such zone; give one such as Europe/Berlin{near}"
-                ) from None
-
-    def __bool__(self) -> bool:
-        """Whether there is any hint on times or counts."""
-        return replace(self, skip_bad_lines=0) != TimeHints()
-
-    @property
-    def in_vain(self) -> str:
-        """The end of an error text that says which options to omit, for files whose times need no hints."""
-        hints = {
-            "time_column": self.column, "time_unit": self.unit, "time_zone": self.zone, "count_column": self.counts,
-            "count_step_s": self.step_s,
-        }  # fmt: skip
-        return f"leave {' and '.join(key for key, value in hints.items() if value is not None)} out"
-
-
-NO_HINTS = TimeHints()
-NO_COUNTS = "none"
-"""Given instead of a column of counts: each row is a request."""
 
 
 @dataclass(frozen=True)
@@ -136,17 +90,17 @@ class UnknownUnitError(ValueError):
     """Numbers that may be in any unit; the text asks for it."""
 
 
-def notation_of(first: str, name: str, hints: TimeHints) -> Notation:
+def notation_of(first: str, name: str, hints: Reading) -> Notation:
     """The notation of a column, from its first value. Raises ValueError with the problem and the hint to give."""
-    unit = hints.unit or unit_in(name)
-    is_index = hints.unit is None and name.lower() in INDICES
+    unit = hints.time_unit or unit_in(name)
+    is_index = hints.time_unit is None and name.lower() in INDICES
     if unit is None or is_index:
         try:
             float(first)
         except ValueError:
-            return _of_text(first.strip(), hints.zone)
+            return _of_text(first.strip(), hints.time_zone)
         if is_of_digits(first):
-            return _of_text(first.strip(), hints.zone)
+            return _of_text(first.strip(), hints.time_zone)
     if is_index and number(first) * UNITS["s"] >= EARLIEST_US:
         unit = None
     return of_numbers(number(first), unit, hints)
@@ -159,7 +113,7 @@ def unit_in(name: str) -> str | None:
     return INDICES.get(name) or (end if underscore and end in UNITS else None)
 
 
-def of_numbers(first: float, unit: str | None, hints: TimeHints) -> Notation:
+def of_numbers(first: float, unit: str | None, hints: Reading) -> Notation:
     """The notation of numbers, from the first of them and the unit (None: unknown).
 
     Raises UnknownUnitError if the number may be in any unit, and ValueError if it is no time.
@@ -170,13 +124,12 @@ def of_numbers(first: float, unit: str | None, hints: TimeHints) -> Notation:
         raise ValueError(f"{first} is not a finite number")
     if unit is None:
         raise UnknownUnitError(
-            f"{first:.15g} may be in any unit: give it as --time-unit, or time_unit in a scenario file: "
-            f"{', '.join(UNITS)}"
+            f"{first:.15g} may be in any unit: say which, as {ask('time_unit', 'ms')}; allowed: {', '.join(UNITS)}"
         )
     is_clock = first * UNITS[unit] >= EARLIEST_US
-    if hints.zone is not None:
+    if hints.time_zone is not None:
         since = "1970" if is_clock else "the start"
-        raise ValueError(f"{first:.15g} is a time since {since}, the same in every zone; leave time_zone out")
+        raise ValueError(f"{first:.15g} is a time since {since}, the same in every zone; leave read.time_zone out")
     if not is_clock:
         return Notation(f"{WORDS[unit]} since the start", UNITS[unit], False, number)
     return Notation(f"{WORDS[unit]} since 1970", UNITS[unit], True, clock_number, UTC)
@@ -249,7 +202,7 @@ def _of_text(first: str, zone: str | None) -> Notation:
     words = "ISO 8601 times" if form is ISO else f"times {form.words}"
     if moment.tzinfo is not None:
         if zone is not None:
-            raise ValueError(f"{first!r} has a zone; leave time_zone out")
+            raise ValueError(f"{first!r} has a zone; leave read.time_zone out")
         parse = _since(EPOCH, "has no zone, but the first time has one", form.read)
         return Notation(words, 1.0, True, parse, moment.tzinfo, written_s)
     if zone is not None:

@@ -16,7 +16,7 @@ from ipa.traces.readers.notation import (
     INDICES,
     NO_COUNTS,
     Notation,
-    TimeHints,
+    Reading,
     UnknownUnitError,
     notation_of,
     on_clock,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def read_parquet(stored: Stored, hints: TimeHints, seed: int) -> Trace:
+def read_parquet(stored: Stored, hints: Reading, seed: int) -> Trace:
     """The trace of a parquet file. Raises TraceError with file, row (from 1) and column."""
     import pyarrow as pa
     from pyarrow import parquet
@@ -54,12 +54,12 @@ def read_parquet(stored: Stored, hints: TimeHints, seed: int) -> Trace:
         stored,
         hints,
         seed,
-        beside=() if hints.counts == NO_COUNTS else beside,
+        beside=() if hints.count_column == NO_COUNTS else beside,
         candidates=_candidates(table.select(others), path, hints),
     )
 
 
-def _candidates(table: "pa.Table", path: str, hints: TimeHints) -> TimeCandidates:
+def _candidates(table: "pa.Table", path: str, hints: Reading) -> TimeCandidates:
     """The columns of a table that may be the times of its counts."""
     columns, why_not = [], {}
     for name in table.column_names:
@@ -76,7 +76,7 @@ def _is_number(kind: "pa.DataType") -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
-def _column(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -> NumberColumn:
+def _column(name: str, values: "pa.ChunkedArray", path: str, hints: Reading) -> NumberColumn:
     """The numbers of a column. Raises TraceError if it has others, or leaves their meaning open."""
     rows = range(1, len(values) + 1)
     if values.null_count:
@@ -91,7 +91,7 @@ def _column(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -
     return _moments(name, values, path, hints)
 
 
-def _numbers(column: NumberColumn, hints: TimeHints) -> NumberColumn:
+def _numbers(column: NumberColumn, hints: Reading) -> NumberColumn:
     """The same column with the notation of its times, or with the doubt about it."""
     if not len(column.values):
         return column
@@ -103,12 +103,12 @@ def _numbers(column: NumberColumn, hints: TimeHints) -> NumberColumn:
         raise TraceError(f"{column.place(0)}: {error}") from None
 
 
-def _moments(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -> NumberColumn:
+def _moments(name: str, values: "pa.ChunkedArray", path: str, hints: Reading) -> NumberColumn:
     import pyarrow as pa
 
     is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or _is_number(values.type)
     is_date = pa.types.is_date(values.type)
-    unit = hints.unit or (None if name.lower() in INDICES else unit_in(name))
+    unit = hints.time_unit or (None if name.lower() in INDICES else unit_in(name))
     if unit is not None or not (is_text or is_date or pa.types.is_timestamp(values.type)):
         raise TraceError(
             f"{path}, column {name}: holds {values.type}, not plain numbers; times are numbers, timestamps or ISO 8601 "
@@ -116,7 +116,7 @@ def _moments(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) 
         )
     if not is_text:
         values = values.cast(pa.timestamp("us", getattr(values.type, "tz", None)), safe=False)
-        if hints.zone is None:
+        if hints.time_zone is None:
             notation = replace(_on_clock(values.type.tz), written_s=86_400 if is_date else 1)
             rows = range(1, len(values) + 1)
             return NumberColumn(name, values.cast(pa.int64()).to_numpy(), path, "row", rows, notation)
@@ -133,7 +133,7 @@ def _on_clock(zone: str | None) -> Notation:
         return on_clock("timestamps", UTC)
 
 
-def _of_text(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -> NumberColumn:
+def _of_text(name: str, values: "pa.ChunkedArray", path: str, hints: Reading) -> NumberColumn:
     column = Gathering(name, hints)
     row = 0
     for chunk in values.chunks:

@@ -20,7 +20,7 @@ import numpy as np
 
 from ipa.traces.checks import LONGEST_S, Numbers, TraceError, bad_count
 from ipa.traces.readers.from_columns import SPREAD, step_words
-from ipa.traces.readers.notation import EPOCH, TimeHints
+from ipa.traces.readers.notation import EPOCH, Reading
 from ipa.traces.readers.stored import Stored
 from ipa.traces.trace import Trace, spread
 
@@ -61,9 +61,9 @@ def is_prometheus(line: bytes) -> bool:
     return _ANSWER.match(line) is not None
 
 
-def read_prometheus(stored: Stored, hints: TimeHints, seed: int) -> Trace:
+def read_prometheus(stored: Stored, hints: Reading, seed: int) -> Trace:
     """The trace of a saved answer. Raises TraceError if it is invalid, has gaps, or samples not in equal steps."""
-    if hints:
+    if hints.said:
         raise TraceError(f"{stored.path}: an answer of Prometheus says its times itself; {hints.in_vain}")
     path = str(stored.path)
     try:

@@ -85,7 +85,7 @@ class Stored:
     def pass_over(self, error: TraceError) -> None:
         """Skip an unreadable line and record it; raises the error if more are skipped than allowed."""
         if len(self._bad) == self.skip_bad_lines:
-            allowed = f"; skip_bad_lines, {self.skip_bad_lines}, have been passed over before" if self._bad else ""
+            allowed = f"; read.skip_bad_lines, {self.skip_bad_lines}, have been passed over before" if self._bad else ""
             raise TraceError(f"{error}{allowed}") from None
         self._bad.append(str(error).removeprefix(f"{self.path}, "))
 

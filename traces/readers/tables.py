@@ -15,12 +15,12 @@ from ipa.traces.checks import TraceError
 from ipa.traces.readers.candidates import TextCandidates
 from ipa.traces.readers.columns import FACTS, Facts, Gathering, UnreadColumns, columns_to_read, facts_of
 from ipa.traces.readers.from_columns import trace_of_columns
-from ipa.traces.readers.notation import TimeHints
 from ipa.traces.readers.stored import Stored
+from ipa.traces.reading import Reading
 from ipa.traces.trace import Trace
 
 
-def read_csv(stored: Stored, hints: TimeHints, seed: int) -> Trace:
+def read_csv(stored: Stored, hints: Reading, seed: int) -> Trace:
     """The trace of a CSV file. Raises TraceError with file, line and column."""
     facts, above, lines = below_comments(stored)
     rows = rows_of(lines, above, stored)
@@ -49,7 +49,7 @@ def below_comments(stored: Stored) -> tuple[Facts, int, Iterator[str]]:
 class _Table:
     """The columns of a table that is text, gathered row by row."""
 
-    def __init__(self, names: Sequence[str], stored: Stored, line: int, hints: TimeHints) -> None:
+    def __init__(self, names: Sequence[str], stored: Stored, line: int, hints: Reading) -> None:
         read = columns_to_read(names, stored.place(line), hints)
         self._columns = [Gathering(name, hints) for name in read]
         self._candidates = TextCandidates(names, read, hints)
@@ -118,7 +118,7 @@ def _not_as_long(row: list[str], header: list[str], place: str) -> TraceError:
     )
 
 
-def read_json_lines(stored: Stored, hints: TimeHints, seed: int) -> Trace:
+def read_json_lines(stored: Stored, hints: Reading, seed: int) -> Trace:
     """The trace of a file of JSON lines. Raises TraceError with file, line and key."""
     table: _Table | None = None
     for number, line in enumerate(stored.text_lines(), start=1):

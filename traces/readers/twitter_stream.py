@@ -15,7 +15,6 @@ import json
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
@@ -24,8 +23,9 @@ import numpy as np
 
 from ipa.traces.checks import TraceError
 from ipa.traces.readers.from_columns import start_us
-from ipa.traces.readers.notation import EARLIEST_US, LATEST_US, TimeHints, of_numbers
+from ipa.traces.readers.notation import EARLIEST_US, LATEST_US, Reading, of_numbers
 from ipa.traces.readers.stored import DAMAGE, Stored, unpacked
+from ipa.traces.reading import ask
 from ipa.traces.trace import Trace
 
 _STATUS, _DELETION = "timestamp_ms", "delete.timestamp_ms"
@@ -37,14 +37,14 @@ def is_tar(line: bytes) -> bool:
     return line[257:262] == b"ustar"
 
 
-def read_twitter_stream(stored: Stored, hints: TimeHints, seed: int) -> Trace:
+def read_twitter_stream(stored: Stored, hints: Reading, seed: int) -> Trace:
     """The trace of an archive. Raises TraceError, with file, member and line, if a line is no message of the stream."""
-    if hints.column not in _CHOICES or replace(hints, column=None):
+    if hints.time_column not in _CHOICES or hints.model_copy(update={"time_column": None}).said:
         raise TraceError(
-            f"{stored.path}: statuses are counted by {_STATUS}, or with time_column {_STATUS},{_DELETION} notices of "
-            "deletion too; leave time_unit, time_zone and the column and step of counts out"
+            f"{stored.path}: statuses are counted by {_STATUS}, or with {ask('time_column', f'{_STATUS},{_DELETION}')} "
+            "notices of deletion too; leave the other parts of read out"
         )
-    keys = _CHOICES[hints.column]
+    keys = _CHOICES[hints.time_column]
     places: dict[int, str] = {}
     counts: dict[int, int] = {}
     others = 0
@@ -72,7 +72,7 @@ def _trace(counts: dict[int, int], places: dict[int, str], others: int, keys: tu
     return Trace.of_counts(
         counts=per_second,
         reading=f"{counted} of a Twitter stream, counted per second{left_out}",
-        starts_at=of_numbers(float(start_s), "s", TimeHints()).at(start_s * 1e6),
+        starts_at=of_numbers(float(start_s), "s", Reading()).at(start_s * 1e6),
         **stored.about,
     )
 
