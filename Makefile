@@ -166,7 +166,7 @@ lock:
 
 # Needs uv on the PATH; after lock, as it takes over what that has locked: what live/kubernetes/Dockerfile installs.
 image-lock:
-	uv pip compile pyproject.toml --extra live --extra kubernetes --extra onnx --extra llm --extra s3 --extra otel --extra build \
+	uv pip compile pyproject.toml --extra live --extra kubernetes --extra onnx --extra llm --extra s3 --extra build \
 		--constraint requirements.lock --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command 'make image-lock' --quiet --output-file requirements-image.lock
 

@@ -11,7 +11,7 @@ A request passes:
     graph_tensors, rows                  what goes along an edge, and its share of a batch's outputs
     batch_service, replica_clients, kept_connections    its batch to a replica, and the answer or a retry
     server, models, emulated, checksums  the replica: one batch at a time, of a model that is the run's
-    counts, gateway_metrics, metrics, spans    what is recorded, counted and traced of it
+    counts, gateway_metrics, metrics     what is recorded and counted of it
 
 `gateway` and `gateway_process` start and end the gateway; `control_api` is how a controller sets and observes it.
 """

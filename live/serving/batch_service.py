@@ -18,7 +18,6 @@ from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, decla
 from ipa.live.serving.request import Batch, Item
 from ipa.live.serving.router import Router
 from ipa.live.serving.rows import RowsError, shared
-from ipa.live.serving.spans import RequestTrace
 from ipa.live.serving.tensors import Tensor, TensorError, kind, mapped
 from ipa.live.serving.web import MOST_ID, REQUEST_ID, TRACEPARENT
 from ipa.profiles import Pipeline
@@ -37,7 +36,6 @@ log = logging.getLogger("live.gateway")
 class Job:
     """The gateway's data of a request inside: the tensors for its present stage, its client's parameters, and the id
     and trace context that replicas get. `of_texts`: those of the parameters that are for language models alone.
-    `trace` is its open span, if spans are made.
 
     `done` is set once the request has ended. Before that, `status` is set to its HTTP status if that is not the one of
     its outcome, and `retry_after_s` if it was dropped where no replica could take batches. `owner`: the job of the
@@ -49,7 +47,6 @@ class Job:
     done: asyncio.Future[None] = field(repr=False)
     request_id: str = ""
     traceparent: str = ""
-    trace: RequestTrace | None = None
     retry_after_s: int | None = None
     status: int | None = None
     owner: Job | None = None

@@ -22,7 +22,6 @@ from ipa.live.serving.host import Gateway
 from ipa.live.serving.lease import FOLLOW_PATH, LEASE_PATH, STATE_PATH, Address, ServingLease
 from ipa.live.serving.lease_api import add_lease_routes
 from ipa.live.serving.lease_file import LeaseFile
-from ipa.live.serving.spans import configured_provider
 from ipa.live.serving.standby import Standby
 from ipa.live.serving.web import (
     Listener,
@@ -114,7 +113,7 @@ async def run(
     address = Address(url_of(data_port), url_of(control_port))
     is_pair = settings.is_leased or settings.lease_file is not None
     pair = _Pair(settings, address, control_tokens) if is_pair else None
-    gateway = Gateway(pipeline, settings, configured_provider(), None if pair is None else pair.lease)
+    gateway = Gateway(pipeline, settings, None if pair is None else pair.lease)
     tokens = None if settings.data_token_file is None else TokenFile(settings.data_token_file)
     is_ours = access.is_loopback(data_port) or settings.data_names
     names = settings.data_names if is_ours else None

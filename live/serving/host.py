@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_network
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -44,16 +44,12 @@ from ipa.live.serving.protocol import InferRequest, InferResponse, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request, RoutedReplica, WholeRequest
 from ipa.live.serving.router import Router
-from ipa.live.serving.spans import Spans
 from ipa.live.serving.stage_queue import DispatchOptions, StageQueue
 from ipa.live.serving.tensors import TensorError, kind
 from ipa.live.serving.web import ADMITTED, ID, about, known_id, readiness, send, traceparent_of
 from ipa.policies import lightest_configuration
 from ipa.profiles import Pipeline
 from ipa.sim import NEVER, rules
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
@@ -78,7 +74,7 @@ class Gateway:
 
     `epoch` names one series of counters, so that clients that take differences see when they have restarted.
     Until it is configured, the lightest variants are in force. While it `is_closing`, new requests are still served,
-    each as the last of its connection. `provider` exports the spans of its requests; None: none are made. `lease`:
+    each as the last of its connection. `lease`:
     of the two gateways of a pipeline; None: it serves alone. `listed` is the latest list of replicas as it was given.
     """
 
@@ -86,7 +82,6 @@ class Gateway:
         self,
         pipeline: Pipeline,
         settings: GatewaySettings = GatewaySettings(),  # noqa: B008 - frozen
-        provider: TracerProvider | None = None,
         lease: ServingLease | None = None,
     ) -> None:
         self.settings = settings
@@ -117,7 +112,6 @@ class Gateway:
         self.turns = Turns()
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
         self.clients = ReplicaClients(self._replica_timeout_s, limits.body_bytes, self.turns, lease)
-        self._spans = None if provider is None else Spans(provider, pipeline.name, self.names, self.clock.now_s)
         self._batches = BatchService(
             pipeline, self.router, self.clients, self.metrics, self.clock, self.spawn, self._items
         )
@@ -298,16 +292,14 @@ class Gateway:
         self, infer_request: InferRequest, now_s: float, http: web.Request | None = None
     ) -> tuple[Request, Job]:
         """The request, which may have ended at once and then holds its job no longer, and the job."""
-        peer, name, request_id, traceparent, trace = "", None, "", "", None
+        peer, name, request_id, traceparent = "", None, "", ""
         if http is not None:
             peer, name, request_id = peer_of(http), known_id(http, infer_request.id), http[ID]
             traceparent = traceparent_of(http)
-        if self._spans is not None:
-            trace, traceparent = self._spans.begin(now_s, request_id, traceparent)
         make_job, make_request = (Job, Request) if self._items is None else (WholeJob, WholeRequest)
         of_texts = self._batches.parameters_of_texts(infer_request.parameters)
         others = {key: value for key, value in infer_request.parameters.items() if key not in of_texts}
-        job = make_job(infer_request.inputs, others, self._loop.create_future(), request_id, traceparent, trace)
+        job = make_job(infer_request.inputs, others, self._loop.create_future(), request_id, traceparent)
         job.of_texts = of_texts
         size_bytes = batch_bytes(infer_request.inputs)
         request = make_request(name, now_s, kind(infer_request.inputs, others), job, size_bytes, peer)
@@ -362,8 +354,6 @@ class Gateway:
         if self._items is None:
             self.ended_requests.add(request)  # in a graph, when none of its items is left
         self.metrics.ended(request)
-        if self._spans is not None and request.data.trace is not None:
-            self._spans.end(request.data.trace, request)
         if request.outcome == "dropped" and not self._queue(request).can_serve:
             request.data.retry_after_s = self._starts_within_s(request)
         if not request.data.done.done():
@@ -451,8 +441,6 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.clients.close()
-        if self._spans is not None:
-            await asyncio.to_thread(self._spans.close)
 
     def spawn(self, work: Coroutine[Any, Any, None], *, at_once: bool = False) -> asyncio.Task[None]:
         """Run work as a task; `at_once` runs it up to its first wait now, which saves a turn of the loop (from Python

@@ -43,7 +43,6 @@ PURPOSES = {
     "kubernetes": "live mode on a cluster, with live",
     "live": "live mode and validation",
     "onnx": "serving and profiling ONNX files",
-    "otel": "traces of requests, with live",
     "report": "reports and figures",
     "s3": "models in an object store",
     "static": "figures as images, with Chromium",

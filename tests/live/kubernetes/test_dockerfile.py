@@ -67,11 +67,11 @@ def test_the_image_s_lock_is_a_part_of_the_lock_of_all() -> None:
     assert len(lines) == len(image)  # every entry was read
 
 
-def test_the_image_s_lock_has_all_that_the_servers_need_for_spans_too_and_what_builds_them() -> None:
+def test_the_image_s_lock_has_all_that_the_servers_need_and_what_builds_them() -> None:
     needed = set(pack.distributions(extras=(*pack.EXTRAS, "build"))) - {pack.DISTRIBUTION}
     assert needed <= {name.partition(" ")[0].lower() for name in locked(LOCK)}
     rule = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nimage-lock:\n")[2].partition("\n\n")[0]
-    assert re.findall(r"--extra (\S+)", rule) == [*pack.EXTRAS, "otel", "build"]
+    assert re.findall(r"--extra (\S+)", rule) == [*pack.EXTRAS, "build"]
 
 
 def test_it_runs_our_command_as_the_user_that_pods_run_as() -> None:

@@ -105,13 +105,13 @@ def test_a_cpu_limit_of_the_gateway_is_one_of_each_of_its_containers_as_quotas_a
 
 
 def test_variables_reach_the_main_container_of_each_part_and_no_other(tmp_path: Path) -> None:
-    """Such as where spans go: the gateway alone makes some."""
-    collector = {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}
-    key = {"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": {"secretKeyRef": {"name": "otlp", "key": "headers"}}}
+    """Such as where a proxy is."""
+    proxy = {"name": "HTTPS_PROXY", "value": "http://proxy:3128"}
+    key = {"name": "PROXY_KEY", "valueFrom": {"secretKeyRef": {"name": "proxy", "key": "headers"}}}
     for part, count in (("gateway", 2), ("sort", 1), ("controller", 1)):
         plain = template(tmp_path, part)["spec"]["containers"]
-        containers = template(tmp_path, part, pods={"env": [collector, key]})["spec"]["containers"]
-        assert containers[0]["env"] == [*plain[0]["env"], collector, key]
+        containers = template(tmp_path, part, pods={"env": [proxy, key]})["spec"]["containers"]
+        assert containers[0]["env"] == [*plain[0]["env"], proxy, key]
         assert {each["name"] for each in plain[0]["env"]} <= {*SET_BY_US}
         assert (len(containers), containers[1:]) == (count, plain[1:])
 
@@ -177,7 +177,7 @@ WHOLE = """
     labels: {team: vision, empty: ""}
     annotations: {example.com/note: any text}
   gateway:
-    env: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://collector:4318"}]
+    env: [{name: HTTPS_PROXY, value: "http://proxy:3128"}]
     resources: {limits: {cpu: 1}}
     priorityClassName: high
     serviceAccountName: mine
