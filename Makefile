@@ -12,23 +12,18 @@ JSON ?= build/bench.json
 # takes over half of another's.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
-# Random scenarios, of which `make test` goes through a part.
-SWEEPS := tests/sim tests/policies tests/live/monitoring/test_whole_seconds.py \
-	$(addprefix tests/live/serving/test_,concurrency.py expiry.py gateway_rules.py)
-# Long tests that take processors and mind no other process: pages of the documentation and of the explorer, installing.
-BESIDE := tests/test_docs.py tests/test_house.py tests/test_packaging.py \
-	$(addprefix tests/studies/,commands explore pages predictor)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Tests start hundreds of processes: each would compile all that it imports where nothing may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check test-cluster test-long test-sweeps test-beside test-alone soak chaos mlserver verify install lint docs format bench bench-peers bench-lock mlserver-lock lock image-lock clean
+.PHONY: demo test check test-all test-cluster soak chaos mlserver verify install lint docs format bench bench-peers bench-lock mlserver-lock lock image-lock clean
 
 # Four seeds: with none late in 4 x 20 minutes, at most 1 % are, which the recommendation is to keep.
 demo: $(DEMO_INSTALLED)
 	$(BIN)/ipa compare video --trace bursty --seeds 4 --report report.html
 
+# In two minutes: that the installation works, every feature's main thing, every rule of the model, every kind of bad input.
 test: install
 	$(PYTEST)
 
@@ -48,19 +43,11 @@ test-cluster: install
 	$(BIN)/pytest -n 3 --dist worksteal -m 'cluster and not alone' tests/live/kubernetes
 	$(BIN)/pytest -n 0 -m 'cluster and alone' tests/live/kubernetes
 
-# What takes long: nineteen of twenty random scenarios; pages of the documentation whose commands take seconds; and, one
-# after the other, sweeps on a real Dask on this machine, one that is killed ten times over, training, faults under load,
-# the image, and what another test shows in another way.
-test-long: test-sweeps test-beside test-alone
-
-test-sweeps: install
-	$(PYTEST) -m long $(SWEEPS)
-
-test-beside: install
-	$(PYTEST) -m long $(BESIDE)
-
-test-alone: install
-	$(BIN)/pytest -n 0 -m long $(addprefix --ignore ,$(SWEEPS) $(BESIDE))
+# All that `make test` leaves out: most of the random scenarios, what shows again what another test shows, real servers and
+# models; then, one after the other, what measures times or takes all processors.
+test-all: install
+	$(PYTEST) -m 'long and not alone'
+	$(BIN)/pytest -n 0 -m 'long and alone and not cluster'
 
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
 soak: install

@@ -1,4 +1,4 @@
-"""Which random scenarios every test run goes through, and which only `make test-long`."""
+"""Which random scenarios every test run goes through, and which only `make test-all`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import pytest
 
 
 def blocks(count: int) -> list[Any]:
-    """Numbers of blocks of scenarios, or seeds, to parametrize: a twentieth always, the others in `make test-long`."""
+    """Numbers of blocks of scenarios, or seeds, to parametrize: a twentieth always, the others in `make test-all`."""
     always = -(-count // 20)
     return [*range(always), *(pytest.param(block, marks=pytest.mark.long) for block in range(always, count))]

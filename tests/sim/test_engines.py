@@ -24,7 +24,7 @@ KINDS = {"plain": 40, "beside": 10, "limited": 10}
 
 
 def kinds_and_blocks(kinds: dict[str, int]) -> list[Any]:
-    """A twentieth of each kind always, the others in `make test-long`."""
+    """A twentieth of each kind always, the others in `make test-all`."""
     return [
         pytest.param(kind, *(each.values if hasattr(each, "values") else [each]), marks=getattr(each, "marks", ()))
         for kind, count in kinds.items()

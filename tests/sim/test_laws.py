@@ -306,7 +306,7 @@ def runs(**given_values: Any) -> st.SearchStrategy[Finished]:
 
 
 def law(strategy: Any, examples: int) -> Callable[[Callable[[Any], None]], Callable[[int], None]]:
-    """A property test that draws the same cases every time: a sixth of them always, all in `make test-long`."""
+    """A property test that draws the same cases every time: a sixth of them always, all in `make test-all`."""
 
     def decorate(holds: Callable[[Any], None]) -> Callable[[int], None]:
         def test(examples: int) -> None:

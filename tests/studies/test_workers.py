@@ -90,6 +90,7 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
     process.communicate(timeout=LIMIT_S)
 
 
+@pytest.mark.long
 def test_a_second_interrupt_ends_what_has_begun_too() -> None:
     process = compare("my.py:Waits", 8)
     until_waiting(process)
@@ -130,6 +131,7 @@ def test_an_interrupt_of_the_whole_group_while_the_workers_start(jobs: int) -> N
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "interrupted\n", "")
 
 
+@pytest.mark.long
 def test_a_run_of_a_study_that_is_killed_again_by_itself_has_failed_and_the_others_are_kept(here: Path) -> None:
     """16 seeds, of which the last kills its process."""
     pytest.importorskip("plotly")

@@ -11,6 +11,7 @@ from tests.live.chaos.schedule import lines
 
 
 @pytest.mark.long
+@pytest.mark.alone
 def test_every_invariant_holds_under_faults_on_this_machine() -> None:
     verdict = chaos(surroundings("loopback"), seed=5, seconds=25.0)
     assert verdict.broken == [], lines(verdict.faults)

@@ -44,6 +44,7 @@ PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 missing = [tool for tool in TOOLS if shutil.which(tool, path=f"{PATH}:/usr/lib/podman") is None]
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.alone,
     pytest.mark.skipif(bool(missing) or os.geteuid() != 0, reason=f"needs root, and {', '.join(missing or TOOLS)}"),
 ]
 

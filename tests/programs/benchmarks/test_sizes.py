@@ -8,6 +8,7 @@ from tests.programs.benchmarks import sizes
 from tests.programs.benchmarks.tandem.ours import ENGINES
 
 
+@pytest.mark.long
 def test_each_number_of_stages_and_of_replicas_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "REQUESTS", 50)
     monkeypatch.setattr(sizes, "STAGES", (1, 3))

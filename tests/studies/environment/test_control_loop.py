@@ -73,7 +73,7 @@ SCARCE = (
 
 
 @pytest.mark.parametrize("keys", SCARCE, ids=("chain", "graph"))
-@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+@pytest.mark.parametrize("engine", ["simpy", pytest.param("compiled", marks=pytest.mark.long)])
 def test_its_figures_are_those_of_a_simulation_with_the_same_decisions(
     engine: str, keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

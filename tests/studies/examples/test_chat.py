@@ -59,6 +59,7 @@ def test_a_question_gets_the_word_of_its_topic_whatever_shares_its_batch(models:
         assert model.predict({"text": np.array([[text]])})["prompt"].tolist() == [[prompt]]
 
 
+@pytest.mark.long
 def test_a_live_run_is_served_by_both_models(models: Path, tmp_path: Path) -> None:
     """The prompt of the language model has a word more than the load generator sends: the topic."""
     run = (PIPELINE, "--models", models, *POLICY, "--trace", "constant:2:2", "--out", tmp_path / "run")
@@ -72,6 +73,7 @@ def test_a_live_run_is_served_by_both_models(models: Path, tmp_path: Path) -> No
     assert served["output_tokens"].tolist() == simulated["output_tokens"].tolist()
 
 
+@pytest.mark.long
 def test_the_walk_in_short(models: Path, tmp_path: Path) -> None:
     """Two variants are profiled for moments, then simulated and compared with a live run of six seconds."""
     small = tmp_path / "small.yaml"

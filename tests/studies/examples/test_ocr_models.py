@@ -63,6 +63,7 @@ def test_each_version_reads_most_of_what_stands_there(
     assert character_accuracy(texts, [page.text for page in some_pages]) > 0.7
 
 
+@pytest.mark.long
 def test_a_page_is_read_the_same_alone_and_in_a_batch(folder: Path, some_pages: list[ScannedPage]) -> None:
     pictures = [page.picture for page in some_pages]
     alone = [read(folder, "v5-480", "v5-160", picture)[0] for picture in pictures]

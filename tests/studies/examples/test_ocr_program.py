@@ -80,6 +80,7 @@ def test_accuracies_are_measured_alone_and_in_pairs_and_written_into_a_pipeline_
     assert path.read_text() == before
 
 
+@pytest.mark.long
 def test_a_live_run_is_served_by_the_models_of_a_folder_and_every_answer_is_theirs(
     models: Path, tmp_path: Path
 ) -> None:

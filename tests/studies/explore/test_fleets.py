@@ -38,6 +38,7 @@ def post(explorer: Explorer, path: str, fleet: str, number: int = 1, **more: Any
     return status, json.loads(text)
 
 
+@pytest.mark.long
 def test_an_answer_has_the_figures_and_sentences_of_the_copied_command(explorer: Explorer, fleet: str) -> None:
     values = {"sharing": "priority", "limit_cores": "5", "b.priority": "3", "a.policy": "rate margin=0.2"}
     status, found = post(explorer, "/answer", fleet, values=values)

@@ -65,7 +65,7 @@ class OnEngine:
 
 
 @pytest.mark.parametrize("rule", SHARING)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(each, marks=pytest.mark.long) for each in (1, 2))])
 def test_live_controllers_decide_as_in_a_simulation(seed: int, rule: str) -> None:
     """The controllers and the arbiter of live mode on the simulator's engines, instead of its own."""
     fleet = random_fleet(np.random.default_rng(100 + seed)).with_values({"sharing": rule, "decision_delay_s": 0.0})
@@ -179,6 +179,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     return Interrupted(folder, children, process.returncode, stdout, stderr)
 
 
+@pytest.mark.long
 def test_one_gives_way_and_its_cores_are_handed_on_when_its_replicas_are_gone(interrupted: Interrupted) -> None:
     """Replicas that stop at once may be gone at different steps."""
     run = interrupted.folder / "run"
@@ -197,6 +198,7 @@ def test_one_gives_way_and_its_cores_are_handed_on_when_its_replicas_are_gone(in
     assert (np.sort(created["created_s"]) >= np.sort(removed["gone_s"])).all()
 
 
+@pytest.mark.long
 def test_cores_that_exist_of_all_never_exceed_the_budget(interrupted: Interrupted) -> None:
     changes = []
     for name in ("prod", "other"):
@@ -240,6 +242,7 @@ def began(folder: Path, *more: object) -> Any:
     return process
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_all_and_their_results_are_written(interrupted: Interrupted) -> None:
     folder, children, exit_code, stdout, stderr = interrupted
     assert exit_code == 1
@@ -251,6 +254,7 @@ def test_ctrl_c_ends_all_and_their_results_are_written(interrupted: Interrupted)
     assert not (folder / ".run.running").exists()
 
 
+@pytest.mark.long
 def test_the_death_of_one_gateway_ends_all_and_says_whose_it_was(tmp_path: Path) -> None:
     process = began(tmp_path)
     gateways = [pid for pid, name in descendants(process.pid).items() if name == "gateway"]
@@ -261,6 +265,7 @@ def test_the_death_of_one_gateway_ends_all_and_says_whose_it_was(tmp_path: Path)
     assert any(f"the run ended early: {name}: the gateway has ended" in told for name in ("prod", "other"))
 
 
+@pytest.mark.long
 def test_a_killed_run_is_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process = began(tmp_path)
     process.kill()

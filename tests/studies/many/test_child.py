@@ -62,6 +62,7 @@ def asked(level: int) -> PlannedRun:
     return PlannedRun(str(level), scenario.as_dict())
 
 
+@pytest.mark.long
 def test_a_run_that_ends_its_process_twice_has_failed_and_no_other_has() -> None:
     child = Child()
     ended = dict(make_apart(child, summary_of, [asked(level) for level in (1, 3, 2, 4, 5)]).ended)
@@ -131,6 +132,7 @@ def test_a_last_run_after_those_that_end_workers_is_not_made_where_it_could_end_
     assert f"process {os.getpid()}" not in str(error)
 
 
+@pytest.mark.long
 def test_a_sweep_names_the_run_that_ends_its_worker_and_goes_on() -> None:
     vary = ("--vary", "policy.level=1,2,3,7,8,9,10,11")
     sweep = start("sweep", "video", "--policy", "my.py:Ends", *SHORT, *vary, "--jobs", 2, "--out", "out")

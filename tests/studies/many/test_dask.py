@@ -23,6 +23,7 @@ from tests.studies.many.waiting import FAILED, LIMIT_S, command, finished, until
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.alone,
     pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed"),
 ]
 

@@ -57,6 +57,7 @@ def test_the_service_leads_to_the_scheduler_and_the_workers_to_the_service() -> 
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed")
 def test_what_the_containers_run_makes_a_cluster_that_runs_a_sweep(tmp_path: Path) -> None:
     """On this machine, on another port."""

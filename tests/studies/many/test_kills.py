@@ -16,7 +16,7 @@ import pytest
 from tests.command import ipa, start
 from tests.studies.many.waiting import LIMIT_S, command, finished, until
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 
 SLOWLY = ("--set", "policy.pause_s=0.1")
 """A run takes 0.3 s at least, so that a sweep lasts for some kills."""

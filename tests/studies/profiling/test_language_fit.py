@@ -137,6 +137,7 @@ def test_the_command_says_how_far_it_is_off_and_writes_a_pipeline(tmp_path: Path
 # ---- two measured runs ----
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not RUNS, reason="IPA_VLLM_RUNS does not name the folder of measured runs")
 @pytest.mark.parametrize(
     ("file", "sequences", "kv_blocks", "is_identified"),

@@ -142,6 +142,7 @@ def test_the_step_of_a_server_is_found_again(virtual_time: VirtualTime, monkeypa
     assert "A step of answer/small takes" in again.stdout
 
 
+@pytest.mark.long
 def test_no_request_to_a_server_is_quicker_than_its_steps(plane_of_servers: Plane) -> None:
     """However busy the machine is; a prompt's step is over when the server says."""
     Path("talk.yaml").write_text(PIPELINE.replace("{mean: 12, p99: 40}", "{mean: 4, p99: 10}"))
@@ -157,6 +158,7 @@ def test_no_request_to_a_server_is_quicker_than_its_steps(plane_of_servers: Plan
         assert last_s - queued_s >= of_prompt_s + sum(of_next_tokens_s) - 1e-9
 
 
+@pytest.mark.long
 def test_a_file_of_llama_cpp_is_measured_with_its_start(tmp_path: Path) -> None:
     """Random weights; each of the four sequences has room for 256 tokens."""
     pytest.importorskip("xllamacpp", reason="needs the extra llm")
@@ -185,6 +187,7 @@ def test_a_file_of_llama_cpp_is_measured_with_its_start(tmp_path: Path) -> None:
         assert max(map(sum, zip(load["input_tokens"], load["output_tokens"], strict=True))) <= 256
 
 
+@pytest.mark.long
 def test_a_server_that_dies_leaves_the_loads_before(plane_of_servers: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is killed as it serves the first requests of the busy load, which take a step at least."""
     Path("talk.yaml").write_text(PIPELINE.replace("{mean: 12, p99: 40}", "{mean: 4, p99: 10}"))

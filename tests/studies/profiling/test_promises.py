@@ -69,6 +69,7 @@ def refused(models: Path, *options: object) -> str:
     return result.stderr.partition("Error: ")[2]
 
 
+@pytest.mark.long
 def test_sound_models_are_profiled_and_their_file_is_checked_with_them(models: Path) -> None:
     result = ipa("profile", "run", models, *QUICK, "--batches", "1,2", "--json")
     assert result.exit_code == 0, result.stderr
@@ -100,6 +101,7 @@ def test_a_model_with_a_fixed_batch_is_refused_with_what_it_takes(models: Path) 
     )
 
 
+@pytest.mark.long
 def test_an_output_that_the_next_stage_does_not_take_is_refused(models: Path) -> None:
     model(models / "rank/only", SOUND, takes=10, gives=1)
     assert refused(models).strip() == (
@@ -123,6 +125,7 @@ def test_a_model_whose_rows_influence_each_other_is_refused(models: Path, nodes:
     assert ipa("profile", "run", models, *QUICK, *alone, "--batches", "1").exit_code == 0
 
 
+@pytest.mark.long
 def test_labels_that_change_in_a_batch_are_warned_of(models: Path) -> None:
     """Alone all scores are 0 and the first class wins. Rounding may change a label too, so it is not certain."""
     model(models / "classify/small", LABELS, of="INT64")

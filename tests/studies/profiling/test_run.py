@@ -71,6 +71,7 @@ def test_models_become_a_pipeline_that_can_be_simulated(models: Path) -> None:
     assert ipa("simulate", "mine.yaml", "--trace", "constant:2:20").exit_code == 0
 
 
+@pytest.mark.long
 def test_stages_are_in_the_order_in_which_requests_pass_them(models: Path) -> None:
     """Not in that of their names: `answer` comes after `sort`. Where no order is given, none is made up."""
     (models / "mine" / "answer" / "only").mkdir(parents=True)
@@ -88,6 +89,7 @@ def test_stages_are_in_the_order_in_which_requests_pass_them(models: Path) -> No
     assert "models: holds the models of mine, other: give the folder of one" in refusal("profile", "run", models)
 
 
+@pytest.mark.long
 def test_an_onnx_model_says_its_shapes_itself(models: Path) -> None:
     onnx = pytest.importorskip("onnx")
     large = models / "mine" / "sort" / "large"
@@ -99,6 +101,7 @@ def test_an_onnx_model_says_its_shapes_itself(models: Path) -> None:
     assert [each["batch"] for each in variant["overheads"]] == [1]
 
 
+@pytest.mark.long
 def test_what_is_in_a_batch_is_told_apart_and_the_profile_is_over_all(models: Path) -> None:
     """Requests with 4 and with 40 columns: the latter take at least 50 ms."""
     found = run(models / "mine", "--shape", "x=4", "--shape", "x=40", "--longest", 1, "--batches", "1")
@@ -111,6 +114,7 @@ def test_what_is_in_a_batch_is_told_apart_and_the_profile_is_over_all(models: Pa
     assert point["p99_s"] >= 0.05
 
 
+@pytest.mark.long
 def test_figures_go_into_a_file_beside_that_of_the_user(models: Path) -> None:
     Path("mine.yaml").write_text(PIPELINE)
     beside = ("profile", "run", "mine.yaml", "--models", models, "--shape", "x=4", "--longest", 0.1, "--batches", "1")
@@ -119,6 +123,7 @@ def test_figures_go_into_a_file_beside_that_of_the_user(models: Path) -> None:
     assert profiles.load(Path("mine.profiled.yaml")).stage("sort").variant("small").batches() == (1,)
 
 
+@pytest.mark.long
 def test_a_batch_that_the_sla_rules_out_is_not_measured(models: Path) -> None:
     """The SLA is 160 ms. One takes 14, which is kept before: on a busy machine it could take longer than the SLA, too.
     Sixteen take 164 at least, so that 32 need not be measured."""
@@ -139,6 +144,7 @@ def test_a_batch_that_the_sla_rules_out_is_not_measured(models: Path) -> None:
     assert "sort small, 1 core, batch 32: not measured, as batch 16 takes longer than the stage's SLA, 0.16 s" in text
 
 
+@pytest.mark.long
 def test_a_profile_goes_on_where_it_stopped(models: Path) -> None:
     """A killed one has left its points, and half a line; what is there stays, to the digit, and more is added."""
     given = ("--shape", "x=4", "--longest", 0.1)
@@ -154,6 +160,7 @@ def test_a_profile_goes_on_where_it_stopped(models: Path) -> None:
     assert run(models / "mine", *given, "--batches", "1,2") == second
 
 
+@pytest.mark.long
 def test_variants_can_be_profiled_one_after_the_other_into_one_file(models: Path) -> None:
     Path("mine.yaml").write_text(PIPELINE)
     given = ("mine.yaml", "--models", models, "--longest", 0.1, "--batches", "1", "--in-place")
@@ -176,6 +183,7 @@ def test_variants_can_be_profiled_one_after_the_other_into_one_file(models: Path
     assert asked["models"].keys() == {"sort/small", "sort/large"}
 
 
+@pytest.mark.long
 def test_measurements_of_something_else_are_not_gone_on_with(models: Path) -> None:
     given = (models / "mine", "--longest", 0.1, "--batches", "1")
     first = ipa("profile", "run", *given, "--shape", "x=4")

@@ -21,6 +21,7 @@ pytest.importorskip("plotly")
 pytestmark = pytest.mark.usefixtures("here")
 
 
+@pytest.mark.long
 def test_what_is_there_is_not_run_again_and_what_changed_is() -> None:
     """28 runs; the second time none; a third seed 14 more; another beta for the second workload only its runs."""
     study()

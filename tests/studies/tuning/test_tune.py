@@ -258,6 +258,7 @@ def test_runs_that_have_finished_are_not_run_again(here: Path, monkeypatch: pyte
     assert len(pd.read_parquet(here / "out" / "runs.parquet").query("part == 'train'")["trial"].unique()) == 17
 
 
+@pytest.mark.long
 def test_a_killed_command_loses_only_runs_in_flight_and_ctrl_c_ends_in_order(here: Path) -> None:
     command = ["tune", "mine.yaml", "--policy", "my.py:Level", "--trace", "constant:25:20", "--set", "engine=simpy"]
     command += ["--minimise", "cost_mean_cores", "--slo", "sla_violation_rate<=0.01", "--windows", "4"]

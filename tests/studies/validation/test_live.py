@@ -46,6 +46,7 @@ def pipeline() -> str:
     return "mine.yaml"
 
 
+@pytest.mark.long
 def test_live_runs_are_compared_with_the_simulation(pipeline: str) -> None:
     """Of batches, and of a language model: there each request is one by itself, which takes as long as its steps."""
     stages = Path(pipeline).read_text().partition("published:")[0]
@@ -70,6 +71,7 @@ def test_live_runs_are_compared_with_the_simulation(pipeline: str) -> None:
     assert found["calibration"]["overheads"]["generation_by_stage"]["answer"]["count"] > 5
 
 
+@pytest.mark.long
 def test_an_interrupt_keeps_what_is_finished_and_leaves_no_process(pipeline: str) -> None:
     """The run that is interrupted has a minute of load."""
     minute = ("--window", "360:420")
