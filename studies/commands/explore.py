@@ -9,13 +9,13 @@ from threading import Thread
 import click
 
 from ipa import studies
-from ipa.studies.commands import complete, printing
+from ipa.studies.commands import printing
 from ipa.studies.commands.options import Whole, output_options
 from ipa.studies.many import workers
 
 
 @click.command()
-@click.argument("what", metavar="[PIPELINE|FILE|FOLDER]", default="video", shell_complete=complete.pipelines)
+@click.argument("what", metavar="[PIPELINE|FILE|FOLDER]", default="video")
 @click.option(
     "--port", type=Whole(min=0, max=65535), default=0, help="Port of this machine. Default: one that is free."
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -17,11 +17,13 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, but the error for an unknown command names the nearest and all."""
+        """As click's, but the error for an unknown command says what takes its place, or names the nearest and all."""
         name, commands = args[0], self.list_commands(ctx)
         if not name.startswith("-") and name not in commands and not ctx.resilient_parsing:
-            hint = profiles.did_you_mean(name, commands)
-            ctx.fail(f"no command is called {name!r}{hint}; allowed: {', '.join(commands)}")
+            from ipa.studies.commands import replaced
+
+            words = " ".join([*ctx.command_path.split()[1:], name])
+            ctx.fail(replaced.in_place_of(words) or _unknown(name, commands))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -31,6 +33,11 @@ class Group(click.Group):
     def summary_of(self, name: str) -> str:
         """The first paragraph of a command's help."""
         return " ".join((self.commands[name].help or "").partition("\n\n")[0].split())
+
+
+def _unknown(name: str, commands: Sequence[str]) -> str:
+    hint = profiles.did_you_mean(name, commands)
+    return f"no command is called {name!r}{hint}; allowed: {', '.join(commands)}"
 
 
 class LazyGroup(Group):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
-from ipa.studies.commands import complete, printing, reports
+from ipa.studies.commands import printing, reports
 from ipa.studies.commands.options import (
     Number,
     build_scenario,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.command()
 @pipeline_argument
 @click.option("--load", "load_rps", type=Number(min=0.0), help="Load to plan for, in requests per second.")
-@click.option("--policy", shell_complete=complete.policies, help="Policy whose parameters to use. Default: ipa.")
+@click.option("--policy", help="Policy whose parameters to use. Default: ipa.")
 @goal_option
 @click.option("--frontier", is_flag=True, help="Show all Pareto-optimal plans for the load instead.")
 @click.option(

@@ -15,7 +15,7 @@ import ipa
 from ipa import profiles, studies
 from ipa.live import GatewayLimits
 from ipa.numbers import quantity_of
-from ipa.studies.commands import complete, printing, reports
+from ipa.studies.commands import printing, reports
 from ipa.studies.runs.live_runs import Live, LiveCluster
 from ipa.studies.scenario import Option, ScenarioError, choices, options_of
 
@@ -172,8 +172,6 @@ def _declared(field: Field[Any], option: Option, flag: str) -> Callable[[Any], A
     else:
         arguments["default"] = field.default or None if isinstance(field.default, tuple) else field.default
         arguments["multiple"] = isinstance(field.default, tuple)
-    if option.completes:
-        arguments["shell_complete"] = getattr(complete, option.completes)
     return click.option(flag, field.name, **arguments)
 
 
@@ -186,14 +184,13 @@ def taken(kind: type[T], options: dict[str, Any], **further: Any) -> T:
 # ---- the scenario ----
 
 
-pipeline_argument = click.argument("what", metavar="PIPELINE|FILE", shell_complete=complete.pipelines)
+pipeline_argument = click.argument("what", metavar="PIPELINE|FILE")
 """A shipped pipeline's name, a pipeline or scenario file, or a results folder."""
 
 
 def _policy_option(default: str) -> Callable[[F], F]:
     return click.option(
         "--policy",
-        shell_complete=complete.policies,
         help="Policy to run: ipa, scale-only:low, switch-only, static, ..., a class in a file, my.py:MyPolicy, "
         "or an autoscaler's manifest, hpa.yaml; "
         f"parameters may follow: 'ipa alpha=2'. Default: {default}.",
@@ -235,7 +232,6 @@ set_option = click.option(
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    shell_complete=complete.keys,
     help="Set any scenario key, such as policy.beta=1, guards.hysteresis=0.1 or limits.node_cores=8. Repeatable.",
 )
 
@@ -292,7 +288,6 @@ seed_option = click.option("--seed", type=Whole(min=0), help="Seed of every rand
 load_options = together(
     click.option(
         "--trace",
-        shell_complete=complete.traces,
         help="Trace to run on: a named workload (bursty, steady-low, ...), a window of the real trace (twitter:bursty) "
         "or a file. Default: bursty.",
     ),

@@ -10,7 +10,7 @@ import click
 
 import ipa
 from ipa import studies
-from ipa.studies.commands import complete, printing
+from ipa.studies.commands import printing
 from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import output_options
 
@@ -47,7 +47,7 @@ def list_(as_json: bool) -> None:
 
 
 @policy.command()
-@click.argument("name", metavar="NAME|FILE:CLASS", shell_complete=complete.policies)
+@click.argument("name", metavar="NAME|FILE:CLASS")
 @output_options
 def show(name: str, as_json: bool) -> None:
     """Show a policy's parameters: types, defaults and meanings.
@@ -98,7 +98,7 @@ def from_yaml(file: Path, as_json: bool) -> None:
 
 
 @policy.command("to-yaml")
-@click.argument("spec", metavar="POLICY", shell_complete=complete.policies)
+@click.argument("spec", metavar="POLICY")
 @click.option("--pipeline", required=True, metavar="PIPELINE|FILE", help="The pipeline whose stages are scaled.")
 @click.option(
     "--as",

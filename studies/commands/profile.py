@@ -11,7 +11,7 @@ import click
 import ipa
 from ipa import studies
 from ipa.studies import profiling
-from ipa.studies.commands import complete, printing, reports
+from ipa.studies.commands import printing, reports
 from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import Number, output_options, page_option
 from ipa.studies.commands.profile_fit import fit
@@ -57,7 +57,7 @@ def list_(as_json: bool) -> None:
 
 
 @profile.command()
-@click.argument("pipeline", metavar="PIPELINE|FILE", shell_complete=complete.pipelines)
+@click.argument("pipeline", metavar="PIPELINE|FILE")
 @click.option("--stage", help="Show only this stage.")
 @page_option
 @output_options

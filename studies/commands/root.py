@@ -144,7 +144,6 @@ def _drop_output() -> None:
     cls=Root,
     package="ipa.studies.commands",
     summaries={
-        "again": "Repeat the command that made a results folder, with other values.",
         "compare": "Run several policies on the same requests and compare cost, accuracy and latency.",
         "doctor": "Check this machine: engines, solvers and licences, optional extras, programs and files.",
         "explain": "Explain what runs lost against the oracle: forecast error, planning, caution, change, start-up.",
@@ -156,7 +155,6 @@ def _drop_output() -> None:
         "policy": "List policies and their parameters; read and write autoscalers' settings.",
         "predictor": "List, score, draw and train predictors of the load.",
         "profile": "Measure, inspect and compare profiles: variants, latencies, and where each number comes from.",
-        "replay": "Show what another policy would have decided on what was observed in a run.",
         "report": "Draw stored results as one HTML file.",
         "schema": "Print the JSON Schema of files of a kind, for editors, or the columns of tables.",
         "simulate": "Simulate one policy on one load.",

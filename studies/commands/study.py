@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
-from ipa.studies.commands import complete, printing, progress
+from ipa.studies.commands import printing, progress
 from ipa.studies.commands.options import (
     FOLDER,
     declared,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", metavar="paper|loads|FILE", shell_complete=complete.studies)
+@click.argument("what", metavar="paper|loads|FILE")
 @click.option(
     "--out",
     type=FOLDER,

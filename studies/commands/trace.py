@@ -11,7 +11,7 @@ import click
 
 import ipa
 from ipa import studies
-from ipa.studies.commands import complete, printing, progress, reports
+from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import (
     NEW_FILE,
@@ -114,7 +114,7 @@ SHAPES = (
 
 
 @trace.command()
-@click.argument("name", metavar="NAME|FILE", shell_complete=complete.traces)
+@click.argument("name", metavar="NAME|FILE")
 @time_options
 @window_option
 @scale_options
@@ -174,7 +174,7 @@ def _means(trace: Trace) -> dict[str, str]:
 
 
 @trace.command()
-@click.argument("workload", shell_complete=complete.traces)
+@click.argument("workload")
 @workload_seed_option
 @click.option("--to", type=NEW_FILE, required=True, help="Write to this new .csv or .parquet file.")
 @output_options
@@ -190,7 +190,7 @@ def synthesise(workload: str, seed: int, to: Path, as_json: bool) -> None:
 
 
 @trace.command()
-@click.argument("source", metavar="NAME|FILE", shell_complete=complete.traces)
+@click.argument("source", metavar="NAME|FILE")
 @click.argument("to", type=NEW_FILE)
 @time_options
 @window_option

@@ -17,12 +17,10 @@ class ComparisonOptions:
         "Policy to compare, with parameters of its own and a label after it: 'ipa alpha=2 label=\"IPA, cheap\"'. "
         "Repeatable. Default: ipa, foresight, scale-only:low, scale-only:high and switch-only.",
         flag="--policy",
-        completes="policies",
     )
     predictors: str | None = option(
         None,
         "Compare each policy with each of these predictors: max,reactive,my.py:MyPredictor.",
         metavar="NAME,...",
-        completes="predictors",
     )
     seeds: int | None = option(None, "Runs per policy, with seeds from --seed on. Default: 1.", least=1)

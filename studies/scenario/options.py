@@ -12,8 +12,8 @@ class Option:
     """The properties of a field besides its name, type and default; `flag`: if it is not the name with dashes.
 
     `words`: a `Literal` or the allowed words; `least` and `most`: inclusive bounds; `above` and `below`: exclusive
-    bounds; `exists`: the path must exist; `completes`: what the shell completes, such as `keys`. An option whose
-    default is a tuple may be repeated; one without a default is required.
+    bounds; `exists`: the path must exist. An option whose default is a tuple may be repeated; one without a default is
+    required.
     """
 
     help: str
@@ -25,7 +25,6 @@ class Option:
     most: float | None = None
     below: float | None = None
     exists: bool = False
-    completes: str = ""
 
 
 def option(default: Any, help: str, **properties: Any) -> Any:  # noqa: A002

@@ -32,7 +32,7 @@ pytest.importorskip("aiohttp")
 from ipa.live.plane import free_port
 from ipa.live.server_answers import DEFAULT_BODY
 from ipa.policies import Applied, read_journal
-from ipa.studies import Scenario, results, simulate
+from ipa.studies import Scenario, replay, results, simulate
 from ipa.studies.runs.live_runs import checks
 from ipa.studies.runs.results.atomic import put_table
 from tests.command import contents, interruptible, ipa, refusal, start
@@ -72,8 +72,7 @@ def test_guards_and_limits_hold_live_as_in_a_simulation(tmp_path: Path) -> None:
     entries = list(read_journal(Path("run/journal.jsonl").read_text(encoding="utf-8").splitlines()))
     assert {stage.replicas for each in entries for stage in each.decision.configuration.values()} == {2}
     assert "nodes: sort 6 -> 2 replicas" in entries[0].decision.notes
-    replayed = ipa("replay", "run/journal.jsonl", "--pipeline", file, "--policy", "static:6", *keys)
-    assert f"in {len(entries)} of {len(entries)} steps" in replayed.stdout
+    assert replay(Path("run/journal.jsonl"), results.read_run("run").scenario).equal == len(entries)
 
 
 SWITCH = """
@@ -212,13 +211,10 @@ def test_a_batch_takes_what_the_simulator_draws_for_it(finished: tuple[Path, dic
 
 
 def test_law_l10_a_recorded_journal_gives_the_same_decisions_offline(finished: tuple[Path, dict[str, Any]]) -> None:
-    folder, said = finished
-    pipeline = folder / "tiny.yaml"
-    journal = folder / "run" / "journal.jsonl"
-    recorded = list(read_journal(journal.read_text().splitlines()))
-    same = ("--policy", said["policy"], "--set", "interval_s=1")
-    lines = ipa("replay", journal, "--pipeline", pipeline, *same, "--json").stdout.splitlines()
-    assert [entry.decision for entry in read_journal(lines)] == [entry.decision for entry in recorded]
+    folder, _ = finished
+    replayed = replay(folder / "run" / "journal.jsonl", results.read_run(folder / "run").scenario)
+    recorded = replayed.recorded
+    assert [entry.decision for entry in replayed.replayed] == [entry.decision for entry in recorded]
     steps = [entry.observation.step for entry in recorded]
     assert steps[:2] == [0, 1]
     assert steps[2:] in ([2, 3], [2], [3], [])  # one that would be late is skipped

@@ -27,7 +27,6 @@ class SweepOptions:
         "Values of any key of the scenario: policy.alpha=0.5,1,2, or from, to and step: hop_s=0:0.1:0.02; between two "
         "ends for samples: policy.beta=0.1:10, on a logarithmic scale policy.beta=0.1:10:log. Repeatable.",
         metavar="KEY=VALUES",
-        completes="keys",
     )
     when: Texts = option(
         (),

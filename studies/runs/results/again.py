@@ -114,8 +114,10 @@ def anew(folder: Path) -> str:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         match manifest["kind"]:
-            case "runs" | "sweep":
-                command = f"again {folder}"
+            case "runs":
+                command = f"compare {folder}"
+            case "sweep":
+                command = f"sweep {folder}"
             case "study":
                 file = next(iter(next(iter(manifest["pipelines"].values()))["file_sha256"]))
                 command = f"study {manifest['study'] if len(manifest['pipelines']) > 1 else file}"

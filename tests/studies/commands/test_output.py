@@ -14,13 +14,9 @@ from tests.command import PIPELINE, SHORT, every_command, ipa
 
 COMMANDS = {words.removeprefix("ipa "): command for words, command in every_command()}
 
-PASSES_ON = {"again"}
-"""What hands its options to another command."""
-
 HPA = "hpa target=0.6 max_replicas=20"
 
 RUNS = {
-    "again": ("run",),
     "compare": ("video", "--policy", "static", "--policy", "rate", *SHORT),
     "doctor": (),
     "explain": ("run", "--jobs", 1),
@@ -39,7 +35,6 @@ RUNS = {
     "profile fit": ("requests.csv", "--sequences", 4, "--kv-blocks", 100),
     "profile list": (),
     "profile show": ("mine.yaml",),
-    "replay": ("run", "--policy", "static:1,1"),
     "report": ("run", "--to", "page.html"),
     "schema": ("study",),
     "simulate": ("video", *SHORT),
@@ -78,7 +73,7 @@ GENERATED = "queued_s,first_token_s,last_token_s,input_tokens,output_tokens\n" +
 LATENCIES = "stage,variant,accuracy,cores,batch,mean_ms,p99_ms\nsort,small,84,1,1,50,70\n"
 
 
-@pytest.mark.parametrize("words", sorted(set(COMMANDS) - PASSES_ON))
+@pytest.mark.parametrize("words", sorted(COMMANDS))
 def test_every_command_has_both_options_with_one_meaning(words: str) -> None:
     options = {name: option for option in COMMANDS[words].params for name in option.opts}
     doctor = {name: option for option in COMMANDS["doctor"].params for name in option.opts}
@@ -111,10 +106,7 @@ def test_quiet_json_is_one_document_and_nothing_else(words: str, files: Path, mo
     monkeypatch.chdir(files)
     result = ipa(*words.split(), *RUNS[words], "--json", "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
-    if words == "replay":  # one document for each step
-        assert [json.loads(line) for line in result.stdout.splitlines()]
-    else:
-        json.loads(result.stdout)
+    json.loads(result.stdout)
 
 
 def test_quiet_leaves_out_notes_and_keeps_warnings_and_results() -> None:

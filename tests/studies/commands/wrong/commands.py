@@ -152,7 +152,6 @@ SHIPPED = [
     Wrong("optimise video --load x", "'--load': 'x'; allowed: a finite number from 0"),
     Wrong("optimise video --load 20 --policy static", ("static", "ipa, foresight, scale-only, switch-only, oracle")),
     Wrong("compare vidoe", "did you mean 'video'"),
-    Wrong("replay gone", "gone: no such file or folder"),
     Wrong("compare video --policy ipa --policy ipa", ("--policy ipa: given twice", "--policy 'ipa KEY=VALUE'")),
     Wrong("compare video --policy hpa --set policy.beta=2", "policy.beta: none of the compared policies has it: hpa"),
     Wrong("compare video --jobs 0", "'--jobs': '0'; allowed: a whole number from 1"),
@@ -183,6 +182,7 @@ MODELS = [
     Wrong("live load mine.yaml --url http://", "'--url': 'http://'; allowed: the URL of a server, such as"),
     Wrong("live manifests mine.yaml --out my.py", "--out my.py: is a file; give a new folder"),
     Wrong("live manifests mine.yaml --pull never", "'--pull': 'never'; allowed: Always, IfNotPresent, Never; did you"),
-    Wrong("simulat mine.yaml", "no command is called 'simulat'; did you mean 'simulate'?; allowed: again, compare,"),
+    Wrong("again run", "Error: again is ipa simulate FOLDER, ipa compare FOLDER or ipa sweep FOLDER, as it was made"),
+    Wrong("simulat mine.yaml", "no command is called 'simulat'; did you mean 'simulate'?; allowed: compare,"),
 ]
 """Real models, servers, and words that are not there."""

@@ -110,6 +110,4 @@ LIVE = [
     Wrong("study", "Missing argument 'paper|loads|FILE'."),
     Wrong("study paper --out new --pipeline vidoe", "--pipeline vidoe: unknown name; did you mean 'video'?; allowed:"),
     Wrong("study study.yaml --out my.py/x", "--out my.py/x: cannot be written:"),
-    Wrong("replay run/journal.jsonl --pipeline gone.yaml", "gone.yaml: cannot be read: No such file or directory"),
-    Wrong("replay run/journal.jsonl --pipeline mine.yaml --policy kpa", "the policy reads concurrency, which the"),
 ]

@@ -11,7 +11,6 @@ from tests.studies.commands.wrong.rows import (
     key,
     policy,
     predicts,
-    replayed,
     scored,
 )
 
@@ -119,20 +118,6 @@ ANSWERS = [
     scored("1 / 0", "a.py:3: ZeroDivisionError: division by zero"),
     scored("exit(0)", "a.py:3: SystemExit: 0"),
     scored("return observation.stages['x']", "a.py:3: KeyError: 'x'"),
-    replayed(
-        "class P:\n    def __init__(self, p): ...\n    def decide(self, seen, m): 1 / 0\n", "p.py:3: ZeroDivisionError"
-    ),
-    replayed(
-        "class P:\n    def __init__(self, p): ...\n    def decide(self, seen, m): exit(0)\n", "p.py:3: SystemExit: 0"
-    ),
-    replayed(
-        "class P:\n    def __init__(self, p): ...\n    def decide(self, s, m): return 3\n",
-        "p.py:1: decide returned int",
-    ),
-    replayed(
-        "class P:\n    def __init__(self, p): ...\n    def decide(self, s, m):\n        while True: ...\n",
-        "step 0 (at 0 s): p.py:4: no decision within 0.05 s",
-    ),
     *(
         Wrong(f"{RUN} --policy {name} --set policy.foo=1", f"unknown parameter 'foo' of policy '{name}'; allowed: ")
         for name in (

@@ -109,21 +109,6 @@ RESULTS_ROWS = [
         "studied/manifest.json:1: not valid JSON: Expecting property name enclosed in double",
         {"studied/manifest.json": "{"},
     ),
-    Wrong("replay gone --pipeline mine.yaml", "gone: cannot be read: No such file or directory"),
-    Wrong("replay . --pipeline mine.yaml", ".: contains no results: manifest.json is missing"),
-    Wrong("replay run/journal.jsonl --pipeline video", "the journal is of 'mine' with the stages sort, not of 'video'"),
-    Wrong("replay run/journal.jsonl --pipeline mine.yaml --policy x", "unknown policy 'x'; allowed: "),
-    Wrong("replay run/journal.jsonl --pipeline mine.yaml --set policy.x=3", "unknown parameter 'x' of policy 'ipa';"),
-    Wrong("replay run/requests.parquet --pipeline mine.yaml", "run/requests.parquet: not a text file (UTF-8)"),
-    Wrong("replay j --pipeline mine.yaml", "j: holds no entries", {"j": ""}),
-    Wrong(
-        "replay j --pipeline mine.yaml",
-        "j:2: not a line of JSON: Expecting property name enclosed in double quotes, column 2",
-        {"j": "\n{\n"},
-    ),
-    Wrong("replay j --pipeline mine.yaml", "j:1: not a journal entry: should be a JSON object", {"j": "[1]\n"}),
-    Wrong("replay j --pipeline mine.yaml", "j:1: the key 'observation' is missing", {"j": "{}\n"}),
-    Wrong("replay j --pipeline mine.yaml", "j:1: ", {"j": "[" * 100_000}),
 ]
 
 WRITES = [

@@ -125,11 +125,6 @@ def scored(body: str, said: str) -> Wrong:
     return Wrong("predictor evaluate --predictor a.py:A --to new.csv", said, {"a.py": source})
 
 
-def replayed(source: str, said: str) -> Wrong:
-    """A user's policy `P` on a recorded journal."""
-    return Wrong("replay run/journal.jsonl --pipeline mine.yaml --policy p.py:P", said, {"p.py": source})
-
-
 def prometheus(options: str, said: str, url: str = "http://127.0.0.1:1") -> Wrong:
     """A load from a Prometheus server."""
     return Wrong(f"trace from-prometheus {url} --query x[1m] --to new.csv {options}", said)
