@@ -213,11 +213,6 @@ class Pipeline:
         return round(math.fsum(stage.sla_s for stage in self.stages), 9)
 
     @property
-    def has_interference(self) -> bool:
-        """Whether it has been measured of any variant how others slow it down."""
-        return any(variant.interference for stage in self.stages for variant in stage.variants)
-
-    @property
     def drop_limits_s(self) -> tuple[float, ...]:
         """Per stage, the age since it came to the pipeline at which a request is dropped [s].
 

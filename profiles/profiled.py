@@ -28,8 +28,8 @@ _TEXT_OF = {"measured": "source", "interpolated": "law", "assumed": "why"}
 class ProfiledVariant:
     """The measurements of a variant; None or empty: not measured, and the file's value stays.
 
-    `source` is the provenance key of what is no figure: start-up, memory and interference; `step_source` that of the
-    step, of a language model, which has no figures.
+    `source` is the provenance key of what is no figure: start-up and memory; `step_source` that of the step, of a
+    language model, which has no figures.
     """
 
     stage: str
@@ -38,7 +38,6 @@ class ProfiledVariant:
     source: str
     start_up_s: float | None = None
     memory_mb: float | None = None
-    interference: tuple[tuple[int, float], ...] = ()
     step: StepTime | None = None
     step_source: str = ""
 
@@ -117,10 +116,6 @@ def profiled_text(
                 f"{{value: {variant.memory_mb!r}, from: {variant.source}}}",
                 after="accuracy",
             )
-        if variant.interference:
-            pairs = (f"{{busy_cores: {cores}, factor: {factor!r}}}" for cores, factor in variant.interference)
-            beside = f"{{measured: [{', '.join(pairs)}], from: {variant.source}}}"
-            edits.set(node_of_variant, "interference", beside, after="accuracy")
     for edge in edges:
         after = _value(_named(root, "stages", edge.child), "after")
         entries = (entry for entry in after.value if isinstance(entry, yaml.MappingNode))

@@ -252,7 +252,7 @@ class PipelineFile(FileModel):
             for v, variant in enumerate(variants):
                 at = ("stages", s, "variants", v)
                 yield variant.accuracy.source, (*at, "accuracy", "from")
-                for key in ("start_up", "memory_mb", "interference", "step", "gpu_cores"):
+                for key in ("start_up", "memory_mb", "step", "gpu_cores"):
                     if section := getattr(variant, key, None):
                         yield section.source, (*at, key, "from")
                 for f, row in enumerate(getattr(variant, "figures", ())):

@@ -52,9 +52,6 @@ def base_cores(
 
 T = TypeVar("T")
 
-MOST_INTERFERENCE = 100.0
-"""The largest factor by which other replicas may slow one down."""
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -64,9 +61,8 @@ class Variant:
     a policy says otherwise, `start_up_s` the time from creating a replica to its being ready.
     `base_cores_why` says why the base was pinned and not computed; the `..._from` name entries of
     the pipeline's provenance. `memory_mb` is the most memory that a replica has held (None: not measured).
-    `interference` is how much longer its batches take beside others: (busy cores of all other replicas, mean time
-    beside these over that alone), ascending; empty: not measured. `language_model`: what it is if it serves text in
-    steps; `figures` are then what a plan takes it for. ProfileError where the figures break a law.
+    `language_model`: what it is if it serves text in steps; `figures` are then what a plan takes it for. ProfileError
+    where the figures break a law.
     """
 
     name: str
@@ -79,8 +75,6 @@ class Variant:
     start_up_from: str = ""
     memory_mb: float | None = None
     memory_from: str = ""
-    interference: tuple[tuple[int, float], ...] = ()
-    interference_from: str = ""
     language_model: LanguageModel | None = None
 
     def __post_init__(self) -> None:
@@ -93,8 +87,6 @@ class Variant:
         if problem:
             row = "figures" if problem.row is None else f"figures[{problem.row}] {problem.key}"
             raise ProfileError(f"{self.name}: {row.strip()}: {problem.text}")
-        for text in interference_problems(self.interference):
-            raise ProfileError(f"{self.name}: interference: {text}")
         self._table(self.base_cores)
 
     @cached_property
@@ -295,17 +287,6 @@ class Stage:
         variant = self.variant(name)
         allocations = ((c, variant.throughput_rps(1, c), variant.p99_s(1, c)) for c in variant.cores)
         return base_cores(allocations, threshold_rps or self.threshold_rps, self.sla_s)
-
-
-def interference_problems(measured: Iterable[tuple[int, float]]) -> Iterator[str]:
-    """What is wrong with measured interference."""
-    before = 0
-    for busy_cores, factor in measured:
-        if busy_cores <= before:
-            yield f"busy_cores should ascend from 1; given {busy_cores} after {before}"
-        if not 0 < factor <= MOST_INTERFERENCE:
-            yield f"factor should be above 0 and at most {MOST_INTERFERENCE:g}; given {factor!r}"
-        before = busy_cores
 
 
 def output_rows_problems(output_rows: Mapping[str, int | str], most_batch: int) -> Iterator[tuple[str, str]]:

@@ -28,13 +28,11 @@ from ipa.profiles.fields import (
 from ipa.profiles.figures import Figure, grid_problem, row_problem
 from ipa.profiles.graph_schema import AfterStage, JoinKey
 from ipa.profiles.stage import (
-    MOST_INTERFERENCE,
     START_UP_S,
     OutputForm,
     Stage,
     Variant,
     base_cores,
-    interference_problems,
     output_form_problem,
     output_rows_problems,
     stage_sla_s,
@@ -111,23 +109,6 @@ class Memory(FileModel):
     source: Slug = Field(alias="from")
 
 
-class Interference(FileModel):
-    """How much longer batches take, on average, beside so many busy cores of other replicas than alone."""
-
-    busy_cores: Count
-    factor: Annotated[float, Field(gt=0, le=MOST_INTERFERENCE)]
-
-
-class Beside(FileModel):
-    """The effect of other replicas on the same machine on a batch's time."""
-
-    measured: Annotated[list[Interference], Field(min_length=1)]
-    source: Slug = Field(alias="from")
-
-    def pairs(self) -> tuple[tuple[int, float], ...]:
-        return tuple((measurement.busy_cores, measurement.factor) for measurement in self.measured)
-
-
 class PinnedCores(FileModel):
     """Base cores that are not the rule's, and why."""
 
@@ -149,7 +130,6 @@ class VariantSection(FileModel):
     accuracy: Accuracy
     start_up: StartUp | None = None
     memory_mb: Memory | None = None
-    interference: Beside | None = None
     base_cores: Annotated[PinnedCores | None, RULE_OR_NULL, OR_RULE] = None
     figures: Annotated[list[FigureRow], Field(min_length=1)]
 
@@ -159,8 +139,6 @@ class VariantSection(FileModel):
         if problem:
             at: Loc = () if problem.row is None else (problem.row, problem.key)
             raise refusal(problem.text, "figures", *(part for part in at if part != ""))
-        for text in interference_problems(self.interference.pairs() if self.interference else ()):
-            raise refusal(text, "interference", "measured")
         cores = sorted({row.cores for row in self.figures})
         if self.base_cores and self.base_cores.pinned not in cores:
             text = f"should be a profiled allocation: {listed(cores)}; given {self.base_cores.pinned}"
@@ -188,8 +166,6 @@ class VariantSection(FileModel):
             start_up_from=self.start_up.source if self.start_up else "",
             memory_mb=self.memory_mb.value if self.memory_mb else None,
             memory_from=self.memory_mb.source if self.memory_mb else "",
-            interference=self.interference.pairs() if self.interference else (),
-            interference_from=self.interference.source if self.interference else "",
         )
 
 

@@ -300,11 +300,6 @@ class Engine(Protocol):
     @property
     def end_s(self) -> float: ...
 
-    @property
-    def busy_core_s(self) -> float | None:
-        """The integral of the busy cores over the finished run; None without interference."""
-        ...
-
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
         """Run to the end and stop at each of the times, which must be ascending; yields each time."""
         ...

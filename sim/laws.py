@@ -51,13 +51,11 @@ def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | Non
     """
     if records.items:
         yield from _of_graph(records, eager, oldest_s)
-        yield from _busy_cores_differ(records)
         yield from limit_exceeded(records)
         return
     # Index arrays by stage first, then by request: indexing both at once takes three times as long.
     yield from _one_outcome_each(records)
     yield from _times_in_order(records)
-    yield from _busy_cores_differ(records)
     yield from limit_exceeded(records)
     magnitude_s = _magnitude_s(records)
     for stage, name in enumerate(records.stages):
@@ -232,30 +230,6 @@ def _replicas_serve(records: Records, stage: int, batches: _Batches, has_tokens:
     removed_s, gone_s = _or_never(replicas.removed_s)[replica], _or_never(replicas.gone_s)[replica]
     if not np.all((start_s >= ready_s) & (start_s <= removed_s) & (finish_s <= gone_s)):
         yield f"L4: at stage {name} a replica served before it was ready, after it was removed or when it was gone"
-
-
-def _busy_cores_differ(records: Records) -> Iterator[str]:
-    """Violations of L11: with interference, the engine's busy cores must add up to those of the batches served."""
-    if records.busy_core_s is None:
-        return
-    busy_core_s = 0.0
-    for part, stage in _visits(records):
-        if part.tokens and part.tokens[stage] is not None:
-            continue  # they neither slow others down nor are slowed
-        batches = _Batches.of(part, stage)
-        members = batches.order[batches.first]
-        start_s, finish_s = part.start_s[stage][members], _left_s(part, stage)[members]
-        took_s = np.where(np.isnan(finish_s), records.run_end_s, finish_s) - start_s
-        busy_core_s += fsum(part.replicas[stage].cores[part.replica[stage][members]] * took_s)
-    if not close(records.busy_core_s, busy_core_s, _magnitude_s(records)):
-        yield "L11: the cores counted as busy do not add up to those of the batches served"
-
-
-def _visits(records: Records) -> Iterator[tuple[Records, int]]:
-    """For each stage, the records of its requests or items, and its place in them."""
-    for part in records.items or [records]:
-        for stage in range(len(part.stages)):
-            yield part, stage
 
 
 def replica_core_s(replicas: ReplicaRecords, records: Records) -> float:

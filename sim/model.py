@@ -29,13 +29,11 @@ class ServiceTime:
     """The time that a replica of a given variant and number of cores takes for a batch of each size.
 
     `latency_s[n]` is the mean for n requests (index 0 is unused). `sigma[n]` is the sigma of a lognormal factor with
-    mean 1; None: every batch takes exactly the mean. `beside[n]` is the slowdown while n cores of other replicas are
-    busy; the last one holds for more cores.
+    mean 1; None: every batch takes exactly the mean.
     """
 
     latency_s: tuple[float, ...]
     sigma: tuple[float, ...] | None = None
-    beside: tuple[float, ...] = (1.0,)
 
     @property
     def max_batch(self) -> int:
@@ -70,10 +68,9 @@ class World:
     """The settings of one simulated world; all times in seconds. Dropping by deadline needs `sla_s`.
 
     `max_surge` None: a quarter of the desired replicas, rounded up. `bound_s`: how long the run may continue after
-    `duration_s`; requests that have not ended by then are unfinished. `interference`: whether busy cores of other
-    replicas slow a batch down, by `ServiceTime.beside`. `removal`: whether a removed replica finishes its batch or
-    loses its requests. `limit_cores`, `limit_gpus`: the most cores and GPUs that exist at any time; None: no limit.
-    `when_full`: whether a rollout without room replaces one replica after the other, or waits.
+    `duration_s`; requests that have not ended by then are unfinished. `removal`: whether a removed replica finishes its
+    batch or loses its requests. `limit_cores`, `limit_gpus`: the most cores and GPUs that exist at any time; None: no
+    limit. `when_full`: whether a rollout without room replaces one replica after the other, or waits.
     """
 
     duration_s: float
@@ -87,7 +84,6 @@ class World:
     dispatch: str = "central"
     drop: str = "request"
     sla_s: float | None = None
-    interference: bool = False
     removal: str = "drain"
     limit_cores: int | None = None
     limit_gpus: int | None = None
@@ -168,7 +164,6 @@ def stage_model(
             *variant.latency_table(cores),
             service_factor,
             dispatch_overhead_s,
-            slowdowns(variant.interference),
             sampled=sampled,
         )
         for variant in stage.variants
@@ -208,27 +203,12 @@ def _service_time(
     p99_s: tuple[float, ...],
     factor: float,
     overhead_s: float,
-    beside: tuple[float, ...],
     *,
     sampled: bool,
 ) -> ServiceTime:
     """The service time with factor and overhead, which make batches longer but not more random: sigma is unchanged."""
     latency_s = (mean_s[0], *(factor * mean + overhead_s for mean in mean_s[1:]))
     if not sampled:
-        return ServiceTime(latency_s, None, beside)
+        return ServiceTime(latency_s)
     sigmas = (streams.lognormal_sigma(max(1.0, p99 / mean)) for mean, p99 in zip(mean_s[1:], p99_s[1:], strict=True))
-    return ServiceTime(latency_s, (0.0, *sigmas), beside)
-
-
-def slowdowns(measured: Sequence[tuple[int, float]]) -> tuple[float, ...]:
-    """The slowdown by the number of busy cores, from 0, where it is 1; linear between measured numbers.
-
-    `measured`: (busy cores, slowdown), ascending; the last slowdown holds for more cores.
-    """
-    factors, before = [1.0], (0, 1.0)
-    for cores, slowdown in measured:
-        span, rise = cores - before[0], slowdown - before[1]
-        factors += [before[1] + rise * step / span for step in range(1, span)]
-        factors.append(slowdown)
-        before = (cores, slowdown)
-    return tuple(factors)
+    return ServiceTime(latency_s, (0.0, *sigmas))

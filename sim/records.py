@@ -31,12 +31,11 @@ class Records:
     have shape (S, N); `arrival_s`, `end_s`, `outcome` (codes of `OUTCOMES`) and `dropped_stage` (where it was dropped,
     or failed with a removed replica) have shape (N,).
     `integral_s` is the engine's own integral over time of the number of requests at each stage, shape (S,).
-    `configured` holds the batch sizes in force at each stage, as (since when, size). `busy_core_s` is the engine's own
-    integral of the busy cores; None without interference. `limits`: the most that may exist, by resource;
-    `room_lack`: how often and how long each stage lacked room within them. `gpus`: by stage, those of a replica of each
-    variant. `tokens` and `steps`: by stage, None for one that is not of language models; empty if none is. At one that
-    is, each request is a batch by itself. `reason`: of a live run, why each request was not completed, as its client
-    was told, shape (N,).
+    `configured` holds the batch sizes in force at each stage, as (since when, size). `limits`: the most that may exist,
+    by resource; `room_lack`: how often and how long each stage lacked room within them. `gpus`: by stage, those of a
+    replica of each variant. `tokens` and `steps`: by stage, None for one that is not of language models; empty if none
+    is. At one that is, each request is a batch by itself. `reason`: of a live run, why each request was not completed,
+    as its client was told, shape (N,).
 
     In a graph, `items` holds the records of each stage as those of a chain of one stage: its requests are the items, in
     order of coming, and `request` is the request of each item. The arrays of shape (S, N) are then empty, (S, 0).
@@ -59,7 +58,6 @@ class Records:
     replicas: tuple[ReplicaRecords, ...]
     integral_s: FloatArray
     configured: tuple[tuple[tuple[float, int], ...], ...]
-    busy_core_s: float | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
     gpus: tuple[Mapping[str, int], ...] = ()
     room_lack: tuple[RoomLack, ...] = ()
@@ -210,7 +208,6 @@ def records_of(engine: Engine, request: IntArray, visits: Visits) -> Records:
         replicas=tuple(replica_records(stage, end_s, engine.world.stop_s) for stage in engine.stages),
         integral_s=np.array([integral_s(stage, end_s) for stage in engine.stages]),
         configured=tuple(tuple(stage.configured) for stage in engine.stages),
-        busy_core_s=engine.busy_core_s,
         **tokens_of(engine.stages, end_s, request),
         **limit_of(engine),
     )

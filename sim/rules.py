@@ -55,11 +55,6 @@ def dispatch_size(batch: int, max_batch: int) -> int:
     return batch if batch < max_batch else max_batch
 
 
-def beside_s(latency_s: float, slowdown: float) -> float:
-    """The latency of a batch while other replicas are busy; `slowdown`: its ratio to the latency alone."""
-    return latency_s * slowdown
-
-
 def finish_s(start_s: float, latency_s: float, factor: float) -> float:
     """When a batch that starts at `start_s` finishes."""
     return start_s + latency_s * factor

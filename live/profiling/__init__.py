@@ -1,4 +1,4 @@
-"""The offline profiler: the times of a model server's batches by size and cores, alone and beside others."""
+"""The offline profiler: the times of a model server's batches by size and cores."""
 
 import lazy_loader as lazy
 

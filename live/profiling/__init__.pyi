@@ -14,7 +14,6 @@ from .machine import Machine as Machine
 from .machine import this_machine as this_machine
 from .machine import usable_cores as usable_cores
 from .measuring import Session as Session
-from .measuring import beside as beside
 from .measuring import does_nothing as does_nothing
 from .measuring import finished as finished
 from .measuring import opened as opened
@@ -34,6 +33,5 @@ from .values import Record as Record
 from .values import Start as Start
 from .values import Target as Target
 from .values import TextLoad as TextLoad
-from .values import TimesBeside as TimesBeside
 from .values import ruled_out as ruled_out
 from .values import visits as visits

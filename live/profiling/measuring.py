@@ -1,14 +1,12 @@
-"""Measures a variant on some cores: its start-up, its points, and the slowdown by replicas beside it."""
+"""Measures a variant on some cores: its start-up and its points."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
@@ -19,15 +17,13 @@ from ipa.live.profiling import machine, repeats
 from ipa.live.profiling.machine import Clocks, ModelServer, process_s, usable_cores
 from ipa.live.profiling.repeats import TimeEstimate
 from ipa.live.profiling.samples import Samples, made_up, read_samples
-from ipa.live.profiling.values import Content, Effort, Overhead, Point, Start, Target, TimesBeside
+from ipa.live.profiling.values import Content, Effort, Overhead, Point, Start, Target
 from ipa.live.serving import Probe, in_event_loop
 
 T = TypeVar("T")
 
 TIMEOUT_S = 300.0
 """How long a batch may take."""
-ROUNDS = 20
-"""How often a replica is measured alone and beside others, in turn."""
 OVERHEAD_S = 1.0
 
 
@@ -113,7 +109,7 @@ async def serving(
         finally:
             await probe.close()
         return
-    placed_cores, rest = placed(cores, 0)
+    placed_cores, rest = placed(cores)
     backend = ("folder", "--file", str(target.folder), *options)
     async with ModelServer(backend, target.variant, cores, placed_cores, log, TIMEOUT_S) as server:
         with _pinned(rest):
@@ -123,7 +119,7 @@ async def serving(
 @asynccontextmanager
 async def does_nothing(cores: int, log: Path) -> AsyncIterator[Probe]:
     backend = (f"{machine.__file__}:{machine.Nothing.__name__}",)
-    async with ModelServer(backend, "nothing", cores, placed(cores, 0)[0], log, TIMEOUT_S) as up:
+    async with ModelServer(backend, "nothing", cores, placed(cores)[0], log, TIMEOUT_S) as up:
         yield up.probe
 
 
@@ -131,67 +127,10 @@ def started(target: Target, cores: int, server: ModelServer) -> Start:
     return Start(target.stage, target.variant, cores, server.start_up_s, server.memory_mb)
 
 
-async def beside(target: Target, cores: int, neighbours: int, effort: Effort, log: Path) -> TimesBeside:
-    """Measure single requests alone and beside `neighbours` replicas of the same model on as many cores each.
-
-    The two are measured in turn, so that both see the same machine. Raises as `opened`.
-    """
-    async with AsyncExitStack() as stack:
-        session, _ = await stack.enter_async_context(opened(target, cores, effort, log))
-        backend = ("folder", "--file", str(target.folder))
-        others = [
-            await stack.enter_async_context(
-                ModelServer(backend, target.variant, cores, placed(cores, n)[0], log, TIMEOUT_S)
-            )
-            for n in range(1, neighbours + 1)
-        ]
-        draws = [iter(session.samples.pool(1, effort.seed + n)) for n in range(neighbours + 1)]
-        each_s = effort.longest_s / (2 * ROUNDS)
-        pids = [*session.pids, *(neighbour.pid for neighbour in others)]
-        probes = [neighbour.probe for neighbour in others]
-        for server, its in zip([session.probe, *probes], draws, strict=True):
-            await repeats.mean_s(server, its, 1, cores, each_s)
-        before = Clocks.read(pids)
-        alone: list[float] = []
-        busy: list[float] = []
-        for _ in range(ROUNDS):
-            alone.append(fmean(await repeats.mean_s(session.probe, draws[0], 1, cores, each_s)))
-            busy.append(fmean(await _among(session.probe, probes, draws, cores, each_s)))
-        elsewhere = before.until(Clocks.read(pids))
-        ratio = repeats.mean_of([b / a for a, b in zip(alone, busy, strict=True)])
-        return TimesBeside(
-            target.stage, target.variant, cores, neighbours * cores, fmean(alone), fmean(busy),
-            _known(ratio), elsewhere.steal, elsewhere.others,
-        )  # fmt: skip
-
-
-async def _among(
-    probe: Probe, others: Sequence[Probe], draws: Sequence[repeats.Draws], cores: int, seconds: float
-) -> list[float]:
-    """The times of single requests while other replicas serve one after another."""
-    until_s = time.monotonic() + seconds
-    times_s: list[float] = []
-
-    async def neighbour(other: Probe, its: repeats.Draws) -> None:
-        while time.monotonic() < until_s:
-            await other.serve(next(its)[1], 1, cores)
-
-    async def ours() -> None:
-        times_s.extend(await repeats.mean_s(probe, draws[0], 1, cores, seconds))
-
-    await repeats.gathered([ours(), *(neighbour(*each) for each in zip(others, draws[1:], strict=True))])
-    return times_s
-
-
-def placed(cores: int, number: int) -> tuple[list[int], list[int]]:
-    """The core numbers of the `number`-th replica of `cores` cores, and the others (all, if there are none).
-
-    Replicas take cores one after another, and start over when there are no more.
-    """
+def placed(cores: int) -> tuple[list[int], list[int]]:
+    """The core numbers of a replica of `cores` cores, and the others (all, if there are none)."""
     usable = usable_cores()
-    own = set(islice(cycle(usable), number * cores, (number + 1) * cores))
-    others = [core for core in usable if core not in own]
-    return sorted(own), others or usable
+    return usable[:cores], usable[cores:] or usable
 
 
 @contextmanager

@@ -89,22 +89,6 @@ class Overhead:
 
 
 @dataclass(frozen=True)
-class TimesBeside:
-    """The mean time of single requests alone, and beside other replicas that keep `busy_cores` busy."""
-
-    stage: str
-    variant: str
-    cores: int
-    busy_cores: int
-    alone_s: float
-    beside_s: float
-    within: float | None
-    """Half-width of the 95 % interval of their ratio, as a share."""
-    steal: float
-    others: float
-
-
-@dataclass(frozen=True)
 class Numbers:
     """How many items each sample put on the edge to `child`, in the samples' order; `output` says what decided it."""
 
@@ -134,7 +118,7 @@ class TextLoad:
     others: float
 
 
-Record = Point | Start | Overhead | TimesBeside | Numbers | TextLoad
+Record = Point | Start | Overhead | Numbers | TextLoad
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from ipa.sim.streams import BLOCK
 
 dispatch_size = small(rules.dispatch_size)
 _deadline_limit_s = small(rules.deadline_limit_s)
-_beside_s = small(rules.beside_s)
 _due_s = small(rules.due_s)
 _finish_s = small(rules.finish_s)
 _is_expired = small(rules.is_expired)
@@ -227,28 +226,6 @@ def drop(s: int, request: int, finish_s: float, memory: KernelMemory, graph: Gra
 
 
 @small
-def change_busy(by: int, now_s: float, memory: KernelMemory) -> None:
-    """Add `by` to the number of busy cores."""
-    run = memory.run[0]
-    run.busy_core_s += run.busy_cores * (now_s - run.busy_since_s)
-    run.busy_since_s = now_s
-    run.busy_cores += by
-
-
-@inner
-def _among_others_s(s: int, number: int, latency_s: float, memory: KernelMemory) -> float:
-    """Slow a starting batch down by the cores that are busy, and count its own cores as busy; returns its latency."""
-    replica = memory.replicas[s, number]
-    option = memory.options[replica.option]
-    busy = memory.run[0].busy_cores
-    slowdown = memory.beside[replica.option, busy if busy < option.beside else option.beside]
-    replica.busy_cores = option.cores
-    change_busy(option.cores, memory.stages[s].now_s, memory)
-    beside_s: float = _beside_s(latency_s, slowdown)
-    return beside_s
-
-
-@small
 def begin_of(s: int, k: int, memory: KernelMemory) -> int:
     """Where the members of the k-th batch started at stage s begin in `served`."""
     begin: Any = np.int64(0)  # typed, as numba may join a literal and an unsigned number to a float
@@ -273,10 +250,7 @@ def start(s: int, number: int, size: int, memory: KernelMemory) -> None:
     if memory.options[replica.option].is_sampled:
         factor = exp(figures.sigma * memory.normals[s, stage.draw] - 0.5 * figures.sigma * figures.sigma)
         stage.draw += 1
-    latency_s = figures.latency_s
-    if memory.run[0].interferes:
-        latency_s = _among_others_s(s, number, latency_s, memory)
-    finish_s = _finish_s(now_s, latency_s, factor)
+    finish_s = _finish_s(now_s, figures.latency_s, factor)
     replica.batch = stage.batches
     replica.finish_s = finish_s
     stage.batches += 1

@@ -6,7 +6,6 @@ from typing import Any
 
 from ipa.sim.compiled.dispatch import (
     begin_of,
-    change_busy,
     dispatch_size,
     drop,
     lacks_draw,
@@ -129,8 +128,6 @@ def lose(s: int, since: int, memory: KernelMemory, waiting: RecordArray | None, 
                 drop(s, memory.served[s, place], replica.finish_s, memory, graph)
             replica.batch = -1
             replica.finish_s = stage.now_s
-            if memory.run[0].interferes:
-                change_busy(-replica.busy_cores, stage.now_s, memory)
 
 
 @inner

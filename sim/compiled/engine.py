@@ -187,27 +187,17 @@ class CompiledEngine:
             else:
                 closing_s = bound_s
 
-    @property
-    def busy_core_s(self) -> float | None:
-        """The integral of the busy cores over the run; None without interference."""
-        run = self._run
-        if not self.world.interference:
-            return None
-        return float(run["busy_core_s"] + run["busy_cores"] * (self.end_s - run["busy_since_s"]))
-
     def _configure(self, configuration: Mapping[str, StageConfiguration], limits: Mapping[str, int]) -> None:
-        in_turn = self._deadlines is not None or self.world.interference
         if limits:
             set_budgets(limits, self.stages, configuration, self.now_s)
         for stage in self.stages:
             stage.configure(configuration[stage.model.name], self.now_s)
             if self._deadlines is not None:
                 stage.tell(self._deadlines)
-            if in_turn:
                 # A stage reads the state of the others, so it goes on before the next one gets its new configuration.
                 self._roll_out(stage.position, stage.position + 1)
                 self._advance(self.now_s, APPLICATION)
-        if not in_turn:
+        if self._deadlines is None:
             self._roll_out(0, len(self.stages))
 
     def _roll_out(self, first: int, end: int) -> None:
@@ -297,7 +287,7 @@ class CompiledEngine:
         run["max_surge"] = -1 if world.max_surge is None else world.max_surge
         run["max_unavailable"] = world.max_unavailable
         run["drops_singly"] = world.drop != "batch"
-        run["interferes"], run["loses"] = world.interference, world.removal == "lose"
+        run["loses"] = world.removal == "lose"
         run["is_limited"], run["replaces"] = bool(world.limits), world.when_full == "replace"
 
     def _find_deadlines(self) -> RecordArray | None:

@@ -10,7 +10,7 @@ pipeline's order.
 
 from __future__ import annotations
 
-from ipa.sim.compiled.dispatch import attempt, begin_of, change_busy, later, size_of, wake_s
+from ipa.sim.compiled.dispatch import attempt, begin_of, later, size_of, wake_s
 from ipa.sim.compiled.eager import attempt_eager, lose, next_in_turn, take_back
 from ipa.sim.compiled.graph_memory import GraphMemory
 from ipa.sim.compiled.heaps import RANK_SHIFT, pop_event
@@ -65,7 +65,7 @@ def advance(
     alone_s, alone_rank = (until_s, until_rank) if until_s <= run.instant_s else (run.instant_s, COMPLETION)
     # No stage runs alone: the latency of a batch, or which request is dropped, depends on all of them.
     turn = 0
-    if graph is not None or deadlines is not None or run.interferes:
+    if graph is not None or deadlines is not None:
         turn = len(stages)
     while True:
         is_alone = turn < len(stages)
@@ -314,8 +314,6 @@ def _finish_batch(
         stage.attempts = False
         return
     replica.batch = -1
-    if run.interferes:
-        change_busy(-replica.busy_cores, stage.now_s, memory)
     if waiting is None:
         put_idle(s, number, memory)
     else:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ipa.profiles import LanguageModel
 from ipa.sim import rules
-from ipa.sim.model import GPUS, FloatArray, ServiceTime, StageModel
+from ipa.sim.model import GPUS, ServiceTime, StageModel
 from ipa.sim.streams import BLOCK
 
 MOST_KEPT_BYTES = 128 * 2**20
@@ -103,10 +103,6 @@ RUN = record(
     hands="i8",  # in a graph without hops: the stage whose batch is being handed on, and to how many stages still
     handing="i8",
     made="i8",  # events created so far: the order of simultaneous ones
-    interferes="?",  # whether busy cores slow batches down, and then:
-    busy_cores="i8",  # cores that serve batches, of all stages
-    busy_core_s="f8",  # the integral of busy_cores up to busy_since_s
-    busy_since_s="f8",
 )
 NO_LIMIT = 2**62
 """A budget that is never used up."""
@@ -159,7 +155,7 @@ DEADLINE = record(
     looked_s="f8",  # when the stage's timer last made an attempt
     ahead_s="f8",  # up to this stage by the slowest way, from the one that looks ahead
 )
-OPTION = record(start_up_s="f8", variant="i8", max_batch="i8", is_sampled="?", cores="i8", gpus="i8", beside="i8")
+OPTION = record(start_up_s="f8", variant="i8", max_batch="i8", is_sampled="?", cores="i8", gpus="i8")
 SERVICE = record(latency_s="f8", sigma="f8")
 REPLICA = record(
     created_s="f8",
@@ -169,7 +165,6 @@ REPLICA = record(
     start_up_factor="f8",
     option="i8",
     batch="i8",  # the batch being served
-    busy_cores="i8",  # with interference: the cores with which it began that batch
     first="i8",  # eager dispatch: the first and the last batch waiting, each by its first request
     last="i8",
 )
@@ -186,7 +181,6 @@ class KernelMemory(NamedTuple):
     stages: RecordArray  # STAGE (S,)
     options: RecordArray  # OPTION: the (variant, cores) of all stages
     service: RecordArray  # SERVICE (options, largest batch + 1)
-    beside: npt.NDArray[np.float64]  # (options, most busy cores + 1): slowdowns; an option uses `OPTION.beside` + 1
     arrivals_s: npt.NDArray[np.float64]  # (N,)
     normals: npt.NDArray[np.float64]  # (S, BLOCK)
     tally: npt.NDArray[np.int64]  # (variants of all stages, 3), as of the latest stop
@@ -269,7 +263,6 @@ def allocate(
         stages=np.zeros(stages, STAGE),
         options=layout.rows,
         service=layout.service,
-        beside=layout.beside,
         normals=np.empty((stages, BLOCK)),
         tally=np.zeros((layout.variants, 3), np.int64),
         counts=np.zeros((stages, 7), np.int64),
@@ -311,7 +304,6 @@ class ReplicaKinds(NamedTuple):
     variants: int
     rows: RecordArray  # OPTION (options,)
     service: RecordArray  # SERVICE (options, largest batch + 1)
-    beside: FloatArray  # (options, most busy cores + 1)
     shortest_s: float
 
 
@@ -331,15 +323,12 @@ def _layout(models: tuple[StageModel, ...]) -> ReplicaKinds:
     )
     rows = np.zeros(len(options), OPTION)
     table = np.zeros((len(options), max(service.max_batch for service in services) + 1), SERVICE)
-    beside = np.ones((len(options), max(len(service.beside) for service in services)))
     for number, (option, service) in enumerate(zip(options, services, strict=True)):
         start_up_s = models[option.stage].start_up_s[option.variant]
         place = variant_numbers[option.stage][option.variant]
-        most_busy = len(service.beside) - 1
         gpus = models[option.stage].taken(GPUS, option.variant, option.cores)
         is_sampled = service.sigma is not None
-        rows[number] = (start_up_s, place, service.max_batch, is_sampled, option.cores, gpus, most_busy)
-        beside[number, : most_busy + 1] = service.beside
+        rows[number] = (start_up_s, place, service.max_batch, is_sampled, option.cores, gpus)
         figures = table[number, : service.max_batch + 1]
         figures["latency_s"] = service.latency_s
         if service.sigma is not None:
@@ -355,7 +344,6 @@ def _layout(models: tuple[StageModel, ...]) -> ReplicaKinds:
         variants=first_variants[-1],
         rows=rows,
         service=table,
-        beside=beside,
         shortest_s=min(
             _shortest_s(service, models[option.stage].language.get(option.variant))
             for option, service in zip(options, services, strict=True)

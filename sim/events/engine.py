@@ -14,7 +14,6 @@ from ipa.sim.events.eager import EagerStage
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.graph import GraphFlow
 from ipa.sim.events.language_model import LanguageModelStage
-from ipa.sim.events.replica_set import BusyCores
 from ipa.sim.events.stage import Later, RunContext, SimPyStage
 from ipa.sim.graph import ItemLog, Routes, parents_and_waits, ways_after
 from ipa.sim.interface import Handover
@@ -44,7 +43,6 @@ class SimPyEngine:
         self.env = Environment(len(run_input.models))
         self.end_s = run_input.world.duration_s
         self.limits: Mapping[str, int] = run_input.world.limits
-        self._busy = BusyCores() if run_input.world.interference else None
         self.routes = Routes.of(run_input)
         arrivals_s = run_input.arrivals_s.tolist()
         hop_s = self.world.hop_s
@@ -53,7 +51,7 @@ class SimPyEngine:
             self._flow = ChainFlow(self.env, hop_s, self._on_ended)
         else:
             self._flow = GraphFlow(self.env, self.routes, arrivals_s, hop_s, self._on_ended)
-        context = RunContext(run_input, self.env, arrivals_s, self._flow, self._busy)
+        context = RunContext(run_input, self.env, arrivals_s, self._flow)
         self._rows = TokenRows(run_input)
         self.stages = tuple(
             self._create_stage(context, position, initial[name]) for position, name in enumerate(run_input.names)
@@ -88,11 +86,6 @@ class SimPyEngine:
         """The current simulated time."""
         return self.env.now
 
-    @property
-    def busy_core_s(self) -> float | None:
-        """The integral of the busy cores over the run; None without interference."""
-        return None if self._busy is None else self._busy.core_s(self.end_s)
-
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
         """Run to the end and stop at each of the times, which must be ascending; yields each time."""
         world = self.world
@@ -126,7 +119,7 @@ class SimPyEngine:
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Put a decision made now into effect, after the world's decision delay."""
         due_s = self.env.now + self.world.decision_delay_s
-        if self.world.drop != "deadline" and not self.world.interference:
+        if self.world.drop != "deadline":
             application = (configuration, None, self.limits)
             self.env.at(due_s, self.env.priority(APPLICATION), self._on_application, application)
             return

@@ -30,13 +30,11 @@ class WaitingBatch(NamedTuple):
 class SimPyReplica:
     """One copy of a variant. `finish_s`: when its latest batch ends, known when that batch starts.
 
-    `busy_cores`: with interference, the cores with which it began that batch. `units`: resource -> what it takes.
+    `units`: resource -> what it takes.
     """
 
     __slots__ = (
         "batch",
-        "beside",
-        "busy_cores",
         "cores",
         "created_s",
         "drift",
@@ -71,19 +69,13 @@ class SimPyReplica:
         self.sigma = service.sigma
         # The term that makes the mean of the factor 1, computed once rather than for each batch.
         self.drift = tuple(0.5 * sigma * sigma for sigma in service.sigma or ())
-        self.beside = service.beside
         self.created_s = created_s
         self.ready_s = NEVER
         self.removed_s = NEVER
         self.finish_s = 0.0
-        self.busy_cores = 0
         self.batch: Batch | None = None
         self.waiting: deque[WaitingBatch] = deque()
         self.is_preferred = True
-
-    def slowdown(self, busy_cores: int) -> float:
-        """The factor on the latency of its batches while this many cores of other replicas are busy."""
-        return self.beside[min(busy_cores, len(self.beside) - 1)]
 
     @property
     def is_starting(self) -> bool:
@@ -310,22 +302,3 @@ def _first_to_go(replicas: list[SimPyReplica], count: int) -> list[SimPyReplica]
 def removal_order(replica: SimPyReplica) -> tuple[int, int]:
     """As `rules.removal_order`."""
     return rules.removal_order(replica.is_starting, replica.batch is not None, replica.number)
-
-
-class BusyCores:
-    """How many cores are busy now, and their integral over time so far [core-seconds], for the law that checks it."""
-
-    def __init__(self) -> None:
-        self.cores = 0
-        self._integral_s = 0.0
-        self._since_s = 0.0
-
-    def change(self, by: int, now_s: float) -> None:
-        """Add `by` to the number of busy cores."""
-        self._integral_s += self.cores * (now_s - self._since_s)
-        self._since_s = now_s
-        self.cores += by
-
-    def core_s(self, until_s: float) -> float:
-        """The integral up to `until_s`."""
-        return self._integral_s + self.cores * (until_s - self._since_s)

@@ -18,7 +18,7 @@ from ipa.policies import StageConfiguration
 from ipa.sim import rules, streams
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.logs import BatchLog, DropLog
-from ipa.sim.events.replica_set import Batch, BusyCores, ReplicaPool, RolloutResult, SimPyReplica, removal_order
+from ipa.sim.events.replica_set import Batch, ReplicaPool, RolloutResult, SimPyReplica, removal_order
 from ipa.sim.interface import Batches, Drops, Held, Replicas, RoomLack, Seen, StepLog, TokenLog
 from ipa.sim.model import RunInput
 from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, ROOM, TIMER
@@ -56,7 +56,6 @@ class RunContext:
     env: Environment
     arrivals_s: list[float]
     flow: Flow
-    busy: BusyCores | None
 
 
 class SimPyStage:
@@ -67,7 +66,6 @@ class SimPyStage:
         "_activation",
         "_batch",
         "_batch_timeout_s",
-        "_busy",
         "_completed",
         "_completion",
         "_drops_singly",
@@ -113,7 +111,6 @@ class SimPyStage:
         env, world, seed = run.env, run.run_input.world, run.run_input.seed
         model = run.run_input.models[position]
         self._env = env
-        self._busy = run.busy
         self._completion = env.priority(COMPLETION, position)
         self._loses = world.removal == "lose"
         self._completed = self._on_end_of_batch if self._loses else self._on_completion  # bound once
@@ -251,8 +248,6 @@ class SimPyStage:
                 self._fail(replica.batch, replica.finish_s, now_s)
                 self.drops.interrupted += len(replica.batch)
                 replica.batch, replica.finish_s = None, now_s
-                if self._busy is not None:
-                    self._busy.change(-replica.busy_cores, now_s)
 
     def _fail(self, requests: Batch, finish_s: float, now_s: float) -> None:
         self.drops.failed += len(requests)
@@ -268,8 +263,6 @@ class SimPyStage:
         requests = replica.batch or []
         size = len(requests)
         replica.batch = None
-        if self._busy is not None:
-            self._busy.change(-replica.busy_cores, now_s)
         self.completions += size
         self.left_sum_s += now_s * size
         self.replicas.put_idle(replica)
@@ -422,12 +415,7 @@ class SimPyStage:
     def _start(self, replica: SimPyReplica, requests: Batch, now_s: float) -> None:
         size = len(requests)
         factor = 1.0 if replica.sigma is None else exp(replica.sigma[size] * next(self._normals) - replica.drift[size])
-        latency_s = replica.latency_s[size]
-        if self._busy is not None:
-            latency_s = rules.beside_s(latency_s, replica.slowdown(self._busy.cores))
-            replica.busy_cores = replica.cores
-            self._busy.change(replica.cores, now_s)
-        finish_s = rules.finish_s(now_s, latency_s, factor)
+        finish_s = rules.finish_s(now_s, replica.latency_s[size], factor)
         replica.batch = requests
         replica.finish_s = finish_s
         log = self.batches

@@ -67,7 +67,7 @@ def collect_items(engine: GraphEngine) -> Records:
     parts = tuple(_stage_records(engine, stage, log) for stage, log in zip(engine.stages, logs, strict=True))
     request = np.arange(len(engine.arrivals_s))
     whole = records_of_items(parts, request, engine.arrivals_s, _ends(engine, parts, logs))
-    return replace(whole, busy_core_s=engine.busy_core_s, **records.limit_of(engine))
+    return replace(whole, **records.limit_of(engine))
 
 
 def records_of_items(

@@ -65,12 +65,6 @@ def names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str,
 @click.option("--batches", metavar="N,...", callback=wholes, help="Batch sizes. Default: 1,2,4,8.")
 @click.option("--cores", metavar="N,...", callback=wholes, help="Numbers of cores, of threads too. Default: 1.")
 @click.option(
-    "--neighbours",
-    metavar="N,...",
-    callback=wholes,
-    help="Also measure how much slower a replica is beside this many busy ones.",
-)
-@click.option(
     "--samples", type=FOLDER, help="Sample requests: a .npz file with a request per row, or a folder of files."
 )
 @click.option(
@@ -173,7 +167,6 @@ def _print(profile: Profile) -> None:
     _print_loads(profile)
     _print_content(profile)
     _print_starts(profile)
-    _print_beside(profile)
     _print_edges(profile)
     plan = profile.plan
     for skipped in profile.skipped:
@@ -281,22 +274,6 @@ def _print_starts(profile: Profile) -> None:
             "nothing: what a batch of the same requests takes with a model that does nothing (HTTP, the server, the "
             "profiler); client: the profiler's own processor time for a batch, at most."
         )
-
-
-def _print_beside(profile: Profile) -> None:
-    rows = [row for variant in profiling.as_dict(profile)["variants"] for row in variant["beside"]]
-    if not rows:
-        return
-    table = printing.new_table(
-        "Beside others", "stage", "variant", "cores", "busy cores", "alone ms", "beside ms", "factor", "±", names=2
-    )
-    for row in rows:
-        table.add_row(
-            *(row["stage"], row["variant"], str(row["cores"]), str(row["busy_cores"])),
-            *(f"{1000 * row['alone_s']:.4g}", f"{1000 * row['beside_s']:.4g}"),
-            *(f"{row['beside_s'] / row['alone_s']:.3f}", _percent(row["within"])),
-        )
-    printing.print_table(table)
 
 
 def _print_edges(profile: Profile) -> None:

@@ -144,8 +144,6 @@ def print_validation(validation: Validation, folder: Path | None, report: Path |
     printing.print_line(validation.title)
     printing.print_line(words.overheads(validation.calibration.overheads))
     tables = [_rows(validation), _bands(validation), _rollouts(validation)]
-    if words.interference(validation):
-        tables.insert(2, _interference(validation))
     for table in tables:
         printing.print_table(table)
         if table is tables[0]:
@@ -177,14 +175,6 @@ def _bands(validation: Validation) -> Table:
     for name, (windows, rows) in validation.bands.items():
         errors = [row.shown(row.error) for row in rows if row.metric.key in keys]
         table.add_row(name, str(windows.chosen.sum()), *errors)
-    return table
-
-
-def _interference(validation: Validation) -> Table:
-    words = studies.validation.sentences
-    table = printing.new_table(words.INTERFERENCE, "", *words.INTERFERENCE_HEADINGS)
-    for cells in words.interference(validation):
-        table.add_row(*cells)
     return table
 
 

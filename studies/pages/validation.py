@@ -58,10 +58,6 @@ def _headline(validation: Validation) -> list[Part]:
     colour = GOOD if validation.passed else DOUBTFUL if validation.not_judged else BAD
     verdict = Strong(verdict_text[:1].upper() + verdict_text[1:], colour)
     doubts: list[Part] = [_muted("What makes it doubtful:"), Items(validation.flags)] if validation.flags else []
-    interference = sentences.interference(validation)
-    columns = ["figure", *sentences.INTERFERENCE_HEADINGS]
-    table = Table(sentences.INTERFERENCE, columns, interference)
-    by_interference: list[Part] = [_muted(f"{sentences.INTERFERENCE}:"), table] if interference else []
     measured = (*sentences.decisions(validation), *sentences.beyond(validation))
     return [
         Paragraph([verdict, "."]),
@@ -71,7 +67,6 @@ def _headline(validation: Validation) -> list[Part]:
         _muted(sentences.TIPS),
         _muted("The same by utilisation of the busiest stage:"),
         _bands(validation),
-        *by_interference,
         Items([f"{name}: {value}" for name, value in measured]),
         _muted(f"{sentences.ROLLOUTS}:"),
         _rollouts(validation),

@@ -59,7 +59,7 @@ def sources(pipeline: Pipeline, stages: Sequence[Stage]) -> list[str]:
     """The provenance keys of everything in the stages' profiles, by kind, in the file's order."""
     used = set(_number_sources(stages))
     for variant in (variant for stage in stages for variant in stage.variants):
-        used |= {variant.accuracy_from, variant.start_up_from, variant.memory_from, variant.interference_from}
+        used |= {variant.accuracy_from, variant.start_up_from, variant.memory_from}
     used.add(pipeline.pair_accuracies_from)
     if pipeline.graph is not None:
         used |= {pipeline.graph.accuracies_from, *(edge.source for edge in pipeline.graph.edges)}
@@ -79,14 +79,11 @@ def pins(stages: Sequence[Stage]) -> dict[str, str]:
 
 
 def besides(stages: Sequence[Stage]) -> dict[str, str]:
-    """Further measurements of variants: memory, and slowdown by other replicas."""
+    """Further measurements of variants: memory."""
     measurements = {}
     for variant in (variant for stage in stages for variant in stage.variants):
         if variant.memory_mb is not None:
             measurements[f"memory of {variant.name}"] = f"{variant.memory_mb:g} MiB at most"
-        if variant.interference:
-            slowdowns = (f"{cores}: x {factor:g}" for cores, factor in variant.interference)
-            measurements[f"interference of {variant.name}"] = f"by busy cores of others, {', '.join(slowdowns)}"
     return measurements
 
 

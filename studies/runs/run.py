@@ -140,10 +140,6 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
     pipeline = shared.pipeline(scenario)
     check_stage_names(pipeline, "initial", scenario.initial or {})
     _check_pods(scenario, pipeline)
-    if scenario.interference == "measured" and not pipeline.has_interference:
-        raise ScenarioError(
-            f"interference: measured: {pipeline.name} has none measured; `ipa profile run --neighbours` measures it"
-        )
     if scenario.limit_cores is not None:
         check_cores(pipeline, "limit_cores", scenario.limit_cores)
     policy = shared.policy(scenario)

@@ -122,7 +122,6 @@ def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
         dispatch=scenario.dispatch,
         drop=scenario.drop,
         sla_s=sla_s,
-        interference=scenario.interference == "measured",
         removal=scenario.removal,
         limit_cores=core_limit(scenario),
         limit_gpus=scenario.limit_gpus,

@@ -156,6 +156,10 @@ class PolicyChoice(BaseModel):
         return dict(self.model_extra or {})
 
 
+FORMER: Mapping[str, Any] = {"interference": "none"}
+"""Keys of earlier versions that change nothing with these values, which runs have stored."""
+
+
 class Scenario(FileModel):
     """One run. Every default is the model's own (docs/model.md); times in seconds, resources in cores.
 
@@ -282,10 +286,6 @@ class Scenario(FileModel):
     start_up_s: NotNegative | None = Field(
         default=None, description="start-up time of every variant, known to policies; default: the pipeline's"
     )
-    interference: choices.Interference = Field(
-        default="none",
-        description="measured: batches take longer while other replicas serve, as the pipeline's `interference` says",
-    )
     start_up_extra_s: NotNegative = Field(
         default=0.0, description="added to every start-up time; policies do not know it"
     )
@@ -350,6 +350,13 @@ class Scenario(FileModel):
             if key in inside.model_fields:
                 return f"; did you mean {f'{section}.{key}'!r}?"
         return did_you_mean(key, keys) or did_you_mean(key, PLANNING_PARAMETERS, "policy.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_former_keys(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        return {key: value for key, value in data.items() if key not in FORMER or value != FORMER[key]}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -8,7 +8,7 @@ moments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,6 @@ from ipa.studies.validation.figures import (
     Tables,
     Windows,
     busiest,
-    language_stages,
     visits_of,
 )
 
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from ipa.profiles import Graph
 
 IntArray = npt.NDArray[np.int64]
-
-BusyAt = Callable[[FloatArray], IntArray]
-"""Moments -> the cores busy with batches that began before."""
 
 TRIMMED = 0.05
 """The share of the smallest and of the largest values that a mean leaves out, against single stalls."""
@@ -110,21 +106,17 @@ def measure_overheads(
     models: Sequence[StageModel],
     seed: int,
     *,
-    interference: bool = False,
     graph: Graph | None = None,
 ) -> Overheads:
     """Measure the overheads of a run; `models` are the stages without any overhead.
 
     `graph`: that of the stages, unless they are a chain.
-
-    `interference`: the models' slowdown by other busy cores does not count as overhead.
     """
     replicas = tables["replicas"]
-    busy = busy_cores(tables) if interference else None
     late_s: FloatArray = arrivals_late_s(tables, models[0].name).to_numpy(dtype=np.float64)
     quiet = _quiet(tables)
     by_stage = {
-        model.name: _dispatch_s(tables, model, _normals(tables, model.name, position, seed), busy, quiet)
+        model.name: _dispatch_s(tables, model, _normals(tables, model.name, position, seed), quiet)
         for position, model in enumerate(models)
         if not model.language
     }
@@ -152,29 +144,23 @@ def _quiet(tables: Tables) -> Windows:
     return every.only(is_quiet) if is_quiet.any() else every
 
 
-def _dispatch_s(
-    tables: Tables, model: StageModel, normals: Sequence[float], busy_at: BusyAt | None, quiet: Windows
-) -> FloatArray:
+def _dispatch_s(tables: Tables, model: StageModel, normals: Sequence[float], quiet: Windows) -> FloatArray:
     """For each finished batch of a stage that started in a quiet window, the time [s] beyond its emulated service time,
     whose draws are `normals`.
 
-    Batches of replicas that were never observed (-1) are left out. With `busy_at`, the slowdown by busy cores is
-    removed first.
+    Batches of replicas that were never observed (-1) are left out.
     """
     batches = batches_of(visits_of(tables), model.name)
     batches = batches[(batches["replica"] >= 0) & quiet.holds(batches["start_s"].to_numpy(dtype=np.float64))]
     own = _replicas_of(tables, model.name)
     served_by = dict(zip(own.index, zip(own["variant"], own["cores"].astype(int), strict=True), strict=True))
-    start_s = batches["start_s"].to_numpy(dtype=np.float64)
-    busy = np.zeros(len(batches), dtype=np.int64) if busy_at is None else busy_at(start_s)
-    emulated_s, slowdown = np.ones((2, len(batches)))
-    columns = batches["replica"], batches["batch_size"], batches["batch"], busy
-    for place, (replica, size, number, busy_then) in enumerate(zip(*columns, strict=True)):
-        service = model.service[served_by[replica]]
-        emulated_s[place] = _emulated_s(service, size, normals[number])
-        slowdown[place] = service.beside[min(int(busy_then), len(service.beside) - 1)]
-    took_s: FloatArray = batches["finish_s"].to_numpy(dtype=np.float64) - start_s
-    return took_s / slowdown - emulated_s  # the simulator slows the overhead down as well
+    columns = batches["replica"], batches["batch_size"], batches["batch"]
+    emulated_s = [
+        _emulated_s(model.service[served_by[replica]], size, normals[number])
+        for replica, size, number in zip(*columns, strict=True)
+    ]
+    took_s: FloatArray = (batches["finish_s"] - batches["start_s"]).to_numpy(dtype=np.float64)
+    return took_s - np.array(emulated_s, dtype=np.float64)
 
 
 def _generation_s(tables: Tables, model: StageModel, quiet: Windows) -> FloatArray:
@@ -283,37 +269,8 @@ def _stops_s(stages: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
 # ---- batches ----
 
 
-def busy_cores(tables: Tables) -> BusyAt:
-    """The number of busy cores of all stages, by moment. Batches of unobserved replicas (-1) are left out, and language
-    models, which do not count."""
-    replicas = tables["replicas"].set_index(["stage", "replica"])["cores"]
-    starts, finishes = [np.empty(0)], [np.empty(0)]
-    cores = [np.empty(0, dtype=np.int64)]
-    for stage in visits_of(tables)["stage"].cat.categories.difference(sorted(language_stages(tables))):
-        batches = batches_of(visits_of(tables), str(stage))
-        batches = batches[batches["replica"] >= 0]
-        starts.append(batches["start_s"].to_numpy(dtype=np.float64))
-        finishes.append(batches["finish_s"].to_numpy(dtype=np.float64))
-        served_by = replicas.reindex([(stage, replica) for replica in batches["replica"]])
-        cores.append(served_by.fillna(0).to_numpy(dtype=np.int64))
-    begun_s, begun = _cumulated(np.concatenate(starts), np.concatenate(cores))
-    ended_s, ended = _cumulated(np.concatenate(finishes), np.concatenate(cores))
-
-    def busy_at(moment_s: FloatArray) -> IntArray:
-        busy: IntArray = begun[begun_s.searchsorted(moment_s, "left")]
-        return busy - ended[ended_s.searchsorted(moment_s, "right")]
-
-    return busy_at
-
-
 def batches_of(stages: pd.DataFrame, stage: str) -> pd.DataFrame:
     """The finished batches of a stage, a row each."""
     served = stages[(stages["stage"] == stage) & np.isfinite(stages["finish_s"].to_numpy())]
     batches: pd.DataFrame = served.drop_duplicates("batch")
     return batches
-
-
-def _cumulated(moment_s: FloatArray, cores: IntArray) -> tuple[FloatArray, IntArray]:
-    """The moments in order, and the cumulative sum of cores before each, from 0."""
-    order = np.argsort(moment_s, kind="stable")
-    return moment_s[order], np.concatenate([[0], np.cumsum(cores[order])])

@@ -29,7 +29,6 @@ from ipa.studies.validation.overheads import Overheads, arrivals_late_s, measure
 from ipa.studies.validation.validation import (
     CALIBRATION,
     Conditions,
-    Other,
     Repeat,
     StoredRepeat,
     Validation,
@@ -135,7 +134,6 @@ def _validation(experiment: Experiment, calibration: StoredRepeat, live: Sequenc
         tuple(_measured(run, experiment.compared, overheads, simulated) for run in live),
         simulated,
         worlds,
-        _other(experiment, calibration, live_tables) if prepared.pipeline.has_interference else None,
     )
 
 
@@ -152,17 +150,6 @@ def _simulated(scenario: Scenario, overheads: Overheads, live_tables: Sequence[T
     prepared, simulated = prepare(scenario), simulate(scenario, late_s=late_s)
     open_loop = [simulate_decisions(prepared, decided(tables["decisions"]), late_s) for tables in live_tables]
     return prepared, simulated, Worlds(live_tables, simulated.tables, open_loop)
-
-
-def _other(experiment: Experiment, calibration: StoredRepeat, live_tables: Sequence[Tables]) -> Other:
-    """The simulation with interference if the scenario has none, and without if it has.
-
-    The overheads are measured accordingly: slowdown by interference does not count.
-    """
-    flipped = {"interference": "none" if experiment.compared.interference == "measured" else "measured"}
-    overheads = _overheads(experiment.calibration.with_values(flipped), calibration.stored.tables)
-    _, simulated, worlds = _simulated(experiment.compared.with_values(flipped), overheads, live_tables)
-    return Other(simulated, worlds, overheads)
 
 
 def _measured(run: StoredRepeat, scenario: Scenario, assumed: Overheads, simulated: Run) -> Repeat:
@@ -197,8 +184,7 @@ def _late_s(scenario: Scenario, tables: Tables, simulated: Run, assumed: Overhea
 def _overheads(scenario: Scenario, tables: Tables) -> Overheads:
     pipeline = prepare(scenario).pipeline
     models = stage_models(pipeline, sampled=scenario.service_times == "lognormal")
-    measured = scenario.interference == "measured"
-    return measure_overheads(tables, models, scenario.seed, interference=measured, graph=pipeline.graph)
+    return measure_overheads(tables, models, scenario.seed, graph=pipeline.graph)
 
 
 def _conditions(run: StoredRepeat, overheads: Overheads, refused: int) -> Conditions:

@@ -61,26 +61,6 @@ TIPS = (
 )
 """The range that the p99 of runs of equal decisions has; how it was found is in the page that it names."""
 
-INTERFERENCE = "The same without and with interference, as it was measured"
-INTERFERENCE_HEADINGS = ("live", "without", "error", "with", "error")
-
-
-def interference(validation: Validation) -> list[tuple[str, ...]]:
-    """Each figure of the pipeline, simulated without and with interference; empty if interference was not measured."""
-    rows_by_interference = validation.by_interference
-    if not rows_by_interference:
-        return []
-    return [
-        (
-            f"{without.metric.title} ({without.metric.unit})",
-            _figure(without.live),
-            *(_figure(without.simulated), without.shown(without.error)),
-            *(_figure(with_.simulated), with_.shown(with_.error)),
-        )
-        for without, with_ in zip(rows_by_interference[False], rows_by_interference[True], strict=True)
-        if without.metric.stage is None
-    ]
-
 
 def beyond(validation: Validation) -> list[tuple[str, str]]:
     """The simulator's errors that are not judged: nearer to saturation, and of drops."""

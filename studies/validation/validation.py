@@ -152,21 +152,9 @@ class Repeat:
         }
 
 
-@dataclass(frozen=True)
-class Other:
-    """The simulation with interference if the scenario has none, else without; and the overheads measured so."""
-
-    simulated: Run
-    worlds: Worlds
-    overheads: Overheads
-
-
 @dataclass(frozen=True, repr=False)
 class Validation(Displayed):
-    """Everything that was found; `calibration` is the live run on other seconds that gave the overheads.
-
-    `other` is there where the pipeline's interference has been measured.
-    """
+    """Everything that was found; `calibration` is the live run on other seconds that gave the overheads."""
 
     PAGE = "validation"
 
@@ -176,7 +164,6 @@ class Validation(Displayed):
     repeats: tuple[Repeat, ...]
     simulated: Run
     worlds: Worlds
-    other: Other | None = None
 
     @property
     def scenario(self) -> Scenario:
@@ -236,19 +223,10 @@ class Validation(Displayed):
             name: (chosen, self.compared(chosen)) for name, chosen in windows_by_band.items() if chosen.chosen.any()
         }
 
-    @cached_property
-    def by_interference(self) -> dict[bool, list[JudgedFigure]]:
-        """The comparison without (False) and with interference; empty where it has not been measured."""
-        if self.other is None:
-            return {}
-        is_on = self.scenario.interference == "measured"
-        worlds = {is_on: self.worlds, not is_on: self.other.worlds}
-        return {on: self.compared(self.judged, worlds[on]) for on in (False, True)}
-
-    def compared(self, windows: Windows, worlds: Worlds | None = None) -> list[JudgedFigure]:
-        """Live against simulated within some windows; `worlds`: others than those that verdicts are about."""
+    def compared(self, windows: Windows) -> list[JudgedFigure]:
+        """Live against simulated within some windows."""
         judged = metrics(self.stages, LIMITS[self.experiment.backend], self.languages)
-        return compare_worlds(worlds or self.worlds, windows, judged, self.prepared.sla_s, self.scenario.price_per_core)
+        return compare_worlds(self.worlds, windows, judged, self.prepared.sla_s, self.scenario.price_per_core)
 
     @cached_property
     def rollouts(self) -> list[Took]:
@@ -398,10 +376,6 @@ class Validation(Displayed):
             "all": _part(self.windows, self.compared(self.windows)),
             "bands": [{"band": name, **_part(*part)} for name, part in self.bands.items()],
             "above": _part(self.above, self.compared(self.above)),
-            "interference": {
-                "with" if on else "without": [row.as_dict() for row in rows]
-                for on, rows in self.by_interference.items()
-            },
             "drops": dict(zip(("live", "simulated", "open_loop"), self.drops, strict=True)),
             "utilisation": plain(self.busy.tolist()),
             "replicas_alike_percent": self.replicas_alike_percent,

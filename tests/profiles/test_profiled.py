@@ -17,7 +17,6 @@ MEASURED = ProfiledVariant(
     "new",
     start_up_s=1.5,
     memory_mb=80.5,
-    interference=((1, 1.1), (2, 1.3)),
 )
 ORIGINS = {"new": Provenance("measured", "here, today"), "law": Provenance("interpolated", "by a law")}
 
@@ -90,7 +89,6 @@ stages:
         accuracy: {value: 0.8, from: kept}  # published
         start_up: {seconds: 1.5, from: new}
         memory_mb: {value: 80.5, from: new}
-        interference: {measured: [{busy_cores: 1, factor: 1.1}, {busy_cores: 2, factor: 1.3}], from: new}
         figures:
           - {cores: 1, batch: 1, mean_s: 0.2, p99_s: 0.3, throughput_rps: 5.0, from: new, \
 within: {mean: 0.0100, p99: 0.0400}}
@@ -114,12 +112,11 @@ def test_only_the_figures_change_and_what_nothing_comes_from_goes() -> None:
 def test_what_was_measured_is_what_the_pipeline_has() -> None:
     """Written over figures of its own, too, and in a file whose mappings are in braces."""
     once = profiled_text(PIPELINE, "mine.yaml", [MEASURED], ORIGINS)
-    again = replace(MEASURED, start_up_s=2.5, memory_mb=None, interference=())
+    again = replace(MEASURED, start_up_s=2.5, memory_mb=None)
     twice = profiled_text(once, "mine.yaml", [again], {})
     variant = profiled_pipeline(twice, "mine.yaml").stage("sort").variant("small")
     assert variant.figures == MEASURED.figures
     assert (variant.start_up_s, variant.memory_mb) == (2.5, 80.5)
-    assert variant.interference == ((1, 1.1), (2, 1.3))
 
 
 def test_a_new_file_has_all_variants_and_says_that_no_accuracy_was_measured() -> None:
@@ -138,18 +135,3 @@ def test_figures_that_make_the_file_invalid_are_refused() -> None:
     on_two = replace(MEASURED, figures=tuple(replace(each, cores=2) for each in MEASURED.figures))
     with pytest.raises(ProfileError, match=r"base_cores\.pinned: should be a profiled allocation: 2; given 1"):
         profiled_text(PIPELINE, "mine.yaml", [on_two], ORIGINS)
-
-
-@pytest.mark.parametrize(
-    ("interference", "text"),
-    [
-        ("[{busy_cores: 2, factor: 1.1}, {busy_cores: 1, factor: 1.2}]", "busy_cores should ascend from 1; given 1"),
-        ("[{busy_cores: 1, factor: 0}]", "interference.measured[0].factor: should be above 0; given 0"),
-        ("[]", "interference.measured: should not be empty"),
-    ],
-)
-def test_interference_that_cannot_be_is_refused(interference: str, text: str) -> None:
-    said = f"        interference: {{measured: {interference}, from: guess}}\n        figures:\n"
-    with pytest.raises(ProfileError) as refused:
-        profiled_pipeline(PIPELINE.replace("        figures:\n", said), "mine.yaml")
-    assert text in str(refused.value)

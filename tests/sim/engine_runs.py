@@ -48,7 +48,6 @@ def parts(
         dispatch=scenario.get("dispatch", "central"),
         drop=scenario.get("drop", "request"),
         sla_s=scenario["sla_s"],
-        interference=scenario.get("interference", False),
         removal=scenario.get("removal", "drain"),
         limit_cores=scenario.get("limit_cores"),
         when_full=scenario.get("when_full", "replace"),
@@ -74,7 +73,7 @@ def _model(name: str, stage: dict[str, Any], sampled: bool) -> StageModel:
             sizes = range(1, max(latency_s) + 1)
             sigma = (SIGMA,) * (len(sizes) + 1) if sampled else None
             times_s = (0.0, *(latency_s[size] for size in sizes))
-            service[variant, cores] = ServiceTime(times_s, sigma, tuple(profile.get("beside", (1.0,))))
+            service[variant, cores] = ServiceTime(times_s, sigma)
     start_up_s = {variant: profile["start_up_s"] for variant, profile in stage["variants"].items()}
     return StageModel(name, service, start_up_s, stage["drop_limit_s"])
 

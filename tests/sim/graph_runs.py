@@ -13,7 +13,7 @@ from ipa.sim.interface import Engine
 from ipa.sim.records import OUTCOMES, Records
 from tests import tiny
 from tests.sim import engine_runs
-from tests.sim.random_scenarios import Maker, slow_down, ways, with_limit
+from tests.sim.random_scenarios import Maker, ways, with_limit
 from tests.sim.text_draws import with_draws
 
 MOST_DRAWS = 4000
@@ -28,9 +28,6 @@ def scenario(seed: int, *, dispatch: str = "central", drop: str = "request", kin
     rng = Random(f"graph {seed}")
     made = Maker(Random(seed), 2, (1, 2, 3, 4, 5, 6)).scenario()
     made |= ways(seed) | {"dispatch": dispatch, "drop": drop}
-    if kind == "beside":
-        slow_down(made["stages"], Random(f"interference {seed}"))
-        made["interference"] = True
     if kind == "limited":
         made = with_limit(made, seed)
     stages = range(len(made["stages"]))

@@ -15,8 +15,6 @@ A scenario is a dictionary:
 - factors: optional; per stage, the k-th batch started takes latency x factors[k] (past the end: 1)
 - start_up_factors: optional; the same for the j-th replica created, those at 0 counting first
 - bound_s: how long after duration_s the run ends at the latest (not given: 10 x sla_s)
-- interference: optional; whether a batch takes latency x slowdown, by the variant's "beside" (a list: slowdowns
-  beside 0, 1, ... busy cores of others, the last one beside more) at the moment at which it starts
 - removal, optional: "drain" or "lose": whether what a removed replica holds fails with it
 - limit_cores, optional: the most cores that exist; when_full, optional: "replace" or "wait"
 - dispatch: "central" or "eager"; drop: "request", "batch" or "deadline"
@@ -76,7 +74,6 @@ class Replica:
     leaves: float | None = None  # when it will be gone, once that is known
     gone: float | None = None
     serving: Batch | None = None
-    busy_cores: int = 0  # with which it serves that batch
     waiting: list[Batch] = field(default_factory=list)
 
     @property
@@ -148,7 +145,6 @@ class Simulation:
         self.drop_batches = {"request": False, "batch": True, "deadline": False}[drop]
         self.by_deadline = drop == "deadline"
         self.sla_s: float = scenario["sla_s"]
-        self.interferes: bool = scenario.get("interference", False)
         self.loses = {"drain": False, "lose": True}[scenario.get("removal", "drain")]
         self.limit_cores: int | None = scenario.get("limit_cores")
         self.replaces = {"replace": True, "wait": False}[scenario.get("when_full", "replace")]
@@ -365,10 +361,7 @@ class Simulation:
 
     def start(self, stage: Stage, replica: Replica, batch: Batch) -> None:
         size = len(batch.requests)
-        latency = stage.latencies(replica)[size]
-        if self.interferes:
-            latency *= self.slowdown(stage, replica)
-        finish = self.now + latency * nth(stage.factors, stage.started)
+        finish = self.now + stage.latencies(replica)[size] * nth(stage.factors, stage.started)
         for request in batch.requests:
             request.visits[-1] |= {
                 "start": self.now,
@@ -379,14 +372,7 @@ class Simulation:
             }
         stage.started += 1
         replica.serving = batch
-        replica.busy_cores = replica.cores
         self.at(finish, COMPLETION, stage, self.completion, stage, replica)
-
-    def slowdown(self, stage: Stage, replica: Replica) -> float:
-        """Beside all other replicas, of any stage, that serve a batch now."""
-        busy = sum(other.busy_cores for each in self.stages for other in each.replicas if other.serving is not None)
-        beside: list[float] = stage.variants[replica.variant]["beside"]
-        return beside[min(busy, len(beside) - 1)]
 
     # ---------------------------------------------------------------- rollouts (rule 5)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-OPTIONAL = {"factors", "interference", "removal", "limit_cores", "when_full"}
+OPTIONAL = {"factors", "removal", "limit_cores", "when_full"}
 DEADLINE = [("central", "deadline"), ("eager", "deadline")]
 MODES = [("central", "request")] * 3 + [
     ("eager", "request"),
@@ -31,8 +31,6 @@ def scenario(seed: int, *, core_sizes: int = 2, **overrides: Any) -> dict[str, A
     unknown = sorted(overrides.keys() - made.keys() - OPTIONAL)
     if unknown:
         raise TypeError(f"scenarios have no key {unknown[0]!r}: {', '.join(sorted(made))}")
-    if overrides.get("interference"):
-        slow_down(made["stages"], Random(f"interference {seed}"))
     return made | overrides
 
 
@@ -45,14 +43,6 @@ def with_limit(drawn: dict[str, Any], seed: int) -> dict[str, Any]:
         "when_full": rng.choice(["replace", "replace", "wait"]),
     }
     return {**drawn, **limit}
-
-
-def slow_down(stages: list[dict[str, Any]], rng: Random) -> None:
-    """Give every variant slowdowns beside others, in quarters that tie or at random."""
-    on_grid = rng.random() < 0.5
-    for variant in (variant for stage in stages for variant in stage["variants"].values()):
-        rises = [rng.choice([0.0, 0.25, 0.5]) if on_grid else rng.uniform(-0.01, 0.3) for _ in range(rng.randint(0, 8))]
-        variant["beside"] = [1.0, *(1.0 + sum(rises[: n + 1]) for n in range(len(rises)))]
 
 
 class Maker:

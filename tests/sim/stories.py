@@ -19,14 +19,10 @@ from ipa.policies import StageConfiguration
 
 @dataclass(frozen=True)
 class Model:
-    """A variant: per number of cores the seconds for batches of 1, 2, ...; and the seconds from creation to ready.
-
-    `beside`: the slowdown beside 0, 1, ... busy cores of others.
-    """
+    """A variant: per number of cores the seconds for batches of 1, 2, ...; and the seconds from creation to ready."""
 
     latency_s: Mapping[int, tuple[float, ...]]
     start_up_s: float
-    beside: tuple[float, ...] = (1.0,)
 
 
 VARIANTS: Mapping[str, Model] = {
@@ -35,7 +31,6 @@ VARIANTS: Mapping[str, Model] = {
     "steep": Model({1: (1.0, 1.5, 2.0, 2.5)}, start_up_s=2.0),
     "narrow": Model({1: (1.0, 1.0)}, start_up_s=2.0),
     "instant": Model({1: (1.0, 1.0, 1.0, 1.0)}, start_up_s=0.0),
-    "touchy": Model({1: (1.0, 1.0), 2: (1.0, 1.0)}, start_up_s=2.0, beside=(1.0, 1.5, 2.0)),
 }
 
 
@@ -111,7 +106,6 @@ class Story:
     max_unavailable: int = 0
     dispatch: str = "central"
     drop: str = "request"
-    interference: bool = False
     batches: tuple[Batch, ...] = ()
     drops: tuple[Drop, ...] = ()
     unfinished: tuple[int, ...] = ()
@@ -1420,83 +1414,12 @@ RULE_9 = (
     ),
 )
 
-INTERFERENCE = (
-    Story(
-        "a batch takes longer beside others that are served when it starts",
-        rule="3",
-        shows="beside 0, 1, 2 and 3 busy cores: 1, 1.5, 2 and 2 s; one that has started goes on as it began",
-        interference=True,
-        initial=(of("touchy", replicas=4),),
-        arrivals_s=(0.0, 0.25, 0.5, 0.75),
-        batches=(
-            Batch(0.0, 1.0, 0, (0,)),
-            Batch(0.25, 1.75, 1, (1,)),
-            Batch(0.5, 2.5, 2, (2,)),
-            Batch(0.75, 2.75, 3, (3,)),
-        ),
-    ),
-    Story(
-        "the batches of one instant slow those that start after them",
-        rule="3",
-        shows="two at 0: the first is alone, the second beside one",
-        interference=True,
-        initial=(of("touchy", replicas=2),),
-        arrivals_s=(0.0, 0.0),
-        batches=(Batch(0.0, 1.0, 0, (0,)), Batch(0.0, 1.5, 1, (1,))),
-    ),
-    Story(
-        "all cores of a replica count, and those of all stages",
-        rule="3",
-        shows="at 1 the next stage's replica starts first, beside none; the first stage's then beside its 2 cores",
-        interference=True,
-        initial=(of("touchy"), of("touchy", cores=2)),
-        arrivals_s=(0.0, 0.5),
-        batches=(
-            Batch(0.0, 1.0, 0, (0,), stage=0),
-            Batch(1.0, 3.0, 0, (1,), stage=0),
-            Batch(1.0, 2.0, 0, (0,), stage=1),
-            Batch(3.0, 4.0, 0, (1,), stage=1),
-        ),
-    ),
-    Story(
-        "a decision takes effect stage by stage, and what it makes due comes before the next stage",
-        rule="3, 8",
-        shows="at 1.5 the first stage's new replica starts a batch; then the next stage starts one beside 2 cores",
-        interference=True,
-        initial=(of("instant"), of("touchy", batch=2, timeout_s=9.0)),
-        arrivals_s=(0.0, 1.0, 1.25),
-        decisions=((1.5, (of("instant", replicas=2), of("touchy"))),),
-        batches=(
-            Batch(0.0, 1.0, 0, (0,), stage=0),
-            Batch(1.0, 2.0, 0, (1,), stage=0),
-            Batch(1.5, 2.5, 1, (2,), stage=0),
-            Batch(1.5, 3.5, 0, (0,), stage=1),
-            Batch(3.5, 4.5, 0, (1,), stage=1),
-            Batch(4.5, 5.5, 0, (2,), stage=1),
-        ),
-        replicas=(
-            Replica("instant", 0.0, 0.0),
-            Replica("instant", 1.5, 1.5),
-            Replica("touchy", 0.0, 0.0, stage=1),
-        ),
-    ),
-    Story(
-        "without interference nobody slows anybody down",
-        rule="3",
-        shows="two at once take 1 s each",
-        initial=(of("touchy", replicas=2),),
-        arrivals_s=(0.0, 0.0),
-        batches=(Batch(0.0, 1.0, 0, (0,)), Batch(0.0, 1.0, 1, (1,))),
-    ),
-)
-
 STORIES: tuple[Story, ...] = (
     *RULE_1,
     *RULE_2,
     *ATTEMPTS,
     *EAGER,
     *RULE_3,
-    *INTERFERENCE,
     *RULE_4,
     *RULE_5,
     *OTHER_CORES,

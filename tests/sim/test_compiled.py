@@ -382,4 +382,4 @@ def test_no_whole_number_becomes_a_float_in_a_kernel(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     floats = set(done.stdout.split())
     assert {"now_s", "factor"} <= floats
-    assert {name for name in floats if not name.endswith("_s")} == {"factor", "slowdown"}
+    assert {name for name in floats if not name.endswith("_s")} == {"factor"}

@@ -19,8 +19,8 @@ from tests.sim.random_scenarios import DEADLINE, scenario, ways, with_limit
 
 MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch"), *DEADLINE]
 BLOCK = 25
-KINDS = {"plain": 40, "beside": 10, "limited": 10}
-"""How many blocks of scenarios: plain, with batches that slow each other, and with a limit of cores."""
+KINDS = {"plain": 40, "limited": 10}
+"""How many blocks of scenarios: plain, and with a limit of cores."""
 
 
 def kinds_and_blocks(kinds: dict[str, int]) -> list[Any]:
@@ -34,7 +34,7 @@ def kinds_and_blocks(kinds: dict[str, int]) -> list[Any]:
 
 def drawn_for(kind: str, dispatch: str, drop: str, seed: int) -> dict[str, Any]:
     """A scenario with the engines' draws in it."""
-    drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed), interference=kind == "beside")
+    drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed))
     return engine_runs.with_engine_draws(with_limit(drawn, seed) if kind == "limited" else drawn, seed)
 
 
@@ -76,10 +76,3 @@ def test_a_difference_of_one_bit_is_seen() -> None:
     records = engine_runs.run(scenario(1), 1)
     records.finish_s[0, 0] = np.nextafter(records.finish_s[0, 0], np.inf)
     assert list(differences(records, engine_runs.run(scenario(1), 1))) == [" finish_s"]
-
-
-def test_these_scenarios_have_what_they_are_for() -> None:
-    """Beside others batches take longer in most of them."""
-    beside = [drawn_for("beside", "central", "request", seed) for seed in range(40)]
-    both = [[engine_runs.run({**drawn, "interference": on}, 1) for on in (False, True)] for drawn in beside]
-    assert sum(alone.finish_s.tobytes() != slowed.finish_s.tobytes() for alone, slowed in both) > 10

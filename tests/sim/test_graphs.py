@@ -19,7 +19,7 @@ from tests.sim import engine_runs, graph_oracle, graph_runs
 from tests.sim.test_engines import MODES, differences, kinds_and_blocks
 
 BLOCK = 25
-KINDS = {"plain": 20, "beside": 20, "limited": 20}
+KINDS = {"plain": 40, "limited": 20}
 """How many blocks of graphs in each mode; for the kinds see `test_engines.KINDS`."""
 
 
@@ -187,23 +187,11 @@ def test_by_deadline_a_join_that_waits_is_ahead_too(engine: str) -> None:
     assert _starts(made | {"sla_s": 6.5}, engine, 0)[0] == 0.0
 
 
-@pytest.mark.parametrize("engine", ["oracle", *ENGINES])
-def test_of_two_stages_that_get_one_batch_the_first_attempts_first(engine: str) -> None:
-    """Stage 2 starts beside the busy core of stage 1, which started at the same moment beside none."""
-    made = uneven(interference=True)
-    for stage in made["stages"]:
-        stage["variants"]["a"]["beside"] = [1.0, 2.0]
-    made["arrivals"] = made["arrivals"][:1]
-    made["edge_normals"] = [[0.0]] * 2
-    assert [_starts(made, engine, stage) for stage in (1, 2)] == [[1.0], [1.0]]
-    assert [_starts(made, engine, stage, "finish") for stage in (1, 2)] == [[2.0], [9.0]]
-
-
-def _starts(made: dict[str, Any], engine: str, stage: int, key: str = "start") -> list[float | None]:
-    """When each item of a stage started or finished; None if it did not."""
+def _starts(made: dict[str, Any], engine: str, stage: int) -> list[float | None]:
+    """When each item of a stage started; None if it did not."""
     if engine == "oracle":
-        return [item.get(key) for item in graph_oracle.simulate(made)["items"][stage]]
-    found = getattr(graph_runs.run(made, 1, engine).items[stage], f"{key}_s")[0]
+        return [item.get("start") for item in graph_oracle.simulate(made)["items"][stage]]
+    found = graph_runs.run(made, 1, engine).items[stage].start_s[0]
     return [None if np.isnan(moment_s) else float(moment_s) for moment_s in found]
 
 

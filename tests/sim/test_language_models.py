@@ -22,7 +22,7 @@ from tests.sim import token_oracle, token_runs
 from tests.sim.test_engines import MODES, differences, kinds_and_blocks
 
 BLOCK = 10
-KINDS = {"plain": 20, "beside": 10, "limited": 10}
+KINDS = {"plain": 20, "limited": 10}
 """How many blocks of scenarios in each mode; for the kinds see `test_engines.KINDS`."""
 
 ENGINES = ["simpy", pytest.param("compiled", marks=pytest.mark.skipif(not find_spec("numba"), reason="needs numba"))]

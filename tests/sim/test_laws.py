@@ -786,7 +786,6 @@ BREAKS: Mapping[str, tuple[str, Callable[[Records], Records]]] = {
         "L8: at stage 0",
         lambda r: put_replica(put_replica(r, 0, "gone_s", 1, 1.0), 0, "created_s", 1, 2.0),
     ),
-    "busy cores that nobody counted off": ("L11: the cores counted as busy", lambda r: replace(r, busy_core_s=1.0)),
     "more cores than the limit": (
         "L14: more cores existed at once",
         lambda r: replace(put_replica(r, 0, "ready_s", 1, 0.25), limits={"cores": 3}),

@@ -10,7 +10,6 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from ipa.sim import rules
-from ipa.sim.model import slowdowns
 from ipa.sim.rules import Rollout
 
 
@@ -45,13 +44,6 @@ def test_a_batch_waits_until_it_is_full_or_due() -> None:
     assert rules.must_wait(False, nextafter(due_s, 0.0), due_s)
     assert not rules.must_wait(False, due_s, due_s)
     assert not rules.must_wait(True, 1.0, due_s)
-
-
-def test_slowdowns_lie_on_straight_lines_between_what_was_measured() -> None:
-    """Measured beside 1 and 3 busy cores; beside none it is 1, and beside 2 in the middle."""
-    assert slowdowns(((1, 1.5), (3, 2.5))) == (1.0, 1.5, 2.0, 2.5)
-    assert slowdowns(((2, 1.5),)) == (1.0, 1.25, 1.5)
-    assert slowdowns(()) == (1.0,)
 
 
 @pytest.mark.parametrize(("batch", "max_batch", "size"), [(1, 8, 1), (8, 8, 8), (9, 8, 8)])

@@ -86,7 +86,6 @@ def in_oracle_format(story: Story) -> dict[str, Any]:
         name: {
             "latency_s": {cores: dict(enumerate(times_s, start=1)) for cores, times_s in model.latency_s.items()},
             "start_up_s": model.start_up_s,
-            "beside": list(model.beside),
         }
         for name, model in VARIANTS.items()
     }
@@ -105,7 +104,6 @@ def in_oracle_format(story: Story) -> dict[str, Any]:
         "max_unavailable": story.max_unavailable,
         "dispatch": story.dispatch,
         "drop": story.drop,
-        "interference": story.interference,
     }
 
 

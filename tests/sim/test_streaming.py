@@ -88,7 +88,7 @@ def put_together(engine: Engine, drawn: dict[str, Any], given: list[Handover]) -
 def test_a_window_of_a_few_requests_changes_nothing(dispatch: str, drop: str, block: int) -> None:
     """1, 4 or 17 requests are in memory at first, of up to 120; more only where more are present at once."""
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed), interference=seed % 3 == 0)
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed))
         whole = create_engine("compiled", *engine_runs.parts(drawn, seed))
         steps = followed(whole, drawn)
         for window in WINDOWS:
@@ -105,7 +105,7 @@ def test_simpy_hands_over_what_it_would_have_kept(
     """At every control step; its own lists are then empty, and its counts go on."""
     monkeypatch.setattr(events.engine, "PIECE", 1)
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop, interference=seed % 3 == 0)
+        drawn = scenario(seed, dispatch=dispatch, drop=drop)
         whole = create_engine("simpy", *engine_runs.parts(drawn, seed))
         steps = followed(whole, drawn)
         given: list[Handover] = []

@@ -114,7 +114,7 @@ def lognormal(law: TokenLaw, level: float) -> int:
 
 def drawn_for(kind: str, dispatch: str, drop: str, seed: int) -> dict[str, Any]:
     """A chain with the engines' draws in it; `kind`: as of `test_engines.KINDS`."""
-    made = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed), interference=kind == "beside")
+    made = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed))
     return with_language(
         engine_runs.with_engine_draws(with_limit(made, seed) if kind == "limited" else made, seed), seed
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from ipa import profiles
 from ipa.live import profiling
-from ipa.live.profiling import Overhead, Point, Start, Target, TextLoad, TimesBeside
+from ipa.live.profiling import Overhead, Point, Start, Target, TextLoad
 from ipa.profiles import AGAINST, Figure, Pipeline, ProfiledVariant, Provenance
 from ipa.studies import results
 from ipa.studies.runs.profiling import language_fit, measured_requests
@@ -95,16 +95,12 @@ def _variant(profile: Profile, target: Target, key: str) -> ProfiledVariant:
     }
     starts = measurements.of(Start, *names)
     memory_mb = [record.memory_mb for record in starts if record.memory_mb is not None]
-    beside = {
-        record.busy_cores: _rounded(record.beside_s / record.alone_s) for record in measurements.of(TimesBeside, *names)
-    }
     return ProfiledVariant(
         *names,
         figures(points, key),
         key,
         start_up_s=_rounded(median(record.start_up_s for record in starts)) if starts else None,
         memory_mb=round(max(memory_mb), 1) if memory_mb else None,
-        interference=tuple(sorted(beside.items())),
     )
 
 
@@ -177,7 +173,6 @@ def as_dict(profile: Profile) -> dict[str, Any]:
                 ],
                 "starts": [asdict(entry) for entry in measurements.of(Start, target.stage, target.variant)],
                 "overheads": [asdict(entry) for entry in measurements.of(Overhead, target.stage, target.variant)],
-                "beside": [asdict(entry) for entry in measurements.of(TimesBeside, target.stage, target.variant)],
                 "loads": [_load(load) for load in loads_of(profile, target)],
                 "fit": None if fit is None else language_fit.as_dict(fit),
             }

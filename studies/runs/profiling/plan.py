@@ -26,7 +26,7 @@ BATCHES, CORES = (1, 2, 4, 8), (1,)
 
 @dataclass(frozen=True)
 class ProfilingPlan:
-    """A profile to make: its targets, numbers of cores, batch sizes and numbers of neighbours.
+    """A profile to make: its targets, numbers of cores and batch sizes.
 
     `pipeline` is the one whose file gets the figures, None for a new file; `source` is its name or file, `to` the file
     to write, `record` the file of the measurements. `every_s`: the time between samples; None: unknown.
@@ -36,7 +36,6 @@ class ProfilingPlan:
     targets: tuple[Target, ...]
     cores: tuple[int, ...]
     batches: tuple[int, ...]
-    neighbours: tuple[int, ...]
     effort: Effort
     to: Path
     pipeline: Pipeline | None = None
@@ -111,7 +110,6 @@ class AskedPoints:
     variants: Sequence[str]
     cores: Sequence[int]
     batches: Sequence[int]
-    neighbours: Sequence[int]
     samples: Path | None
     shapes: Shapes
     effort: Effort
@@ -130,7 +128,7 @@ def make(name_or_path: str, options: AskedPoints) -> ProfilingPlan:
         raise ScenarioError("--batches: 1 is missing, which every variant needs")
     if options.to is not None and options.in_place:
         raise ScenarioError("--to and --in-place: give one of them")
-    _check_cores(cores, options.server, options.neighbours)
+    _check_cores(cores, options.server)
     pipeline, name, targets = _found(name_or_path, options.models, options.server, options.stages, options.variants)
     if not targets:
         raise ScenarioError(f"{name_or_path}: no such variant: {', '.join(options.variants)}")
@@ -145,10 +143,10 @@ def make(name_or_path: str, options: AskedPoints) -> ProfilingPlan:
     path = Path(name_or_path) if options.in_place else options.to or beside
     if path.suffix not in (".yaml", ".yml"):
         raise ScenarioError(f"--to {path}: should end in .yaml")
-    cores, batches, neighbours = (tuple(sorted(set(numbers))) for numbers in (cores, batches, options.neighbours))
+    cores, batches = (tuple(sorted(set(numbers))) for numbers in (cores, batches))
     source = name_or_path if pipeline is not None else ""
     rest = (options.effort, path, pipeline, source, options.every_s)
-    return ProfilingPlan(name, tuple(targets), cores, batches, neighbours, *rest)
+    return ProfilingPlan(name, tuple(targets), cores, batches, *rest)
 
 
 def _beside(name_or_path: str, name: str) -> Path:
@@ -227,12 +225,10 @@ def _target(folder: ModelFolder) -> Target:
     return Target(folder.stage, folder.variant, folder.path, samples=folder.samples)
 
 
-def _check_cores(cores: Sequence[int], server: str, neighbours: Sequence[int]) -> None:
+def _check_cores(cores: Sequence[int], server: str) -> None:
     if server:
         if len(set(cores)) != 1:
             raise ScenarioError("--cores: say how many the server has, which the profiler does not change: one number")
-        if neighbours:
-            raise ScenarioError("--neighbours: another's server has none; only models in a folder can be so measured")
         return
     count = len(profiling.usable_cores())
     if max(cores) > count:
@@ -243,7 +239,7 @@ def _check_pinned(pipeline: Pipeline, targets: Sequence[Target], cores: Sequence
     for target in targets:
         variant = pipeline.stage(target.stage).variant(target.variant)
         if variant.language_model is not None:
-            _check_cores((variant.language_model.cores,), target.url, ())
+            _check_cores((variant.language_model.cores,), target.url)
         elif variant.base_cores_why and variant.base_cores not in cores:
             raise ScenarioError(
                 f"--cores {','.join(map(str, cores))}: {target.variant} has its base cores pinned to "
@@ -256,7 +252,6 @@ def _check_language_options(options: AskedPoints) -> None:
     for option, value in (
         ("--batches", options.batches),
         ("--cores", options.cores),
-        ("--neighbours", options.neighbours),
         ("--samples", options.samples),
         ("--every", options.every_s),
         ("--shape", options.shapes),

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from ipa import profiles
 from ipa.live import LiveError, profiling
-from ipa.live.profiling import Effort, MeasuredVariant, ModelAnswer, Numbers, Overhead, Point, Target, TimesBeside
+from ipa.live.profiling import Effort, MeasuredVariant, ModelAnswer, Numbers, Overhead, Point, Target
 from ipa.profiles import Pipeline
 from ipa.studies.runs.profiling import language_loads
 from ipa.studies.runs.profiling.language_fit import Fit
@@ -44,7 +44,7 @@ class Profile:
 
 def count(plan: ProfilingPlan) -> int:
     """How many measurements there are if none is skipped."""
-    per_variant = len(plan.cores) * len(plan.batches) + len(plan.neighbours)
+    per_variant = len(plan.cores) * len(plan.batches)
     loads = sum(len(language_loads.loads_of(plan, target)) for target in plan.language_targets)
     return len(plan.batch_targets) * per_variant + loads + len(_to_count(plan))
 
@@ -125,9 +125,6 @@ def measure(plan: ProfilingPlan, measurements: Measurements, advance: Advance) -
         for visit in profiling.visits(list(targets), plan.cores, plan.batches):
             target = targets[visit.stage, visit.variant]
             skipped += profiling.finished(_visit(plan, measurements, target, visit, log, advance))
-        for target in plan.batch_targets:
-            for neighbours in plan.neighbours:
-                _neighbours(plan, measurements, target, neighbours, log, advance)
         for target in plan.language_targets:
             profiling.finished(language_loads.measure(plan, measurements, target, log, advance))
     return Profile(plan, measurements, tuple(skipped), language_loads.fits(plan, measurements))
@@ -218,24 +215,6 @@ def stage_sla_s(plan: ProfilingPlan, measurements: Measurements, stage: str) -> 
     if not all(singles):
         return None
     return profiles.stage_sla_s(point.p99_s for point in singles if point)
-
-
-def _neighbours(
-    plan: ProfilingPlan, measurements: Measurements, target: Target, neighbours: int, log: Path, advance: Advance
-) -> None:
-    cores = plan.cores[0]
-    measured_before = {
-        (record.cores, record.busy_cores) for record in measurements.of(TimesBeside, target.stage, target.variant)
-    }
-    if (cores, cores * neighbours) in measured_before:
-        advance("")
-        return
-    slowdown = profiling.finished(profiling.beside(target, cores, neighbours, plan.effort, log))
-    measurements.add(slowdown)
-    advance(
-        f"{slowdown.stage} {slowdown.variant}, beside {cores_text(slowdown.busy_cores, 'busy ')}: "
-        f"{slowdown.beside_s / slowdown.alone_s:.3f} x as long as alone{_sure(slowdown.within)}"
-    )
 
 
 def _said(point: Point) -> str:

@@ -53,11 +53,11 @@ def chain_differs(dispatch: str, drop: str) -> Callable[[int, str], bool]:
 def graph_differs(dispatch: str, drop: str) -> Callable[[int, str], bool]:
     """In any number of any request, item or replica of a graph, or in a request's accuracy by more than rounding.
 
-    One graph in three has batches that slow each other, another one a limit of cores.
+    One graph in three has a limit of cores.
     """
 
     def differs(seed: int, engine: str) -> bool:
-        kind = ("plain", "beside", "limited")[seed % 3]
+        kind = ("plain", "plain", "limited")[seed % 3]
         drawn = graph_runs.scenario(seed, dispatch=dispatch, drop=drop, kind=kind)
         drawn = graph_runs.with_accuracies(drawn, seed)
         records, expected = graph_runs.run(drawn, seed, engine), graph_oracle.simulate(drawn)
@@ -74,11 +74,11 @@ def language_differs(
 ) -> Callable[[int, str], bool]:
     """In any number of any request, item, token or replica of a chain or graph with language models.
 
-    One scenario in three has batches that slow each other, another one a limit of cores.
+    One scenario in three has a limit of cores.
     """
 
     def differs(seed: int, engine: str) -> bool:
-        drawn = draw(("plain", "beside", "limited")[seed % 3], dispatch, drop, seed)
+        drawn = draw(("plain", "plain", "limited")[seed % 3], dispatch, drop, seed)
         records, expected = token_runs.run(drawn, seed, engine), token_oracle.simulate(drawn)
         return token_runs.difference(records, expected) is not None or records.run_end_s != expected["end_s"]
 

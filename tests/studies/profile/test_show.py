@@ -54,20 +54,16 @@ def test_over_cores_stand_batch_1_and_the_largest_each_number_with_its_mark() ->
     ]
 
 
-def test_memory_and_interference_are_shown_where_they_were_measured(tmp_path: Path) -> None:
-    measured = (
-        "memory_mb: {value: 87.5, from: guess}\n"
-        "        interference: {measured: [{busy_cores: 1, factor: 1.12}, {busy_cores: 2, factor: 1.3}], from: guess}\n"
-    )
+def test_memory_is_shown_where_it_was_measured(tmp_path: Path) -> None:
+    measured = "memory_mb: {value: 87.5, from: guess}\n"
     (tmp_path / "mine.yaml").write_text(
         PIPELINE.replace("        base_cores:", f"        {measured}        base_cores:")
     )
     text = ipa("profile", "show", tmp_path / "mine.yaml").stdout
     assert re.search(r"memory of small +87\.5 MiB at most", text)
-    assert re.search(r"interference of small +by busy cores of others, 1: x 1\.12, 2: x 1\.3", text)
     pipeline = profiles.load(tmp_path / "mine.yaml")
     if find_spec("plotly") is not None:
-        assert "by busy cores of others, 1: x 1.12, 2: x 1.3" in html_of(page_of(pipeline, pipeline.stages))
+        assert "87.5 MiB at most" in html_of(page_of(pipeline, pipeline.stages))
 
 
 def test_what_is_profiled_on_one_allocation_has_no_table_over_cores(tmp_path: Path) -> None:

@@ -195,16 +195,6 @@ def test_measurements_of_something_else_are_not_gone_on_with(models: Path) -> No
     assert ipa("profile", "run", *given, "--shape", "x=5", "--fresh").exit_code == 0
 
 
-def test_interference_is_measured_beside_busy_neighbours(models: Path) -> None:
-    found = run(models / "mine", "--shape", "x=4", "--longest", 0.4, "--batches", "1", "--neighbours", "1")
-    (beside,) = found["variants"][0]["beside"]
-    assert beside["busy_cores"] == 1
-    assert beside["alone_s"] >= 0.014
-    variant = profiles.load(Path("mine.yaml")).stage("sort").variant("small")
-    assert [cores for cores, _ in variant.interference] == [1]
-    assert variant.interference[0][1] == pytest.approx(beside["beside_s"] / beside["alone_s"], rel=1e-3)
-
-
 def test_a_model_that_fails_is_answered_with_what_it_said(models: Path) -> None:
     model = models / "mine" / "sort" / "small" / "model.py"
     model.write_text(SLEEPER.replace('return {"y"', 'assert len(x) < 2, "no rows"\n        return {"y"'))
@@ -241,7 +231,6 @@ def test_a_model_that_fails_is_answered_with_what_it_said(models: Path) -> None:
         ("mine.yaml --models empty", "empty/mine/sort/small: should hold model.onnx, model.py or model.gguf, or"),
         ("mine.yaml --models models --cores 2", "has its base cores pinned to 1"),
         ("mine.yaml --server http://127.0.0.1:9 --cores 1,2", "--cores: say how many the server has"),
-        ("mine.yaml --server http://127.0.0.1:9 --neighbours 1", "--neighbours: another's server has none"),
     ],
 )
 def test_what_cannot_be_profiled_is_refused_before_anything_starts(models: Path, words: str, text: str) -> None:

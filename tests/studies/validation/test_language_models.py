@@ -10,7 +10,6 @@ import pytest
 
 from ipa.studies import Scenario
 from ipa.studies.validation.figures import Windows, measure, utilisation
-from ipa.studies.validation.overheads import busy_cores
 from ipa.studies.validation.run import conduct
 from tests.studies.validation.worlds import changing_world, world
 
@@ -83,10 +82,6 @@ def test_times_of_tokens_by_hand() -> None:
     figures = measure([hand_made()], Windows.all_of(10.0, 10.0), sla_s=10.0)
     assert figures["s.ttft_mean_s"] == pytest.approx((1.0 + 1.5) / 2)
     assert figures["s.tpot_mean_s"] == pytest.approx(3.0 / 4)
-
-
-def test_a_language_model_makes_no_core_busy() -> None:
-    assert busy_cores(hand_made())(np.array([3.0])).tolist() == [0]
 
 
 def test_what_a_request_takes_is_that_of_a_replica_with_the_same_requests(tmp_path: Path) -> None:

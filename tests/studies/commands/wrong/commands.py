@@ -19,8 +19,6 @@ LISTS = [
     Wrong("profile run video", "say where its models are: --models FOLDER, or --server URL"),
     Wrong("profile run video --models nowhere", "--models nowhere: no such folder"),
     Wrong("profile run video --longest 0", "'0'; allowed: a finite number from 0.1 to 3600"),
-    Wrong("simulate video --set interference=measured", "video has none measured; `ipa profile run --neighbours`"),
-    Wrong("simulate video --set interference=measurd", "given 'measurd'; did you mean 'measured'?"),
     Wrong("profile nonesuch", "no command is called 'nonesuch'; allowed: "),
     Wrong("profile list x", "Got unexpected extra argument (x)"),
     Wrong("profile show", "Missing argument 'PIPELINE|FILE'."),
