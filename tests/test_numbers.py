@@ -15,7 +15,6 @@ from ipa.profiles import conditions, csv_table
 from ipa.studies import prometheus
 from ipa.studies.commands.options import Number, Whole
 from ipa.studies.many import requirements
-from ipa.studies.many.sweeps import stopping
 from ipa.studies.many.sweeps.sample import parse_axis
 from ipa.studies.many.tuning.aims import parse_limit
 from ipa.studies.scenario import parse_value, parse_windows
@@ -44,7 +43,6 @@ OF_ALL: dict[str, Callable[[str], object]] = {
     "--require": lambda five: requirements.parse(f"cost<={five}"),
     "--slo": lambda five: parse_limit(f"latency_mean_s<={five}"),
     "--slo, a share": lambda five: parse_limit(f"cost_mean_cores<={five}*defaults"),
-    "--until": lambda five: stopping.parse(f"pas_mean:{five}%"),
     "--over": lambda five: studies.plans.loads_of(f"1:{five}"),
     "--window": lambda five: parse_windows(f"1:{five}"),
     "--start": lambda five: prometheus.moment_s(five, 0.0),

@@ -59,7 +59,7 @@ MOST_SHOWN = 20
 @load_options
 @records_option("none")
 @set_option
-@declared(SweepOptions, "seeds", "until")
+@declared(SweepOptions, "seeds")
 @late_option
 @click.option("--dry-run", is_flag=True, help="Run nothing; print the number of runs, their time and an example.")
 @jobs_option
@@ -95,7 +95,7 @@ def sweep(
     if out is None and not dry_run:
         raise click.UsageError("--out: is missing; give a folder for the table, or look first with --dry-run")
     if studies.scenario.is_fleet(what):
-        others = {"--dry-run": dry_run, "--report": report, "--require": required, "--until": sweeping.until}
+        others = {"--dry-run": dry_run, "--report": report, "--require": required}
         for name, value in others.items():
             if value:
                 raise click.UsageError(f"{name} does not go with a fleet")
@@ -153,23 +153,18 @@ def sweep(
 
 def print_trial(tried: SweepTrial, on: str) -> None:
     """Print the number of runs, the estimated time, and the scenario of the first run."""
-    most = "at most " if tried.is_open else ""
     present = f", {tried.runs - tried.missing} of them are there" if tried.missing < tried.runs else ""
-    printing.print_line(f"{most}{tried.runs} runs: {_of(tried.points, 'point')} x {_of(tried.seeds, 'seed')}{present}")
+    printing.print_line(f"{tried.runs} runs: {_of(tried.points, 'point')} x {_of(tried.seeds, 'seed')}{present}")
     took = f"{1000 * tried.run_s:.0f} ms a run, by a trial of {_of(tried.tried, 'run')}"
     here = f"{_of(tried.jobs, 'process', 'es')} of this machine"
     elsewhere = "" if on == "local" else f"; {on} was not asked"
-    printing.print_line(f"{most}about {progress.span(tried.estimated_s)} in {here} ({took}){elsewhere}")
+    printing.print_line(f"about {progress.span(tried.estimated_s)} in {here} ({took}){elsewhere}")
     printing.print_line(f"the first point, as a scenario file:\n\n{tried.example}")
 
 
 def print_swept(swept: Swept, keys: Sequence[str], advice: Recommendation | None, report: Path | None) -> None:
     """Print means of some outcomes by point, or with many points the range of these means; then the recommendation."""
     table = swept.table
-    if swept.looks:
-        last = swept.looks[-1]
-        reached = "every aim is reached" if not last.missed else f"{_of(last.missed, 'point')} still too wide"
-        printing.print_line(f"{_of(swept.seeds, 'seed')} after {_of(len(swept.looks), 'look')}: {reached}")
     ended: list[Any] = table[table["error"].isna()].to_dict("records")
     further = [key for _, key, *_ in studies.runs.figures_of(ended) if key in FURTHER]
     shown = [name for name in (*SHOWN, *further) if name in table]

@@ -46,13 +46,5 @@ class SweepOptions:
     )
     points: int | None = option(None, "Points to draw, with random, lhs and sobol.", least=1)
     sample_seed: int = option(1, "Seed of drawn points. Default: 1.", least=0)
-    seeds: int | None = option(
-        None, "Runs of each point, with seeds from --seed on. Default: 1; with --until at most 100.", least=1
-    )
-    until: Texts = option(
-        (),
-        "Add seeds until the 95 % interval of every point is this narrow: cost_mean_cores:2% of the mean to "
-        "either side, or pas_mean:0.5. 95 % is nominal: docs/verification.md. Repeatable.",
-        metavar="OUTCOME:WIDTH",
-    )
+    seeds: int | None = option(None, "Runs of each point, with seeds from --seed on. Default: 1.", least=1)
     values: Mapping[str, Any] | None = None

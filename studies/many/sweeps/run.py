@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +20,6 @@ from ipa.studies.many import (
     Progress,
     Ran,
     Running,
-    RunsSession,
     begun,
     key_of,
     make,
@@ -30,10 +28,9 @@ from ipa.studies.many import (
     summary_of,
 )
 from ipa.studies.many.answers import Demand, Recommendation, answer, demand_of_points
-from ipa.studies.many.sweeps import conditions, stopping, table
+from ipa.studies.many.sweeps import conditions, table
 from ipa.studies.many.sweeps.options import SweepOptions, Texts, Vary
 from ipa.studies.many.sweeps.sample import SHAPE, Branch, Space, Values, axis_of, parse_axis
-from ipa.studies.many.sweeps.stopping import StoppingLook, WidthAim
 from ipa.studies.runs import prepare as prepare_run
 from ipa.studies.scenario import LARGEST_SEED, Scenario, ScenarioError
 
@@ -64,13 +61,12 @@ class SweepPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """A scenario, what is varied, and the seeds `base.seed`, `base.seed` + 1, ...: `seeds` of them or, with aims, as
-    many as the aims need but at most that. `size`: the number of points, set by the check."""
+    """A scenario, what is varied, and the seeds `base.seed`, `base.seed` + 1, ...: `seeds` of them. `size`: the number
+    of points, set by the check."""
 
     base: Scenario
     space: Space
     seeds: int
-    aims: tuple[WidthAim, ...] = ()
     size: int = 0
 
     def points(self) -> Iterator[SweepPoint]:
@@ -94,7 +90,7 @@ def rows_of(point: SweepPoint, keys: Keys, seeds: range) -> Iterator[table.Row]:
 
 @dataclass(frozen=True)
 class Swept:
-    """A finished sweep: its folder, points, seeds and runs; how many failed, in all and by error; the looks."""
+    """A finished sweep: its folder, points, seeds and runs; how many failed, in all and by error."""
 
     folder: Path
     points: int
@@ -102,7 +98,6 @@ class Swept:
     ran: Ran
     failed: int
     errors: Mapping[str, int]
-    looks: tuple[StoppingLook, ...]
 
     @property
     def runs(self) -> int:
@@ -120,7 +115,6 @@ class Swept:
             "fresh_runs": self.ran.fresh,
             "failed": self.failed,
             "errors": dict(self.errors),
-            "looks": [look.as_dict() for look in self.looks],
         }
 
     @property
@@ -185,8 +179,7 @@ def prepare(scenario: str | Path | Scenario, options: SweepOptions) -> SweepPlan
     own = {"records": "none", **(options.values or {})}
     base = scenario.with_values(own) if isinstance(scenario, Scenario) else results.find(str(scenario), own)
     space = space_of(options)
-    aims = tuple(map(stopping.parse, _several(options.until)))
-    plan = SweepPlan(base, space, options.seeds or (stopping.MOST if aims else 1), aims)
+    plan = SweepPlan(base, space, options.seeds or 1)
     return replace(plan, size=_checked(plan))
 
 
@@ -222,8 +215,8 @@ def _checked(plan: SweepPlan) -> int:
     The keys and values of every point are checked. In addition, a scenario with each value of a key is prepared (its
     policy, pipeline and load are made), up to `MOST_CHECKED`.
     """
-    if "seed" in plan.space.keys and (plan.seeds > 1 or plan.aims):
-        raise ScenarioError("seed: is varied itself; leave out --seeds and --until")
+    if "seed" in plan.space.keys and plan.seeds > 1:
+        raise ScenarioError("seed: is varied itself; leave out --seeds")
     if plan.base.seed + plan.seeds - 1 > LARGEST_SEED:
         raise ScenarioError(f"seed: the last seed would be above {LARGEST_SEED}")
     checked: set[str] = set()
@@ -264,68 +257,26 @@ def conduct(plan: SweepPlan, running: Running) -> Swept:
     assert running.folder is not None, "a sweep has a folder"
     keys = Keys()
     path = running.folder / TABLE
+
+    def rows() -> Iterator[table.Row]:
+        return plan.rows(keys, range(plan.seeds))
+
     scenarios = (point.scenario for point in plan.points())
     with begun(running, _manifest(plan), summary_of, scenarios) as session:
         with session.executor(point.scenario for point in plan.points()) as run:
-            looks = list(_looks(plan, keys, session, run))
-            seeds = looks[-1].seeds if looks else plan.seeds
-
-        def rows() -> Iterator[table.Row]:
-            return plan.rows(keys, range(seeds))
+            run((planned for _, _, planned in rows()), plan.size * plan.seeds)
 
         session.store.say_left_out((planned.key for _, _, planned in rows()), f"{path}")
         summary = table.first_summary(rows(), session.store)
         errors = table.write(rows(), session.store, _axes(plan), summary, path)
     errors_by_text = dict(errors.most_common(ERRORS_TOLD))
-    swept = Swept(running.folder, plan.size, seeds, session.ran, errors.total(), errors_by_text, tuple(looks))
+    swept = Swept(running.folder, plan.size, plan.seeds, session.ran, errors.total(), errors_by_text)
     session.finish(
-        seeds=list(range(plan.base.seed, plan.base.seed + seeds)),
+        seeds=list(range(plan.base.seed, plan.base.seed + plan.seeds)),
         runs=swept.runs,
         failed=swept.failed,
-        looks=[look.as_dict() for look in looks],
     )
     return swept
-
-
-def _looks(plan: SweepPlan, keys: Keys, session: RunsSession, run: Callable[..., Ran]) -> Iterator[StoppingLook]:
-    """Make the missing runs: with all seeds or, with aims, look by look until they are reached; yields each look."""
-
-    def run_seeds(seeds: range) -> None:
-        run((planned for _, _, planned in plan.rows(keys, seeds)), plan.size * len(seeds))
-
-    if not plan.aims:
-        run_seeds(range(plan.seeds))
-        return
-    # The first run shows whether each aim names an outcome.
-    rows = list(islice(plan.rows(keys, range(1)), 1))
-    ran = run([planned for _, _, planned in rows], 0)
-    if summary := table.first_summary(rows, session.store):
-        stopping.check_outcomes(plan.aims, summary)
-    fresh = ran.fresh - ran.failed
-    session.ran = Ran(fresh=fresh, found=-fresh)  # the first look finds it in the store, or repeats it if it failed
-    done = 0
-    for seeds, error in stopping.looks(plan.seeds):
-        run_seeds(range(done, seeds))
-        done = seeds
-        look = _look(plan, keys, session, seeds, error)
-        yield look
-        if look.missed == 0:
-            return
-
-
-def _look(plan: SweepPlan, keys: Keys, session: RunsSession, seeds: int, error: float) -> StoppingLook:
-    """The widths of the intervals after this many seeds; points without finished runs are left out."""
-    missed, widest = 0, 0.0
-    rows = plan.rows(keys, range(seeds))
-    while some := list(islice(rows, seeds)):
-        by_key = session.store.summaries([planned.key for _, _, planned in some])
-        summaries = [summary for _, _, planned in some if isinstance(summary := by_key.get(planned.key), dict)]
-        if not summaries:
-            continue
-        excess = max(aim.excess(summaries, error) for aim in plan.aims)
-        missed += excess > 1.0
-        widest = max(widest, excess)
-    return StoppingLook(seeds, error, missed, widest)
 
 
 def _axes(plan: SweepPlan) -> dict[str, list[Any]]:
@@ -348,7 +299,6 @@ def _manifest(plan: SweepPlan) -> dict[str, Any]:
         "sample_seed": space.sample_seed if space.points else None,
         "drawn": space.points,
         "points": plan.size,
-        "until": [aim.text for aim in plan.aims],
         "cores": os.cpu_count(),
         **results.versions(),
     }
@@ -402,11 +352,10 @@ def read_sweep(folder: str | Path) -> list[tuple[Values, Scenario, Mapping[str, 
 @dataclass(frozen=True)
 class SweepTrial:
     """The size of a sweep. `run_s`: the mean time of a run on one core of this machine; `missing`: the runs that the
-    folder lacks; `is_open`: whether `seeds` is an upper bound, as there are aims."""
+    folder lacks."""
 
     points: int
     seeds: int
-    is_open: bool
     missing: int
     run_s: float
     tried: int
@@ -415,7 +364,7 @@ class SweepTrial:
 
     @property
     def runs(self) -> int:
-        """The number of all runs; an upper bound if `is_open`."""
+        """The number of all runs."""
         return self.points * self.seeds
 
     @property
@@ -444,7 +393,6 @@ def trial(plan: SweepPlan, jobs: int, folder: Path | None) -> SweepTrial:
     return SweepTrial(
         points=plan.size,
         seeds=plan.seeds,
-        is_open=bool(plan.aims),
         missing=plan.size * plan.seeds - finished,
         run_s=took_s / len(planned),
         tried=len(planned),

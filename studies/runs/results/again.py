@@ -145,7 +145,7 @@ def _comparison(runs: Sequence[Scenario], seeds: int) -> Question:
 
 def _options(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     """The options of a sweep as command-line texts; sampled points are drawn again from the same seed."""
-    for key in ("vary", "where", "until", "seeds"):
+    for key in ("vary", "where", "seeds"):
         if not isinstance(manifest.get(key), list):
             raise ScenarioError(f"{folder / MANIFEST}: the key {key!r} should hold a list")
     if not isinstance(manifest.get("sample"), str):
@@ -159,8 +159,7 @@ def _options(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
         "when": [f"{when}: {axis}" for when, axis in axes if when is not None],
         "where": manifest["where"],
         "sample": manifest["sample"],
-        "until": manifest["until"],
-        "seeds": None if manifest["until"] else len(manifest["seeds"]),
+        "seeds": len(manifest["seeds"]),
         **drawn,
     }
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from ipa.live.profiling import repeats
 from ipa.sim import choose_engine
-from ipa.studies.many.sweeps import stopping
 from tests.programs.benchmarks.tables import Value, machine
 from tests.programs.verification import coverage, real_runs, scenarios
 from tests.programs.verification.cases import CASES, TOLERANCE_SDS, Case
@@ -138,8 +137,6 @@ REAL_ROWS = 2000
 REAL_COLUMNS: Columns = (
     ("case", "policy and figure", ""),
     *((f"of_{seeds}", f"{seeds} seeds", ".1%") for seeds in (5, 8, 20)),
-    ("aim", "`--until`", ""),
-    ("of_stop", "at its stop", ".1%"),
 )
 RATE_COLUMNS: Columns = (("case", "what", ""), ("theory", "theory", ""), ("simulated", "simulated", ".1%"))
 
@@ -158,12 +155,11 @@ def coverage_row(outcome: coverage.Outcome) -> Row:
     }
 
 
-def real_row(outcome: coverage.Outcome, aim: stopping.WidthAim) -> Row:
-    """How often intervals over some seeds of real runs, and the last one of a sweep with an aim, hold the mean."""
+def real_row(outcome: coverage.Outcome) -> Row:
+    """How often intervals over some seeds of real runs hold the mean."""
     random = np.random.default_rng(1)
     found = {f"of_{seeds}": outcome.coverage(seeds, REAL_ROWS, random)[0] for seeds in (5, 8, 20)}
-    found["of_stop"] = coverage.stopped(outcome, aim, REAL_ROWS, random)
-    return {"case": outcome.name, **found, "aim": aim.text, "holds": min(found.values()) >= outcome.least}
+    return {"case": outcome.name, **found, "holds": min(found.values()) >= outcome.least}
 
 
 def rate_row(name: str, find: Callable[[], float], bound: float, *, is_most: bool) -> Row:
@@ -174,18 +170,8 @@ def rate_row(name: str, find: Callable[[], float], bound: float, *, is_most: boo
 
 
 def rate_rows() -> list[Callable[[], Row]]:
-    """What is claimed of `--until`, of bounds, winners, dominated settings and changes."""
+    """What is claimed of bounds, winners, dominated settings and changes."""
     return [
-        *(
-            partial(
-                rate_row,
-                f"`--until {aim.text}` ({outcome.name}): the last interval holds the mean",
-                partial(coverage.stopped, outcome, aim, 5000, np.random.default_rng(1)),
-                0.93,
-                is_most=False,
-            )
-            for outcome, aim in coverage.UNTIL
-        ),
         *(
             partial(
                 rate_row,
@@ -296,7 +282,7 @@ def main() -> None:
     real = table(
         f"Intervals over seeds of {real_runs.SEEDS} runs of video on bursty: how often they hold the mean of all",
         REAL_COLUMNS,
-        [partial(real_row, outcome, aim) for outcome, aim in real_runs.outcomes(real_runs.made())],
+        [partial(real_row, outcome) for outcome in real_runs.outcomes(real_runs.made())],
     )
     rates = table("Claims over seeds: how often they are right or wrong", RATE_COLUMNS, rate_rows())
     if arguments.json:

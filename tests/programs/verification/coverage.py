@@ -19,7 +19,6 @@ from ipa.studies.intervals import CONFIDENCE, PLAIN, IntervalBounds, bounds, dif
 from ipa.studies.many.answers import of_summaries
 from ipa.studies.many.answers.differences import dominated
 from ipa.studies.many.answers.outcome import known_outcome
-from ipa.studies.many.sweeps import stopping
 from ipa.studies.many.tuning.gains import gains
 
 REQUESTS, SPAN_S = 14_412, 1200.0
@@ -112,22 +111,6 @@ OUTCOMES = (
 )
 
 
-def stopped(
-    outcome: Outcome, aim: stopping.WidthAim, rows: int, random: np.random.Generator, *, spends: bool = True
-) -> float:
-    """Of sweeps that add seeds until an aim is reached, the share whose last interval holds the mean.
-
-    `spends`: whether later looks use wider intervals, as they should.
-    """
-    values = outcome.draw(random, (rows, stopping.MOST))
-    held, runs_on = np.zeros(rows, dtype=bool), np.ones(rows, dtype=bool)
-    for seeds, error in stopping.looks(stopping.MOST):
-        found = outcome.bounds(values[:, :seeds], 1.0 - (error if spends else stopping.ERROR))
-        held[runs_on] = ((found.low <= outcome.mean) & (outcome.mean <= found.high))[runs_on]
-        runs_on &= ~(aim.excess_of(found) <= 1.0)
-    return float(held.mean())
-
-
 def wrong_winners(settings: Sequence[Outcome], seeds: int, rows: int, random: np.random.Generator) -> float:
     """Of comparisons of settings by the least mean, the share in which one is shown to win that is not the best."""
     values = [each.draw(random, (rows, seeds)) for each in settings]
@@ -175,14 +158,6 @@ def changes_held(outcome: Outcome, windows: int, rows: int, random: np.random.Ge
 
 
 STEADY = Outcome("p99, steady", "latency_p99_s", lambda random, shape: random.normal(1.77, 0.003, shape), 1.77, 0.94)
-
-UNTIL = (
-    (OUTCOMES[-1], stopping.WidthAim("cost_mean_cores", 0.005, True)),
-    (RARE, stopping.WidthAim("sla_violation_rate", 0.3, True)),
-    (RARE, stopping.WidthAim("sla_violation_rate", 0.003, False)),
-    (SKEWED, stopping.WidthAim("latency_p99_s", 0.01, True)),
-)
-"""Sweeps with `--until`."""
 
 WINNERS = {
     "violations: rare bursts, against few but steady ones": (RARE, *(3 * (alone(0.00003),))),

@@ -124,7 +124,6 @@ def test_more_points_of_a_drawn_sweep_keep_the_ones_before(here: Path) -> None:
     [
         ({"vary": None}, "the key 'vary' should hold a list"),
         ({"where": 5}, "the key 'where' should hold a list"),
-        ({"until": "x"}, "the key 'until' should hold a list"),
         ({"seeds": 2}, "the key 'seeds' should hold a list"),
         ({"vary": [5]}, "vary: should be a key with its values; given 5"),
         ({"vary": [{"values": [1]}]}, 'vary: should be a key with its values; given {"values": [1]}'),
@@ -135,7 +134,7 @@ def test_more_points_of_a_drawn_sweep_keep_the_ones_before(here: Path) -> None:
     ],
 )
 def test_a_sweep_whose_manifest_is_not_whole_is_refused(here: Path, changed: dict[str, object], answer: str) -> None:
-    whole = {**json.loads((here / "run" / "manifest.json").read_text()), "kind": "sweep", "until": [], "where": []}
+    whole = {**json.loads((here / "run" / "manifest.json").read_text()), "kind": "sweep", "where": []}
     whole |= {"sample": "list", "seeds": [1], "vary": [{"key": "scale", "values": [1, 2]}]}
     (here / "swept").mkdir()
     (here / "swept" / "manifest.json").write_text(json.dumps(whole))

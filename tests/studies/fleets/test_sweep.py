@@ -66,5 +66,5 @@ def test_the_command_writes_the_table_and_prints_its_means(tmp_path: Path) -> No
     assert "2 were there" in again.stderr
     told = ipa("sweep", path, *arguments, "--out", str(tmp_path / "other"), "--json")
     assert json.loads(told.stdout)["points"] == 2
-    refused = ipa("sweep", path, *arguments, "--until", "pas_mean:1", "--out", str(tmp_path / "third"))
-    assert (refused.exit_code, "--until does not go with a fleet" in refused.stderr) == (2, True)
+    refused = ipa("sweep", path, *arguments, "--require", "late<=0.5", "--out", str(tmp_path / "third"))
+    assert (refused.exit_code, "--require does not go with a fleet" in refused.stderr) == (2, True)

@@ -183,17 +183,6 @@ def test_in_python_it_is_a_table() -> None:
     pd.testing.assert_frame_equal(table, same)
 
 
-def test_seeds_are_added_until_the_aim_is_reached() -> None:
-    """Costs that do not depend on the seed are known at the first look; latencies are not, at any of two looks."""
-    found = swept("--vary", "policy.level=1,2", "--until", "cost_mean_cores:1%")
-    assert (found["seeds"], [look["points_missed"] for look in found["looks"]]) == (8, [0])
-    found = swept("--vary", "policy.level=1,2", "--until", "latency_mean_s:0.01%", "--seeds", 12)
-    assert [look["seeds"] for look in found["looks"]] == [8, 12]
-    assert [look["points_missed"] for look in found["looks"]] == [2, 2]
-    assert found["fresh_runs"] == 8
-    assert len(pd.read_parquet("out/runs.parquet")) == 24
-
-
 def test_a_dry_run_says_how_many_how_long_and_what_and_runs_nothing(here: Path) -> None:
     command = (*SWEEP, *LEVELS, "--seeds", 5, "--dry-run", "--out", "out")
     shown = ipa(*command)
@@ -216,10 +205,9 @@ def test_a_dry_run_says_how_many_how_long_and_what_and_runs_nothing(here: Path) 
         ("--vary hop_s=0,-1 --out out", "hop_s: "),
         ("--vary engine=simpy,compild --out out", "engine: "),
         ("--vary trace=bursty,brusty --out out", "trace=brusty: unknown trace 'brusty'"),
-        ("--vary seed=1,2 --seeds 2 --out out", "seed: is varied itself; leave out --seeds and --until"),
+        ("--vary seed=1,2 --seeds 2 --out out", "seed: is varied itself; leave out --seeds"),
         ("--vary hop_s=0,1 --where hop_s>2 --out out", "--where: leaves no point"),
         ("--vary hop_s=0,1 --when policy==ipa --out out", "--when policy==ipa: should be CONDITION: KEY=VALUES"),
-        ("--vary hop_s=0,1 --until pas --out out", "--until pas: should be OUTCOME:WIDTH"),
         ("--vary hop_s=0,1 --sample latin --out out", "'latin'; allowed: grid, list, random, lhs, sobol"),
         ("--vary hop_s=0,1 --on ray://host:10001 --out out", "--on ray://host:10001: should be local or dask://HOST:PORT"),
         ("--vary hop_s=0,1 --on dask://here --out out", "--on dask://here: should be local or"),
@@ -229,12 +217,6 @@ def test_a_dry_run_says_how_many_how_long_and_what_and_runs_nothing(here: Path) 
 )  # fmt: skip
 def test_what_cannot_be_swept_is_said_before_anything_runs(options: str, said: str) -> None:
     assert said in refusal("sweep", "video", *SHORT, *options.split(" "))
-
-
-def test_an_aim_at_no_outcome_is_said_after_one_run() -> None:
-    result = ipa(*SWEEP, "--vary", "policy.level=1,2", "--until", "pas_men:1", "--out", "out")
-    assert result.exit_code == 2
-    assert "--until pas_men:1: no such outcome; did you mean 'pas_mean'?" in result.stderr
 
 
 def test_a_folder_of_other_results_is_refused(here: Path) -> None:

@@ -69,7 +69,6 @@ MANY = [
     Wrong(f"{SWEEP} --vary hop_s=0,1 --policy ipaa", "Error: unknown policy 'ipaa' (did you mean 'ipa'?); allowed: "),
     Wrong(f"{SWEEP} --vary policy=ipa --when 'policy=ipa: policy.alpha=1'", "--when policy=ipa: should be KEY==VALUE,"),
     Wrong(f"{SWEEP} --vary hop_s=0,1 --where hop_s", "--where hop_s: should be KEY==VALUE, with ==, !=, <, <=, > or"),
-    Wrong(f"{SWEEP} --vary hop_s=0,1 --until pas_mean:x", "--until pas_mean:x: should be OUTCOME:WIDTH, such as"),
     Wrong("study study.yaml --out new --on ray://x", "--on ray://x: should be local or dask://HOST:PORT"),
     Wrong(f"{SWEEP} --vary hop_s=0,1 --report no/x.html", "--report no/x.html: cannot be written: the folder no does"),
     Wrong("sweep mine.yaml --vary hop_s=0,1 --out run", "--out run: already holds results; give a new or empty folder"),
