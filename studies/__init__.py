@@ -8,7 +8,7 @@ series, plans, intervals    figures over time, plans by load, means with their i
 profile       the measured figures of a pipeline
 validation    live runs against simulated ones
 explore       questions that a server answers with runs at once
-displayed, pages    every result as a page, a picture or a card in a notebook
+displayed, pages    every result as a page, a picture, or a table in a notebook
 paper, loads, examples    the shipped studies and examples
 """
 

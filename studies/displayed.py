@@ -1,4 +1,4 @@
-"""The base class of results that can be displayed: as figures, as a page, and as a card in a notebook.
+"""The base class of results that can be displayed: as figures, as a page, and in a notebook.
 
 `pages` imports the results, so a result names its module of `pages`, which is imported only on display. This is the
 only upward import, an exception in the import rules.
@@ -7,6 +7,7 @@ only upward import, an exception in the import rules.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Displayed:
-    """A result that has a page; `PAGE` is its module, with the functions `page` and `card`."""
+    """A result that has a page; `PAGE` is its module, with a function `page`."""
 
     PAGE: ClassVar[str]
 
@@ -29,19 +30,22 @@ class Displayed:
         """
         return {plot.name: plot.figure() for plot in page_of(self).page(self).plots}
 
-    def write_report(self, path: str | Path, *, plotly_beside: bool = False) -> None:
-        """Write the report as one HTML page, atomically; `plotly_beside`: with plotly.js as a separate file beside it,
-        which the pages of a folder share.
+    def write_report(self, path: str | Path) -> None:
+        """Write the report as one HTML page, atomically.
 
         Raises ScenarioError if runs have no records, the path cannot be written, or plotly is not installed.
         """
         from ipa.studies import pages
 
-        pages.write(page_of(self).page(self), Path(path), plotly_beside=plotly_beside)
+        pages.write(page_of(self).page(self), Path(path))
 
     def _repr_html_(self) -> str:
-        card: str = page_of(self).card(self)
-        return card
+        """The result in a notebook: its lines of text, and below them its table where it has one."""
+        shown = f"<pre>{escape(repr(self))}</pre>"
+        for table in (getattr(self, name, None) for name in ("summary", "table")):
+            if draw := getattr(table, "to_html", None):
+                return shown + str(draw())
+        return shown
 
 
 def page_of(result: Displayed) -> Any:

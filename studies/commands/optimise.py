@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing, reports
+from ipa.studies.commands import printing
 from ipa.studies.commands.options import (
     Number,
     build_scenario,
     goal_option,
     output_options,
     pipeline_argument,
-    report_option,
     set_option,
 )
 
 if TYPE_CHECKING:
     from ipa.policies import ExplainedOption, Explanation, Price, StageConfiguration
-    from ipa.studies.plans import Frontier, Over
+    from ipa.studies.plans import Frontier, Over, Plan
 
 
 @click.command()
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 @click.option(
     "--over", "loads", metavar="FROM:TO[:STEP]", help="Show the plan for each of these loads instead, such as 1:60."
 )
-@report_option
 @set_option
 @output_options
 def optimise(
@@ -42,24 +39,20 @@ def optimise(
     load_rps: float | None,
     frontier: bool,
     loads: str | None,
-    report: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Explain one decision: each stage's options, the binding constraint, the runner-up and prices.
 
-    With --frontier, or with --over in place of --load, plans are listed instead; --report then draws them as a page.
+    With --frontier, or with --over in place of --load, plans are listed instead.
     """
-    _check_together(load_rps, frontier, loads, report)
+    _check_together(load_rps, frontier, loads)
     scenario = build_scenario(what, **options)
-    if report is not None:
-        reports.check_report(report)
     if loads is not None or frontier:
         _show_plans(
             studies.plans.over(scenario, studies.plans.loads_of(loads))
             if loads is not None
             else studies.plans.frontier(scenario, load_rps or 0.0),
-            report,
             as_json,
         )
         return
@@ -70,23 +63,19 @@ def optimise(
         print_explanation(explanation)
 
 
-def _check_together(load_rps: float | None, frontier: bool, loads: str | None, report: Path | None) -> None:
+def _check_together(load_rps: float | None, frontier: bool, loads: str | None) -> None:
     if loads is not None and (frontier or load_rps is not None):
         raise click.UsageError(
             f"--over {loads}: takes the place of --load and --frontier; leave out either it or these"
         )
     if loads is None and load_rps is None:
         raise click.UsageError("--load: is missing; give the load to plan for, or several with --over FROM:TO")
-    if report is not None and loads is None and not frontier:
-        raise click.UsageError(f"--report {report}: draws the plans of --frontier or --over; give one of them")
 
 
 # ---- plans ----
 
 
-def _show_plans(plans: Frontier | Over, report: Path | None, as_json: bool) -> None:
-    if report is not None:
-        reports.write_page(studies.pages.plans.page(plans), report)
+def _show_plans(plans: Frontier | Over, as_json: bool) -> None:
     if as_json:
         printing.print_json(plans.as_dict())
         return
@@ -94,7 +83,6 @@ def _show_plans(plans: Frontier | Over, report: Path | None, as_json: bool) -> N
         print_frontier(plans)
     else:
         print_over(plans)
-    printing.print_places(None, report)
 
 
 def print_frontier(frontier: Frontier) -> None:
@@ -136,7 +124,7 @@ def print_over(over: Over) -> None:
     for span in over.spans:
         first = span[0]
         table.add_row(
-            studies.pages.plans.span_text(span),
+            _loads(span),
             _plan(first.configuration),
             str(first.cores),
             f"{100 * first.objective['pas']:.2f}",
@@ -149,6 +137,12 @@ def print_over(over: Over) -> None:
         if not span[0].feasible:
             printing.print_line(f"At {span[0].load_rps:g} rps: {'; '.join(span[0].notes)}")
             break
+
+
+def _loads(span: Sequence[Plan]) -> str:
+    """The loads of consecutive equal plans: `7` or `7 to 9`."""
+    first, last = span[0].load_rps, span[-1].load_rps
+    return f"{first:.12g}" if first == last else f"{first:.12g} to {last:.12g}"
 
 
 def _plan(configuration: Mapping[str, StageConfiguration]) -> str:

@@ -15,7 +15,7 @@ import ipa
 from ipa import profiles, studies
 from ipa.live import GatewayLimits
 from ipa.numbers import quantity_of
-from ipa.studies.commands import printing, reports
+from ipa.studies.commands import printing
 from ipa.studies.runs.live_runs import Live, LiveCluster
 from ipa.studies.scenario import Option, ScenarioError, choices, options_of
 
@@ -464,21 +464,9 @@ resumable_out_option = click.option(
     "--out", type=FOLDER, help="Write every run to this folder; repeat the command to resume an interrupted one."
 )
 
-plotly_option = click.option(
-    "--plotly-beside",
-    is_flag=True,
-    expose_value=False,
-    callback=reports.keep_plotly_beside,
-    help="Write plotly.js, 5 MB, to a file beside the page instead of into it; the pages of a folder share it.",
-)
+report_option = click.option("--report", type=NEW_FILE, help="Write an HTML report to this file.")
 
-report_option = together(
-    click.option("--report", type=NEW_FILE, help="Write an HTML report to this file."), plotly_option
-)
-
-page_option = together(
-    click.option("--to", type=NEW_FILE, help="Write an HTML page with plots to this file."), plotly_option
-)
+page_option = click.option("--to", type=NEW_FILE, help="Write an HTML page with plots to this file.")
 
 output_options = together(
     click.option(

@@ -17,7 +17,6 @@ from ipa.studies.commands.options import (
     SHARE,
     declared,
     output_options,
-    plotly_option,
     scale_options,
     taken,
     together,
@@ -182,7 +181,6 @@ def list_(as_json: bool) -> None:
     "--within", type=SHARE, default=0.9, help="Share of the loads that the drawn interval should hold. Default: 0.9."
 )
 @click.option("--to", type=NEW_FILE, required=True, help="HTML file to write.")
-@plotly_option
 @output_options
 def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
     """Draw forecasts over the load as one HTML page.

@@ -16,7 +16,6 @@ from ipa.studies.commands.options import (
     Words,
     late_option,
     output_options,
-    plotly_option,
 )
 from ipa.studies.displayed import page_of
 
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     type=Words(reports.FORMS),
     help="Write each figure as an image of this form instead. Needs kaleido and Chromium.",
 )
-@plotly_option
 @late_option
 @output_options
 def report(results: Path, to: Path | None, form: str | None, late_at_most: float | None, as_json: bool) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from ipa import studies
 from ipa.studies.commands import progress
 from ipa.studies.displayed import Displayed, page_of
@@ -73,18 +71,9 @@ def write_images(plots: Sequence[Plot], form: str, folder: Path) -> list[Path]:
     return studies.results.write_files(files, folder)
 
 
-_BESIDE = "ipa.plotly_beside"
-
-
-def keep_plotly_beside(context: click.Context, _: click.Parameter, beside: bool) -> None:
-    """The callback of --plotly-beside."""
-    context.meta[_BESIDE] = beside
-
-
 def write_page(page: Page, path: Path) -> None:
     """Write a page to the file of --report or --to."""
-    is_beside = bool(click.get_current_context().meta.get(_BESIDE))
-    studies.pages.write(page, path, plotly_beside=is_beside)
+    studies.pages.write(page, path)
 
 
 def write_report(result: Displayed | RunData, path: Path) -> None:

@@ -7,18 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ipa.studies import pages, results
+from ipa.studies import results
 from ipa.studies.explore.coarse import beginning
-from ipa.studies.explore.figures import plain
 from ipa.studies.explore.fleets import fleet_of
 from ipa.studies.explore.questions import MOST_POLICIES, MOST_SEEDS, ExplorerQuestion, spec
 from ipa.studies.fleets import is_kept_fleet
 from ipa.studies.many import NamedRun, named_runs, systems
 from ipa.studies.runs import FIGURES, LIVE
 from ipa.studies.scenario import Scenario, ScenarioError, Shared, find, is_fleet
-
-DRAWN = ("cores", "PAS", "violations %", "p99 s")
-"""The figures of the parallel coordinates; the first is also the colour."""
 
 MOST_POINTS = 1000
 """The most points that a page shows."""
@@ -84,14 +80,10 @@ def points_of(folder: str) -> dict[str, Any]:
         }
         for runs in all_points[:MOST_POINTS]
     ]
-    names = [name for name, *_ in FIGURES]
-    columns = {key: [each["values"][of] for each in points] for of, key in enumerate(keys)}
-    columns |= {name: [each["means"][names.index(name)] for each in points] for name in DRAWN}
     return {
         "keys": keys,
         "figures": [{"name": name, "digits": digits} for name, _, _, digits in FIGURES],
         "points": points,
-        "plots": plain([pages.coordinates.coordinates(columns, DRAWN[0])]),
         "all": len(all_points),
     }
 

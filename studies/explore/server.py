@@ -66,7 +66,6 @@ PAGE = {
     "/inside.js": ("inside.js", "text/javascript"),
     "/plan.js": ("plan.js", "text/javascript"),
     "/points.js": ("points.js", "text/javascript"),
-    "/brush.js": ("brush.js", "text/javascript"),
 }
 """Path -> file in the folder `page`, and its content type."""
 

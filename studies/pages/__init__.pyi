@@ -1,6 +1,5 @@
 from . import answers as answers
 from . import comparison as comparison
-from . import coordinates as coordinates
 from . import fleet as fleet
 from . import load as load
 from . import losses as losses

@@ -21,7 +21,7 @@ from ipa.studies.many.answers import (
     effect,
     shown_mean,
 )
-from ipa.studies.pages import answers_figures, answers_front, cards
+from ipa.studies.pages import answers_figures, answers_front
 from ipa.studies.pages.document import Cell, Cells, Choice, Items, Page, Paragraph, Part, Section, Table
 from ipa.studies.pages.plots import Plot
 from ipa.studies.runs import marked
@@ -124,20 +124,13 @@ def _difference(differences: Differences, at: int) -> Cell:
     return Cell(plus(mean, decimals), f"[{number(low, decimals)}, {number(high, decimals)}]" * bool(np.isfinite(low)))
 
 
-def card(answers: TableAnswers) -> str:
-    """The answers in a notebook."""
-    recommendation = answers.recommend()
-    sentences = [] if recommendation is None else recommendation.sentences[:1]
-    return cards.card(answers.title, [answers.ran, *sentences, *answers.headline])
-
-
 def plots(answers: TableAnswers, prefix: str = "") -> list[Plot]:
     """The plots that the table allows; `prefix`: that of their names."""
     return [replace(plot, name=f"{prefix}{plot.name}") for plot in _plots(answers)]
 
 
 def _plots(answers: TableAnswers) -> Iterator[Plot]:
-    """Effects for one key or more, a heat map for two or more; fronts, parallel coordinates where found."""
+    """The fronts that were found, and the effects of the keys on each outcome."""
     chosen, whole = answers.settings, answers.all_settings
     for one_front in answers.fronts:
         yield answers_front.front(answers.choices, one_front, f"front-{len(one_front.outcomes)}")
@@ -146,16 +139,8 @@ def _plots(answers: TableAnswers) -> Iterator[Plot]:
         for outcome in _differing(whole)
     }
     for outcome, order in fitting.items():
-        if len(order) > 1:
-            yield answers_figures.heat_map(whole, outcome, order[0], order[1])
-    for outcome, order in fitting.items():
         if order:
             yield answers_figures.effects(whole, outcome, order)
-    several = replace(answers.choices, outcomes=_differing(answers.choices))
-    if several.outcomes and len(several.keys) + len(several.outcomes) > 2 and len(several) > 2:
-        order = _by_effect(several, several.outcomes[0], several.keys)
-        always_drawn = answers.fronts[0].places if answers.fronts else several.codes[:0, 0]
-        yield answers_front.parallel(several, order, always_drawn)
 
 
 def _differing(settings: ComparedSettings) -> tuple[Outcome, ...]:

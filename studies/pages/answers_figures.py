@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ipa.sim import FloatArray
-from ipa.studies.many.answers import Bins, ComparedSettings, Effect, Outcome, effect, plane
-from ipa.studies.pages.answers_front import SCALE, colour_bar, cut, hover
-from ipa.studies.pages.colours import PALETTE, text_on_shade
+from ipa.studies.many.answers import ComparedSettings, Effect, Outcome, effect
+from ipa.studies.pages.answers_front import cut, hover
+from ipa.studies.pages.colours import PALETTE
 from ipa.studies.pages.panels import grid
-from ipa.studies.pages.plots import LOG_TICKS, Plot, Spec, axis, error_bars, layout, line, numbers, safe
+from ipa.studies.pages.plots import LOG_TICKS, Plot, Spec, error_bars, line, numbers, safe
 
 MOST_KEYS = 8
 LOGARITHMIC = 50.0
@@ -98,83 +98,3 @@ def _trace(of_key: Effect) -> Spec:
         mean, low, high = (values.tolist() for values in (of_key.mean, of_key.low, of_key.high))
         trace["error_y"] = error_bars(mean, low, high, PALETTE[0], decimals=outcome.decimals + 3)
     return trace
-
-
-# ---- an outcome over two keys ----
-
-
-MOST_WRITTEN = 80
-"""A map with at most so many cells shows the figures in them."""
-
-NARROW = 4
-"""A map with more columns does not fit on a telephone."""
-
-LONGEST_NAME = 22
-
-
-def heat_map(settings: ComparedSettings, outcome: Outcome, across: int, up: int, name: str = "") -> Plot:
-    """The mean of an outcome by the values of two keys, given by their indices."""
-    means = plane(settings, outcome, across, up)
-    high, wide = means.mean.shape
-    titles = [means.across.key.title, means.up.key.title]
-    x_title, y_title = map(safe, titles)
-    trace: Spec = {
-        "type": "heatmap",
-        "name": safe(outcome.title),
-        "z": [numbers(row, outcome.decimals + 2) for row in means.mean],
-        "customdata": [
-            [[safe(means.across.names[at]), safe(of_row), int(count)] for at, count in enumerate(row)]
-            for of_row, row in zip(means.up.names, means.settings, strict=True)
-        ],
-        "colorscale": SCALE,
-        "colorbar": colour_bar(outcome),
-        "xgap": 1,
-        "ygap": 1,
-        "hoverongaps": False,
-        "hovertemplate": (
-            f"{x_title} %{{customdata[0]}}<br>{y_title} %{{customdata[1]}}<br>"
-            f"{hover(outcome, 'z')}<br>%{{customdata[2]}} settings<extra></extra>"
-        ),
-    }
-    is_written = high * wide <= MOST_WRITTEN and wide <= 10
-    counts = np.unique(means.settings[means.settings > 0])
-    is_one = len(counts) == 1 and counts[0] == 1
-    looks = {"showlegend": False, "margin": {"l": 64, "r": 8, "t": 34, "b": 52}}
-    return Plot(
-        name or f"map-{outcome.column}",
-        f"{outcome.title[0].upper()}{outcome.title[1:]} over {' and '.join(titles)}",
-        (
-            "A cell is a setting, by its mean over the seeds."
-            if is_one
-            else "A cell is the mean over the settings in it."
-        )
-        + f" Of {outcome.title}, {outcome.better} is better."
-        + ("" if means.settings.all() else " Where there is no setting there is no colour."),
-        [trace, *([_figures(means.mean, trace["z"])] if is_written else [])],
-        layout(max(320, 120 + 30 * high), xaxis=_axis(means.across), yaxis=_axis(means.up), **looks),
-        least_width=150 + 52 * wide if wide > NARROW else 0,
-    )
-
-
-def _figures(mean: np.ndarray, shown: list[list[float | None]]) -> Spec:
-    """The figures in the cells, each in a colour readable on its cell in both themes."""
-    low, high = float(np.nanmin(mean)), float(np.nanmax(mean))
-    largest = float(np.nanmax(np.abs(mean)))
-    digits = 0 if largest >= 100.0 else 1 if largest >= 10.0 else 2
-    cells = [
-        (across, up, value) for up, row in enumerate(shown) for across, value in enumerate(row) if value is not None
-    ]
-    depths = [(value - low) / (high - low) if high > low else 0.5 for _, _, value in cells]
-    return {
-        "type": "scatter",
-        "mode": "text",
-        "x": [across for across, _, _ in cells],
-        "y": [up for _, up, _ in cells],
-        "text": [f"{value:.{digits}f}".replace("-", "−") for _, _, value in cells],
-        "textfont": {"size": 12, "color": [text_on_shade(min(max(depth, 0.0), 1.0)) for depth in depths]},
-        "hoverinfo": "skip",
-    }
-
-
-def _axis(bins: Bins) -> Spec:
-    return axis(safe(bins.key.title), showgrid=False, **_levels([cut(name, LONGEST_NAME) for name in bins.names]))

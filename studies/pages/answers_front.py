@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from ipa.sim import FloatArray, IntArray
 from ipa.studies.many.answers import RESAMPLES, ComparedSettings, Front, Outcome
-from ipa.studies.pages.colours import ARRIVALS, BACKGROUND, LINE, PALETTE, SHADES, faded
+from ipa.studies.pages.colours import ARRIVALS, BACKGROUND, PALETTE, SHADES, faded
 from ipa.studies.pages.plots import Plot, Spec, axis, error_bars, layout, line, points, safe
 
 MOST_BETTERED, MOST_BARS = 600, 40
@@ -121,87 +119,6 @@ def _bars(settings: ComparedSettings, the_front: Front, on: IntArray) -> Spec:
         looks: Spec = {"decimals": outcome.decimals + 2, "width": 3}
         bars[name] = error_bars(mean.tolist(), below, above, faded(PALETTE[0], 0.6), **looks)
     return bars
-
-
-# ---- parallel coordinates ----
-
-
-MOST_LINES, MOST_KEYS = 300, 9
-LONGEST_LEVEL = 14
-FEW_LEVELS = 12
-
-AXIS_WIDTH = 105
-"""The width of an axis [pixels]."""
-
-
-def parallel(settings: ComparedSettings, order: list[int], always_drawn: IntArray, name: str = "parallel") -> Plot:
-    """The keys with the indices `order`, then the outcomes; the colour is the first outcome. `kept`: settings that are
-    drawn even if not all can be."""
-    places = _drawn(settings, always_drawn)
-    axes = [_key(settings, place, places) for place in order[:MOST_KEYS]]
-    for outcome in settings.outcomes:
-        means = outcome.factor * settings.means[outcome.column][places]
-        axes.append(_axis(outcome.title, means, means))
-    first = settings.outcomes[0]
-    shade = rounded(first, settings.means[first.column][places])
-    trace: Spec = {
-        "type": "parcoords",
-        "name": "settings",
-        "dimensions": axes,
-        "line": {"color": shade, "colorscale": SCALE, "showscale": True, "colorbar": colour_bar(first)},
-        "unselected": {"line": {"color": LINE, "opacity": 0.25}},
-        "labelfont": {"size": 12},
-        "tickfont": {"size": 10},
-        "rangefont": {"size": 1, "color": faded("#ffffff", 0.0)},
-    }
-    reading = (
-        "A line is a setting, by its means over the seeds. Drag along an axis to keep the settings within a range, and "
-        "click on it to let go; drag an axis' name to move it."
-    )
-    if len(places) < len(settings):
-        reading += f" Of {len(settings):,} settings {len(places)} are drawn: the Pareto front, and others at random."
-    if len(order) > MOST_KEYS:
-        reading += f" The {MOST_KEYS} keys of {len(order)} that matter most are drawn."
-    spec = layout(446, margin={"l": 70, "r": 24, "t": 72, "b": 30})
-    return Plot(name, "All keys and outcomes at once", reading, [trace], spec, AXIS_WIDTH * (len(axes) + 1))
-
-
-def _drawn(settings: ComparedSettings, always_drawn: IntArray) -> IntArray:
-    is_measured = np.isfinite(np.array([settings.means[outcome.column] for outcome in settings.outcomes])).all(axis=0)
-    measured = np.flatnonzero(is_measured)
-    if len(measured) <= MOST_LINES:
-        return measured
-    first = always_drawn[is_measured[always_drawn]][: MOST_LINES // 2]
-    others = np.setdiff1d(measured, first)
-    chosen = np.random.default_rng(0).choice(others, MOST_LINES - len(first), replace=False)
-    return np.sort(np.concatenate([first, chosen]))
-
-
-def _key(settings: ComparedSettings, place: int, places: IntArray) -> Spec:
-    key, codes = settings.keys[place], settings.codes[places, place]
-    has_gaps = bool((settings.codes[:, place] < 0).any())
-    if key.is_number and len(key.levels) > FEW_LEVELS and not has_gaps:
-        return _axis(key.title, settings.numbers_of(place)[places], settings.numbers_of(place))
-    shown: Sequence[int] = range(-1 if has_gaps else 0, len(key.levels))
-    if len(shown) > 40:
-        shown = shown[:: len(shown) // 20]
-    return {
-        "label": safe(key.title),
-        "values": codes.tolist(),
-        "range": [min(shown) - 0.2, len(key.levels) - 0.8],
-        "tickvals": list(shown),
-        "ticktext": [cut(key.text(code), LONGEST_LEVEL) for code in shown],
-    }
-
-
-def _axis(title: str, values: FloatArray, of_all: FloatArray) -> Spec:
-    low, high = float(of_all.min()), float(of_all.max())
-    room = 0.02 * (high - low) or 0.5
-    return {
-        "label": safe(title),
-        "values": [float(f"{value:.5g}") for value in values.tolist()],
-        "range": [float(f"{low - room:.5g}"), float(f"{high + room:.5g}")],
-    }
 
 
 # ---- figures and settings in the text of plots ----

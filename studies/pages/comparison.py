@@ -12,7 +12,6 @@ from ipa.studies.intervals import CONFIDENCE, Estimate, difference_of, limits, p
 from ipa.studies.many import Comparison, PolicyRuns, by_policy, merged_latencies
 from ipa.studies.pages import bands
 from ipa.studies.pages.answers import recommended
-from ipa.studies.pages.cards import comparison_card, run_card
 from ipa.studies.pages.colours import colour
 from ipa.studies.pages.document import Cell, Choice, Items, Page, Paragraph, Part, Section, Strong, Swatch, Table, Text
 from ipa.studies.pages.graph_of_run import READING, drawing_of
@@ -52,13 +51,6 @@ def page(result: Comparison | RunData) -> Page:
         ],
         _facts(scene.groups),
     )
-
-
-def card(result: Comparison | RunData) -> str:
-    """The comparison, or the one run, in a notebook."""
-    if not isinstance(result, Comparison):
-        return run_card(result)
-    return comparison_card(f"{result.title}: {len(result.runs)} runs", by_policy(result.runs), result.recommend())
 
 
 def graphs(scene: Scene) -> list[Part]:

@@ -159,19 +159,17 @@ def _plots(parts: Sequence[Part]) -> Iterator[Plot]:
             yield from _plots(part.parts if isinstance(part, Section) else part.plots)
 
 
-def html_of(page: Page, plotly_file: str = "") -> str:
+def html_of(page: Page) -> str:
     """The page as one HTML document, plotly.js included; the same page gives the same bytes.
 
-    `plotly_file`: load plotly.js from this file beside the page instead. Raises ScenarioError if plotly or jinja2 is
-    not installed.
+    Raises ScenarioError if plotly or jinja2 is not installed.
     """
     check_plotly("a report")
     from plotly.offline import get_plotlyjs
 
     return _template().render(
         page=page,
-        plotly_file=plotly_file,
-        plotly="" if plotly_file else get_plotlyjs(),
+        plotly=get_plotlyjs(),
         style=style(),
         script=script(),
     )
@@ -188,22 +186,9 @@ def script() -> str:
     return f"const drawing = {drawing};\n" + "".join(map(_own, ("linked.js", "figures.js", "tables.js")))
 
 
-def write(page: Page, path: Path, *, plotly_beside: bool = False) -> None:
-    """Write a page to a file, atomically; `plotly_beside`: plotly.js as one file beside it, which the pages of a folder
-    share.
-
-    Raises as `html_of`, and ScenarioError if the path cannot be written.
-    """
-    check_plotly("a report")
-    if not plotly_beside:
-        write_text(html_of(page), path)
-        return
-    from plotly.offline import get_plotlyjs, get_plotlyjs_version
-
-    name = f"plotly-{get_plotlyjs_version()}.min.js"
-    html = html_of(page, name)
-    write_text(get_plotlyjs(), path.with_name(name))
-    write_text(html, path)
+def write(page: Page, path: Path) -> None:
+    """Write a page to a file, atomically. Raises as `html_of`, and ScenarioError if the path cannot be written."""
+    write_text(html_of(page), path)
 
 
 @cache

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipa.studies.fleets import sentences
-from ipa.studies.pages import cards
 from ipa.studies.pages.colours import PALETTE, SLA_COLOUR, TEXT
 from ipa.studies.pages.document import Items, Page, Part, Section, Table
 from ipa.studies.pages.plots import Plot, Spec, axis, layout, numbers, ruler, safe, steps
@@ -27,11 +26,6 @@ def page(answers: FleetAnswers) -> Page:
         _table(answers),
     ]
     return Page(f"Fleet: {fleet.title}", [subtitle], parts)
-
-
-def card(answers: FleetAnswers) -> str:
-    """The fleet in a notebook: who pays for whom."""
-    return cards.card(f"Fleet: {answers.fleet.title}", sentences(answers))
 
 
 def over_time(answers: FleetAnswers) -> Plot:

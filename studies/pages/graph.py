@@ -1,13 +1,9 @@
-"""A pipeline's graph, drawn from left to right: its stages with lines of text, its edges with their factors.
-
-Reports draw it with plotly; notebooks get it as SVG.
-"""
+"""A pipeline's graph, drawn from left to right: its stages with lines of text, its edges with their factors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from ipa.profiles import Graph, Pipeline, default_rules
 from ipa.studies.pages.colours import BACKGROUND, LINE, MUTED, TEXT
@@ -18,12 +14,6 @@ _ROW, _COLUMN = 92, 190
 
 _SIDE = 88
 """The distance from the middle of a stage to the word of its join [pixels]."""
-
-_BOX, _GAP, _LINE_HEIGHT = (142, 58), 44, 15
-"""In SVG: a stage's width and height, the gap in an edge for its factor (SVG text has no background), and the height of
-a line of text [pixels]."""
-
-_FRAME = ' stroke="currentColor" stroke-opacity="0.5" fill="none"'
 
 Place = tuple[float, float]
 """x from the left and y from below, from 0 to 1."""
@@ -66,43 +56,6 @@ class GraphDrawing:
         looks: Spec = {"showlegend": False, "margin": {"l": 0, "r": 0, "t": 10, "b": 10}, "annotations": notes}
         spec = layout(_ROW * self.rows + 20, xaxis=axes, yaxis=axes, **looks)
         return Plot(name, title, reading, [*lines, *names], spec, least_width=_COLUMN * self.columns)
-
-    def svg(self, label: str) -> str:
-        """As SVG for a notebook, in the colour of the surrounding text; it scrolls if it does not fit."""
-        width, height = (_COLUMN + _GAP) * self.columns, _ROW * self.rows
-        half = _BOX[0] / 2
-
-        def at(place: Place) -> Place:
-            return place[0] * width, (1 - place[1]) * height
-
-        parts = []
-        for way, factor in zip(self.ways, self.factors, strict=True):
-            (x, y), *bends, (end_x, end_y) = map(at, way)
-            corners = [(x + half, y), *bends, (end_x - half, end_y)]
-            middle_x, middle_y = _half_way(corners)
-            rise = _GAP / 2 * (corners[1][1] - y) / (corners[1][0] - corners[0][0])
-            drawn = (
-                [corners[0], (middle_x - _GAP / 2, middle_y - rise)],
-                [(middle_x + _GAP / 2, middle_y + rise), *corners[1:]],
-            )
-            parts += [
-                f'<path d="M{"L".join(f"{x:g} {y:g}" for x, y in points_on_way)}"{_FRAME}/>' for points_on_way in drawn
-            ]
-            parts.append(_letters(middle_x, middle_y + 4, factor))
-        for place, word in self.joins:
-            x, y = at(place)
-            parts.append(_letters(x - half - 4, y + 16, word, "end"))
-        for stage, (place, texts) in self.boxes.items():
-            x, y = at(place)
-            corner = f'x="{x - half:g}" y="{y - _BOX[1] / 2:g}"'
-            parts.append(f'<rect {corner} width="{_BOX[0]}" height="{_BOX[1]}"{_FRAME}/>')
-            first = y - _LINE_HEIGHT * len(texts) / 2 + 4
-            parts.append(_letters(x, first, stage, attributes=' font-weight="bold"'))
-            parts += [_letters(x, first + _LINE_HEIGHT * (k + 1), text) for k, text in enumerate(texts)]
-        return (
-            f'<div style="overflow-x:auto"><svg role="img" aria-label="{escape(label)}" width="{width}" '
-            f'height="{height}" font-size="11">{"".join(parts)}</svg></div>'
-        )
 
 
 def drawing(graph: Graph, factors: Sequence[float | None], lines_by_stage: Said) -> GraphDrawing:
@@ -191,8 +144,3 @@ def _box(place: Place, lines: Sequence[str]) -> Spec:
 
 def _text(place: Place, text: str) -> Spec:
     return note(text, x=place[0], y=place[1], xanchor="center", yanchor="middle", bgcolor=BACKGROUND)
-
-
-def _letters(x: float, y: float, text: str, anchor: str = "middle", attributes: str = "") -> str:
-    """A line of text in SVG."""
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="currentColor"{attributes}>{escape(text)}</text>'

@@ -1,46 +1,16 @@
-"""Plans as a page: the Pareto-optimal plans for one load, or the plan against the load."""
+"""Plots of plans: the Pareto-optimal plans for one load, and the plan against the load."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from ipa.policies import StageConfiguration
 from ipa.studies.formatting import number
 from ipa.studies.pages import bands
 from ipa.studies.pages.colours import GOOD, HUES, PALETTE, SLA_COLOUR, between
-from ipa.studies.pages.document import Cell, Cells, Page, Paragraph, Section, Strong, Table
 from ipa.studies.pages.panels import grid
 from ipa.studies.pages.plots import Plot, Spec, axis, layout, numbers, points, safe, sla_line, steps
 from ipa.studies.plans import Frontier, Over, Plan
 
 LOAD = "planned load, requests per second"
-
-
-def page(plans: Frontier | Over) -> Page:
-    """The page of all Pareto-optimal plans for a load, or of the plan against the load."""
-    return _of_frontier(plans) if isinstance(plans, Frontier) else _of_loads(plans)
-
-
-def _of_frontier(frontier: Frontier) -> Page:
-    chosen = frontier.chosen
-    notes = [Paragraph(note) for note in chosen.notes]
-    return Page(
-        f"{frontier.pipeline.name} at {chosen.load_rps:g} rps: all plans worth having",
-        [f"SLA {chosen.sla_s:.4g} s, {frontier.policy}"],
-        [
-            *([frontier_plot(frontier)] if frontier.plans else []),
-            Section("The plans", [*notes, _table(frontier)]),
-        ],
-    )
-
-
-def _of_loads(over: Over) -> Page:
-    first, last = over.plans[0].load_rps, over.plans[-1].load_rps
-    return Page(
-        f"{over.pipeline.name} at {first:g} to {last:g} rps: the plan against the load",
-        [over.policy],
-        [*load_plots(over), Section("The plans", [_spans_table(over)])],
-    )
 
 
 def frontier_plot(frontier: Frontier) -> Plot:
@@ -124,42 +94,6 @@ def _figures_plot(over: Over) -> Plot:
     crosses = " A cross: not feasible; the pointer says why." if late else ""
     reading = f"The plan for each load, as if nothing were running yet. Dashed: the SLA.{crosses}"
     return Plot("loads", "What a load takes", reading, traces, spec)
-
-
-def _table(frontier: Frontier) -> Table:
-    columns: Cells = ["Cores", "Accuracy", Cell("PAS", "x 100"), "Objective", Cell("Latency", "s")]
-    rows: list[list[str | Cell]] = [
-        [
-            Cell([Strong(f"{plan.cores}")], "chosen") if frontier.is_chosen(plan) else f"{plan.cores}",
-            number(plan.objective["accuracy"], 4),
-            number(100.0 * plan.objective["pas"], 2),
-            number(plan.objective["total"], 4),
-            number(plan.latency_s, 3),
-            *map(_stage, plan.configuration.values()),
-        ]
-        for plan in frontier.plans
-    ]
-    return Table("Pareto-optimal plans", [*columns, *frontier.chosen.configuration], rows)
-
-
-def _spans_table(over: Over) -> Table:
-    rungs = [] if all(plan.feasible for plan in over.plans) else ["Rung"]
-    rows = [_span_row(span, bool(rungs)) for span in over.spans]
-    columns: Cells = [Cell("Load", "rps"), "Cores", Cell("PAS", "x 100"), *over.plans[0].configuration, *rungs]
-    return Table("Plans by load", columns, rows)
-
-
-def _span_row(span: Sequence[Plan], has_rung: bool) -> list[str]:
-    plan = span[0]
-    figures = [str(plan.cores), number(100.0 * plan.objective["pas"], 2)]
-    stages = map(_stage, plan.configuration.values())
-    return [span_text(span), *figures, *stages, *([plan.rung] if has_rung else [])]
-
-
-def span_text(span: Sequence[Plan]) -> str:
-    """The loads of consecutive equal plans: `7` or `7 to 9`."""
-    first, last = span[0].load_rps, span[-1].load_rps
-    return f"{first:.12g}" if first == last else f"{first:.12g} to {last:.12g}"
 
 
 def _stage(planned: StageConfiguration) -> str:

@@ -6,14 +6,13 @@ figure is drawn when it comes into view, so that the page opens at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ipa.studies.intervals import held_fixed
 from ipa.studies.many.answers import Answers
-from ipa.studies.many.study import DEFECT, Findings, Sheet, Study, StudyFindings, of_sweeps, of_systems, ran_on, sheets
-from ipa.studies.pages import answers, cards, study_bars, study_latencies, study_overview
-from ipa.studies.pages.colours import colour
+from ipa.studies.many.study import DEFECT, Findings, Sheet, StudyFindings, of_sweeps, of_systems, ran_on, sheets
+from ipa.studies.pages import answers, study_bars, study_latencies, study_overview
 from ipa.studies.pages.document import Cell, Items, Page, Paragraph, Part, Section, Table
 from ipa.studies.pages.study_bars import Looks, looks
 
@@ -194,32 +193,3 @@ def _figure(text: str) -> Cell:
     """A figure; a part in round brackets at its end is set small, on its own line."""
     main, bracket, rest = text.replace("violations ", "violations\u00a0").partition(" (")
     return Cell(main, f"({rest}" if bracket else "")
-
-
-def card(study: Study) -> str:
-    """The study in a notebook: every system's figures, and accuracy over cost."""
-    title, lines = f"Study {study.plan.name}", study.lines()
-    if not study.findings:
-        return cards.card(title, lines)
-    setting = study.settings[0]
-    sheet = sheets.overall(study, setting)
-    place = {name: place for place, name in enumerate(study.systems)}
-    titles = {findings.title(name): colour(place[name]) for findings in study.findings for name in findings.systems}
-    rows = [[pipeline, cards.named(titles[system], system), *figures] for pipeline, system, *figures in sheet.rows]
-    planes = (_plane(findings, setting, place) for findings in study.findings)
-    return cards.card(title, lines, cards.plain_table(sheet.columns, rows), f"<div>{''.join(planes)}</div>")
-
-
-def _plane(findings: Findings, setting: str, place: Mapping[str, int]) -> str:
-    """Accuracy over cost, a dot for each system on each workload."""
-    dots = [
-        cards.Dot(
-            cell.mean("cost_mean_cores"),
-            cell.mean("pas_mean"),
-            f"{findings.title(cell.system)}, {cell.workload}",
-            colour(place[cell.system]),
-        )
-        for cell in findings.cells
-        if not cell.point and cell.setting == setting
-    ]
-    return cards.plane(findings.pipeline, "cores", "PAS", dots)

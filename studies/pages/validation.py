@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ipa.studies.formatting import number
-from ipa.studies.pages import cards
 from ipa.studies.pages.clock import Clock
 from ipa.studies.pages.colours import BAD, DOUBTFUL, GOOD, PALETTE, TEXT, faded
 from ipa.studies.pages.document import Cell, Items, Page, Paragraph, Part, Section, Strong, Table
@@ -141,25 +140,6 @@ def _facts(validation: Validation) -> dict[str, str]:
         **measured,
         **live,
     }
-
-
-def card(validation: Validation) -> str:
-    """The validation in a notebook."""
-    rows = [
-        [f"{row.metric.title} {row.metric.unit}".strip(), *sentences.cells(row)]
-        for row in validation.rows
-        if row.metric.stage is None
-    ]
-    duration_s, windows = validation.prepared.trace.duration_s, validation.windows
-    p99, busy = [], []
-    for _, runs, colour in both_worlds(validation):
-        middle_s, (p99_s,) = quantiles_s(runs, duration_s, (0.99,))
-        p99.append(cards.Curve(middle_s, p99_s, colour))
-        busy.append(cards.Curve(windows.edges_s, np.nan_to_num(100.0 * busiest(runs, windows)), colour))
-    latencies = cards.sketch("latency p99, live (blue) and simulated", "s", p99, duration_s)
-    utilisation = cards.sketch("busiest stage", "%", busy, duration_s)
-    table = cards.plain_table(["", *sentences.HEADINGS], rows)
-    return cards.card("Live against simulated", validation.lines(), table, f"<div>{latencies}{utilisation}</div>")
 
 
 # ---- the plots: live and simulated overlaid ----

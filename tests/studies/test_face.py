@@ -142,7 +142,7 @@ def test_a_study_says_what_it_found(studied: Study) -> None:
     runs = studied.tables["runs"].query("system == 'ipa'")
     assert ipa_row["cost_mean_cores"] == pytest.approx(runs["cost_mean_cores"].mean())
     html = studied._repr_html_()
-    assert (html.count("<circle"), html.count("<script"), html.count("<td")) == (2, 0, 2 * 8)
+    assert (html.count("<pre>"), html.count("<script"), html.count("<tbody")) == (1, 0, 1)
 
 
 def test_a_folder_without_a_finished_study_is_no_study(studied: Study, tmp_path: Path) -> None:
@@ -183,4 +183,4 @@ def test_a_validation_needs_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert list(back.figures()) == ["distribution", "latency", "replicas", "utilisation", "load"]
     assert list(back.table["metric"]) == [row.metric.key for row in back.rows]
     assert repr(back).splitlines()[2].startswith("  Verdict: ")
-    assert back._repr_html_().count("<svg") == 2
+    assert back._repr_html_().count("<tbody") == 1

@@ -1,4 +1,4 @@
-"""All plans worth having for a load, and the plan against the load: the command, its JSON, its pages."""
+"""All plans worth having for a load, and the plan against the load: the command, its JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from ipa.studies import Scenario, ScenarioError, explain, plans
 from tests.command import PIPELINE, answer, ipa, refusal
-from tests.studies.page_rules import check_page
 
 
 @pytest.fixture
@@ -96,22 +95,6 @@ def test_options_that_do_not_go_together_are_refused(mine: str) -> None:
     assert "--load: is missing" in refusal("optimise", mine)
     assert "leave out either it or these" in refusal("optimise", mine, "--load", 5, "--over", "1:5")
     assert "leave out either it or these" in refusal("optimise", mine, "--frontier", "--over", "1:5")
-    assert "give one of them" in refusal("optimise", mine, "--load", 5, "--report", "page.html")
-
-
-def test_pages_show_every_plan(mine: str) -> None:
-    pytest.importorskip("plotly")
-    said = ipa("optimise", "video", "--load", 20, "--frontier", "--report", "frontier.html").stdout
-    assert said.endswith("Report: frontier.html\n")
-    page = Path("frontier.html").read_text()
-    check_page(page)
-    assert page.count("<tr>") == 14
-    assert "<b>3</b><small>chosen</small>" in page
-    assert ipa("optimise", mine, "--over", "5:30:5", "--set", "limit_cores=2", "--report", "loads.html").exit_code == 0
-    page = Path("loads.html").read_text()
-    check_page(page)
-    assert "most-throughput" in page
-    assert "no variant serves 30 rps on at most 2 cores" in page
 
 
 def test_prices_are_printed(mine: str) -> None:

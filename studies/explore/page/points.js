@@ -1,7 +1,5 @@
-// The points of a sweep's or a study's folder: as parallel coordinates, and as a table from which to choose one.
+// The points of a sweep's or a study's folder: as a table from which to choose one.
 import {made} from "./answer.js";
-import {brush} from "./brush.js";
-import {show as showFigures} from "./figures.js";
 import {toAddress} from "./question.js";
 
 const at = id => document.getElementById(id);
@@ -10,7 +8,7 @@ let ask = null, folder = "", found = null;
 let chosen = -1;  // the index of the point that is shown
 
 const stateOf = ({what, ...rest}) => ({...rest, from: what, seeds: String(rest.seeds)});
-// As in the figure: four digits, and all of a whole part.
+// Four digits, and all of a whole part.
 const rounded = value => value.toLocaleString("en", Math.abs(value) < 1000 ? {maximumSignificantDigits: 4} : {maximumFractionDigits: 0});
 const text = value => value === null || value === "" ? "–" : typeof value === "string" ? value
   : typeof value === "number" ? rounded(value) : JSON.stringify(value);
@@ -18,11 +16,6 @@ const text = value => value === null || value === "" ? "–" : typeof value === 
 // Called once: `asks(question)` asks the question of a state.
 export function setUp(asks) {
   ask = place => asks(stateOf(found.points[place].question));
-  at("points-figure").addEventListener("drawn", ({target: plot}) => {
-    plot.removeAllListeners("plotly_click");
-    plot.on("plotly_click", ({points: [clicked]}) => ask(clicked.customdata));
-    brush(plot, leaveOut);
-  });
 }
 
 // Show the points of a folder, or none; `post` sends a request to the server.
@@ -36,19 +29,13 @@ export async function show(which, post) {
   if (which !== folder) return;
   at("points-title").textContent = `The points of ${which}`;
   at("points-words").textContent = status === 200 ? words(told) : told.error;
-  for (const id of ["points-figure", "points-table"]) at(id).hidden = status !== 200;
+  at("points-table").hidden = status !== 200;
   if (status !== 200) return;
   found = told;
   fill();
-  draw();
 }
 
 const words = ({points, all}) => `${all > points.length ? `the first ${points.length} of ` : ""}${all.toLocaleString("en")} points, means over their seeds`;
-
-// Hide the points that a brush leaves out.
-function leaveOut(out) {
-  for (const link of at("points-table").querySelectorAll("a")) link.closest("tr").hidden = out.has(Number(link.dataset.place));
-}
 
 // Mark the point of a question.
 export function choose(state) {
@@ -56,19 +43,10 @@ export function choose(state) {
   const {from, policies, seeds, values} = state, now = toAddress({from, policies, seeds, values});
   chosen = found.points.findIndex(each => toAddress(stateOf(each.question)) === now);
   for (const link of at("points-table").querySelectorAll("a")) current(link, Number(link.dataset.place));
-  draw();
 }
 
 function current(link, place) {
   if (place === chosen) link.setAttribute("aria-current", "true"); else link.removeAttribute("aria-current");
-}
-
-// Draw all points, the chosen one also as the last line.
-function draw() {
-  const lines = found.plots[0].spec.data, last = lines.at(-1);
-  for (const part of ["x", "y", "text", "customdata"])
-    last[part] = lines.slice(0, -1).flatMap(line => line[part].filter((_, at) => line.customdata[at] === chosen));
-  showFigures(at("points-figure"), found.plots);
 }
 
 // ---- the table ----

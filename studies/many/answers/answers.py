@@ -254,18 +254,6 @@ class Answers(Displayed, TableAnswers):
         figure: Figure = page_of(self).answers_front.front(self.choices, self._front(outcomes)).figure()
         return figure
 
-    def draw_map(self, outcome: str | Outcome, across: str, up: str) -> Figure:
-        """An outcome over two keys as a plotly figure. Raises ScenarioError for unknown keys."""
-        names = [key.name for key in self.all_settings.keys]
-        for name in (across, up):
-            if name not in names:
-                raise ScenarioError(f"{name}: is not a key that varies; allowed: {', '.join(names)}")
-        places = (names.index(across), names.index(up))
-        figure: Figure = (
-            page_of(self).answers_figures.heat_map(self.all_settings, self._outcome(outcome), *places).figure()
-        )
-        return figure
-
     def __repr__(self) -> str:
         recommendation = self.recommend()
         first = [] if recommendation is None else recommendation.sentences[:1]

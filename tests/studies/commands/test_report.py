@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.command import SHORT, ipa, refusal
-from tests.studies.browser import Browser, needs_chromium
 
 
 def test_a_report_is_drawn_with_a_run_or_later(here: Path) -> None:
@@ -21,39 +20,6 @@ def test_a_report_is_drawn_with_a_run_or_later(here: Path) -> None:
     page = (here / "both.html").read_text()
     assert "ipa" in page
     assert "scale-only:low" in page
-
-
-def test_pages_share_one_file_of_plotly_beside_them(here: Path) -> None:
-    """Five runs of 20 minutes take less than 2 MB then; by default a page needs no other file."""
-    pages = here / "pages"
-    pages.mkdir()
-    assert ipa("compare", "video", "--plotly-beside", "--report", "pages/five.html").exit_code == 0
-    for name, command in (
-        ("profile", "profile show video"),
-        ("load", "trace info bursty"),
-        ("forecasts", "predictor show --trace bursty --windows 0:120 --predictor reactive"),
-    ):
-        assert ipa(*command.split(), "--to", f"pages/{name}.html", "--plotly-beside").exit_code == 0
-    (shared,) = pages.glob("plotly-*.js")
-    written = {path.name: path.read_text() for path in pages.glob("*.html")}
-    assert sorted(written) == ["five.html", "forecasts.html", "load.html", "profile.html"]
-    for page in written.values():
-        assert f'<script src="{shared.name}"></script>' in page
-        assert shared.read_text() not in page
-    assert len(written["five.html"].encode()) < 2_000_000
-    assert ipa("trace", "info", "bursty", "--to", "alone.html").exit_code == 0
-    alone = (here / "alone.html").read_text()
-    assert shared.read_text() in alone
-    assert "<script src=" not in alone
-    assert not [*here.glob("*.js")]
-
-
-@needs_chromium
-def test_a_page_is_drawn_with_the_file_beside_it(here: Path, shown: Browser) -> None:
-    assert ipa("simulate", "video", *SHORT, "--plotly-beside", "--report", "page.html").exit_code == 0
-    shown.open(here / "page.html")
-    shown.draw_all()
-    assert shown.run("document.querySelectorAll('.plot .main-svg').length") > 0
 
 
 def test_a_report_that_could_not_be_written_is_noticed_before_anything_runs(

@@ -14,9 +14,7 @@ from ipa.studies.pages.answers import against, page, plots
 from ipa.studies.pages.document import Choice
 from tests.command import ipa, refusal
 from tests.studies.answers.tables import grid, runs
-from tests.studies.browser import Browser, needs_chromium
 from tests.studies.page_rules import check_page
-from tests.studies.study.mine import figures
 
 pytest.importorskip("plotly")
 
@@ -45,18 +43,14 @@ def render(found: Answers) -> str:
     return html_of(page(found))
 
 
-def test_one_key_carries_effects_two_a_map_and_more_all_at_once() -> None:
+def test_keys_carry_effects_and_outcomes_fronts() -> None:
     one = runs([{"hop_s": 1.0 * n, "cost_mean_cores": 1.0 + n} for n in range(3)])
     assert [plot.name for plot in plots(answer(one))] == ["effects-cost_mean_cores"]
     two = grid({"policy.a": [1, 2], "policy.b": [1, 2]}, lambda a, b: a + b)
-    assert [plot.name for plot in plots(answer(two))] == [
-        "map-cost_mean_cores",
-        "effects-cost_mean_cores",
-        "parallel",
-    ]
+    assert [plot.name for plot in plots(answer(two))] == ["effects-cost_mean_cores"]
     names = [plot.name for plot in plots(answer(TABLE))]
     assert [name for name in names if name.startswith("front")] == ["front-2", "front-3"]
-    assert sum(name.startswith(("map-", "effects-")) for name in names) == 6
+    assert sum(name.startswith("effects-") for name in names) == 3
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -67,19 +61,10 @@ def test_an_outcome_that_is_the_same_with_every_setting_is_said_and_not_drawn(se
     assert "front-2" in names
     assert "front-3" not in names
     assert not [name for name in names if name.endswith("sla_violation_rate")]
-    (lines,) = (plot.traces[0] for plot in plots(found) if plot.name == "parallel")
-    assert "SLA violations" not in [each["label"] for each in lines["dimensions"]]
     (said,) = (sentence for sentence in found.headline if sentence.startswith("SLA violations"))
     assert said.startswith("SLA violations: 0.00")
     assert "with every setting" in said
     assert "Best settings: SLA violations" not in render(answer(runs(rows, seeds)))
-
-
-def test_the_figures_of_a_map_are_above_it_in_a_colour_of_their_own_each() -> None:
-    two = grid({"policy.a": [1, 2], "policy.b": [1, 2, 3]}, lambda a, b: a + b)
-    _, written = next(plot for plot in plots(answer(two)) if plot.name.startswith("map-")).traces
-    assert sorted(written["text"]) == ["2.00", "3.00", "3.00", "4.00", "4.00", "5.00"]
-    assert len(set(written["textfont"]["color"])) == 2
 
 
 @pytest.mark.parametrize(("settings", "level"), [(2, "95"), (4, "98.3"), (6, "99"), (1501, "99.9967")])
@@ -91,10 +76,6 @@ def test_the_figures_are_plotlys_own() -> None:
     found = answer(TABLE)
     assert list(found.figures()) == [plot.name for plot in plots(found)]
     assert found.draw_front("pas_mean", "sla_violation_rate").layout.xaxis.title.text == "PAS"
-    drawn = found.draw_map("pas_mean", "max_surge", "policy.predictor.name")
-    assert np.array(drawn.data[0].z).shape == (2, 4)
-    with pytest.raises(ScenarioError, match=r"alpha: is not a key that varies; allowed: policy\.alpha"):
-        found.draw_map("pas_mean", "alpha", "max_surge")
 
 
 def test_the_front_is_drawn_as_it_is_by_its_means() -> None:
@@ -120,10 +101,7 @@ def test_a_page_keeps_the_rules_and_is_the_same_every_time() -> None:
 def test_ten_thousand_runs_make_a_page_below_six_megabytes_and_it_says_what_is_left_out() -> None:
     drawn = render(answer(runs(swept(2000, 5), 5)))
     assert len(drawn.encode()) < 6_000_000
-    assert "Of 2,000 settings 300 are drawn" in drawn
     assert "are drawn at random" in drawn
-    (lines,) = (trace for trace in figures(drawn)["parallel"]["data"])
-    assert len(lines["dimensions"][0]["values"]) == 300
 
 
 def test_a_table_with_one_seed_makes_a_page_that_claims_nothing() -> None:
@@ -152,7 +130,7 @@ def test_a_table_or_the_folder_of_a_sweep_is_drawn_by_the_command(
     monkeypatch.setattr("ipa.studies.pages.check_images", lambda what: None)
     monkeypatch.setattr("ipa.studies.pages.draw_images", lambda plots, form, on_drawn: [b"drawn"] * len(plots))
     said = ipa("report", "swept", "--static", "svg").stdout.splitlines()
-    assert "swept/figures/parallel.svg" in said
+    assert "swept/figures/front-2.svg" in said
     assert "gone: no such file or folder" in refusal("report", "gone")
 
 
@@ -162,17 +140,6 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
         read_answers(tmp_path / "x.parquet")
     with pytest.raises(ScenarioError, match="no such file"):
         read_answers(tmp_path / "y.parquet")
-
-
-@needs_chromium
-def test_parallel_coordinates_scroll_in_their_own_box_and_can_be_brushed(tmp_path: Path, shown: Browser) -> None:
-    (tmp_path / "page.html").write_text(render(answer(TABLE)))
-    shown.open(tmp_path / "page.html", width=390)
-    shown.draw_all()
-    assert shown.run("document.documentElement.scrollWidth") <= 390
-    assert shown.run("document.getElementById('plot-parallel').offsetWidth") > 390
-    assert shown.run("document.querySelectorAll('#plot-parallel .axis-brush').length") == 7
-    assert shown.run("errors") == []
 
 
 def test_a_reader_picks_the_setting_that_all_others_are_compared_with() -> None:
