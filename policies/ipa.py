@@ -19,9 +19,9 @@ from ipa.policies.optimiser import (
     Programme,
     Solution,
     SolutionCache,
+    cannot_take,
     check_installed,
     question,
-    takes_chains,
 )
 from ipa.policies.predictors import DEFAULT_PREDICTOR, OUTLOOK_PARAMETERS, Outlook
 
@@ -82,8 +82,8 @@ class OptimisingPolicy(ForecastingPolicy):
         if solver_fallback is not None:
             checks.choice("solver_fallback", solver_fallback, SOLVERS)
         check_installed(solver if solver_fallback is None else solver_fallback)
-        if pipeline.graph is not None and "exact" not in (solver, solver_fallback):
-            raise PolicyError(takes_chains(solver, pipeline))
+        if solver_fallback != "exact" and (why := cannot_take(solver, self.programme)):
+            raise PolicyError(why)
         self.answers = SolutionCache(self.programme, solver, solver_fallback)
         self.start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
         """The longest start-up time of any variant [s]."""

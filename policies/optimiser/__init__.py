@@ -7,9 +7,9 @@ In the order in which a decision passes them, its modules are:
 - `problem`: one decision's problem, the options of each stage, and the knapsack that solvers get;
 - `solution`: the entry, from a problem to a configuration with reasons, and the cache of answers;
 - `ladder`: the rungs from the optimum to fallbacks; `throughput`: the greatest load that is sustained, for the last;
-- `solvers`: by name; nodes and pairs around them; `exact`, which takes chains itself with `fronts` and `relaxation`;
+- `solvers`: by name; nodes around them; `exact`, which takes chains itself with `fronts` and `relaxation`;
 - `graphs`, `scenes`: where the inflows of `exact` depend on variants, or ways meet: the tree, and one of its leaves;
-- `folded`, `gurobi`, `highs`: the same knapsack as a model for general solvers;
+- `general`: the same knapsack as a model for Gurobi and HiGHS;
 - `explain`: why a plan was chosen, prices, and the plans of a front;
 - `within`: the best plan within each number of cores.
 """

@@ -18,9 +18,9 @@ from .solution import SolutionCache as SolutionCache
 from .solution import question as question
 from .solution import solve as solve
 from .solvers import SOLVERS as SOLVERS
+from .solvers import cannot_take as cannot_take
 from .solvers import check_installed as check_installed
 from .solvers import gurobi_licence_expiry as gurobi_licence_expiry
-from .solvers import takes_chains as takes_chains
 from .within import Within as Within
 from .within import best_within as best_within
 from .within import best_within_gpus as best_within_gpus

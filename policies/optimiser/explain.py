@@ -192,7 +192,7 @@ def _stage_options(
     chosen = pairs.index((picked.rows[picked_i], picked.replicas[picked_i]))
     offered = {(row.variant, row.batch): i for i, (row, _) in reversed(list(enumerate(pairs)))}
     offered[stage.rows[chosen].variant, stage.rows[chosen].batch] = chosen
-    tells_variants = bool(programme.table.scales.pairs) or isinstance(flow.joint, Combinations)
+    tells_variants = isinstance(flow.joint, Combinations)
     unbeaten = set(_unbeaten(stage, Matters.of(answer.knapsack), tells_variants or k in flow.deciding))
     load_rps = problem.load_rps * stage.inflows.least.factor
     sustained_rps = _sustained_rps(problem, answer) * stage.inflows.least.factor

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate
@@ -157,7 +157,7 @@ def flow_of(
 ) -> StageFlow:
     """The flow of a pipeline; None for its graph: a chain. `variants`: the candidates of each stage."""
     if graph is None:
-        return StageFlow.of_chain(names)
+        return replace(StageFlow.of_chain(names), joint=joint)
     parents = tuple(tuple(dict.fromkeys(names.index(edge.parent) for edge in graph.into(name))) for name in names)
     joining_all = {name for name, join in graph.joins.items() if join.kind == "all"}
     arrivals = tuple(

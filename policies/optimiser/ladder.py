@@ -59,7 +59,7 @@ def climb(problem: Problem, solver: Solver) -> Answer:
             pick = best(knapsack)
             if pick is not None:
                 if problem.programme.wanted.aim == "accuracy":
-                    pick = _fewest_cores_of_equals(problem, knapsack, pick, best)
+                    pick = _fewest_cores_of_equals(knapsack, pick, best)
                 return Answer(OPTIMAL, pick, knapsack, accurate, notes)
         if problem.programme.wanted.wants_accuracy:
             fewest = _fewest_cores(knapsack.without("cores"), best) if all(accurate) else None
@@ -110,7 +110,7 @@ def _most_accurate(
     pick = best(knapsack)
     if pick is None:
         return None
-    pick = _fewest_cores_of_equals(problem, knapsack, pick, best)
+    pick = _fewest_cores_of_equals(knapsack, pick, best)
     chosen = [stage.rows[i].variant for stage, i in pick.chosen]
     within = "the SLA" if limit is None else f"the SLA and {_counted(limit, 'core')}"
     most = programme.table.scales.parts(chosen, 0, 0)["pas"]
@@ -121,13 +121,11 @@ def _most_accurate(
     return Answer(NO_ACCURACY, pick, knapsack, candidates, (*notes, note))
 
 
-def _fewest_cores_of_equals(problem: Problem, knapsack: Knapsack, pick: Pick, best: Solver) -> Pick:
+def _fewest_cores_of_equals(knapsack: Knapsack, pick: Pick, best: Solver) -> Pick:
     """The pick with the fewest cores of those as accurate. Only general solvers ignore criteria without weight."""
     if pick.free_loss is not None:
         return pick
-    pairs = problem.programme.table.scales.pairs
-    chosen = [stage.rows[i].variant for stage, i in pick.chosen]
-    accuracy = pairs[chosen[0]][chosen[1]] if pairs else knapsack.accuracy(pick)
+    accuracy = knapsack.accuracy(pick)
     if not accuracy:
         return pick
     fewest = best(replace(knapsack, reward=0, least_accuracy=accuracy))
@@ -189,7 +187,7 @@ def _fastest_for_goal(problem: Problem, knapsack: Knapsack, best: Solver) -> tup
     if quickest is None or problem.programme.wanted.aim != "accuracy":
         return quickest
     pick, within = quickest
-    return _fewest_cores_of_equals(problem, within, pick, best), within
+    return _fewest_cores_of_equals(within, pick, best), within
 
 
 def wanted_variants(

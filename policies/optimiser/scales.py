@@ -12,14 +12,14 @@ nothing, the cores come before the variants: those that are not needed are given
 another variant weighs in the objective, below a core and above all accuracy.
 
 With product accuracy the loss excludes the accuracy: a configuration's rank is its loss minus `reward` times the
-product. The same holds for accuracies of pairs, where D is their common denominator and U is D, and for those of a
-graph (see `flows`).
+product. The same holds for measured accuracies of combinations of variants, where D is their common denominator and U
+is D, and for those of a graph (see `flows`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -42,8 +42,8 @@ class Scales:
 
     `terms` and `raw` map each stage's variants to their accuracy, in units of 1 / D and as a fraction. `shift` is the
     number of bits below the objective's digits, `order_bits` the number below the count of changes. `switching`: the
-    weight of another variant, in the units of the other weights. `pairs`: the accuracies of pairs in units of 1 / U,
-    with all terms 1; empty unless they count. `joint`: replaces the product in a graph.
+    weight of another variant, in the units of the other weights. `joint`: replaces the product in a graph, and where
+    combinations were measured; then all terms are 1.
     """
 
     terms: tuple[dict[str, int], ...]
@@ -56,7 +56,6 @@ class Scales:
     gamma: int
     switching: int
     order_bits: int
-    pairs: Mapping[str, Mapping[str, int]]
     measured: Callable[[Sequence[str]], float]
     joint: Ways | Combinations | None = None
 
@@ -106,11 +105,8 @@ class Scales:
 
     def parts(self, variants: Sequence[str], cores: int, batch: int) -> dict[str, float]:
         """The parts of the objective, for one variant per stage; `cores` and `batch` are sums over the stages."""
-        if self.pairs:
-            accuracy = self.pairs[variants[0]][variants[1]]
-        else:
-            terms = [t[v] for t, v in zip(self.terms, variants, strict=True)]
-            accuracy = self.combine(terms) if self.joint is None else self.joint.accuracy(terms, variants)
+        terms = [t[v] for t, v in zip(self.terms, variants, strict=True)]
+        accuracy = self.combine(terms) if self.joint is None else self.joint.accuracy(terms, variants)
         total = self.alpha * accuracy - self.unit * (self.beta * cores + self.gamma * batch)
         return {
             "accuracy": accuracy / self.unit,
@@ -128,14 +124,9 @@ def scales(parameters: Parameters, order_bits: int) -> Scales:
     combinations = combination_terms(parameters)
     if combinations is not None:
         exact = [dict.fromkeys(terms, Fraction(1, combinations.unit)) for terms in exact]
-    pairs = pair_terms(parameters)
-    denominator = math.lcm(
-        *(term.denominator for terms in (pairs.values() if pairs else exact) for term in terms.values())
-    )
+    denominator = math.lcm(*(term.denominator for terms in exact for term in terms.values()))
     multiply = parameters.accuracy in ("product", "pairs")
     unit = denominator ** len(stages) if parameters.accuracy == "product" else denominator
-    if pairs:
-        exact = [{variant.name: Fraction(1, denominator) for variant in stage.variants} for stage in stages]
     joint: Ways | Combinations | None = combinations
     if joint is None and parameters.pipeline.graph is not None and parameters.accuracy == "product":
         joint = Ways.of(parameters.pipeline.graph, [stage.name for stage in stages], denominator)
@@ -156,32 +147,20 @@ def scales(parameters: Parameters, order_bits: int) -> Scales:
         gamma=gamma,
         switching=alpha if isinstance(parameters.goal, Goal) and parameters.goal.aim == "cost" else 0,
         order_bits=order_bits,
-        pairs={a: {b: int(term * denominator) for b, term in row.items()} for a, row in pairs.items()},
         measured=parameters.pipeline.accuracy_of,
         joint=joint,
     )
 
 
 def combination_terms(parameters: Parameters) -> Combinations | None:
-    """A graph's accuracies of combinations of variants, raised to the floor; None if it has none."""
-    graph = parameters.pipeline.graph
-    if graph is None or not graph.accuracies or parameters.accuracy != "product":
+    """The measured accuracies of combinations of variants, raised to the floor; None if the programme counts none."""
+    measured = parameters.pipeline.measured_accuracies
+    if not measured or parameters.accuracy != ("product" if parameters.pipeline.graph else "pairs"):
         return None
     floor = Fraction(round(parameters.accuracy_floor * NS), NS)
-    exact = {key: max(floor, Fraction(round(accuracy * NS), NS)) for key, accuracy in graph.accuracies.items()}
+    exact = {key: max(floor, Fraction(round(accuracy * NS), NS)) for key, accuracy in measured.items()}
     unit = math.lcm(*(accuracy.denominator for accuracy in exact.values()))
     return Combinations({key: int(accuracy * unit) for key, accuracy in exact.items()}, unit)
-
-
-def pair_terms(parameters: Parameters) -> dict[str, dict[str, Fraction]]:
-    """The accuracies of pairs, raised to the floor, if the programme counts them; else empty."""
-    if parameters.accuracy != "pairs":
-        return {}
-    floor = Fraction(round(parameters.accuracy_floor * NS), NS)
-    return {
-        first: {second: max(floor, Fraction(round(accuracy * NS), NS)) for second, accuracy in row.items()}
-        for first, row in parameters.pipeline.pair_accuracies.items()
-    }
 
 
 def accuracy_terms(stage: Stage, parameters: Parameters) -> dict[str, Fraction]:

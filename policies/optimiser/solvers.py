@@ -1,7 +1,8 @@
-"""The solvers by name, and constraints outside their model: nodes and GPUs, and accuracies of pairs of variants.
+"""The solvers by name, and constraints outside their model: nodes and GPUs.
 
 All solvers agree in the objective. `exact` is built in. `gurobi` and `highs` come with the extras of their names, are
-imported at first use and take chains only. Their answers differ from those of `exact` only among equals.
+imported at first use and take chains only, and no accuracies of pairs. Their answers differ from those of `exact` only
+among equals.
 
 Nodes: all replicas must fit by first fit, which is no sum over the stages and so cannot be in a model. Whether they fit
 depends only on the *shape* of each stage: cores and GPUs of a replica, and their number. The solver first ignores
@@ -10,14 +11,11 @@ stage, those that have it and differ in that of the second, and so on, and the s
 best pick of all parts that fits is the optimum (Lawler 1972, on the k best solutions).
 
 GPUs: their sum is limited in the same way.
-
-Pairs: with a fixed variant of the first stage, the accuracy of a pair depends on the second stage alone. So the best
-pick is the best over all variants of the first stage.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -27,33 +25,33 @@ from itertools import count
 
 from ipa.policies import checks
 from ipa.policies.optimiser.exact import exact
-from ipa.policies.optimiser.problem import Knapsack, Pick, Shape, Solver, SolverError, StageOptions
+from ipa.policies.optimiser.problem import Knapsack, Pick, Shape, Solver, SolverError
 from ipa.policies.optimiser.programme import Programme
-from ipa.profiles import Pipeline, Room
+from ipa.profiles import Room
 
 
 def gurobi(knapsack: Knapsack) -> Pick | None:
     """As `exact`, with Gurobi. Raises SolverError if not installed or licensed, or the model is too large."""
     check_installed("gurobi")
-    from ipa.policies.optimiser.gurobi import best
+    from ipa.policies.optimiser.general import gurobi
 
-    return best(knapsack)
+    return gurobi(knapsack)
 
 
 def highs(knapsack: Knapsack) -> Pick | None:
     """As `exact`, with HiGHS. Raises SolverError if not installed."""
     check_installed("highs")
-    from ipa.policies.optimiser.highs import best
+    from ipa.policies.optimiser.general import highs
 
-    return best(knapsack)
+    return highs(knapsack)
 
 
 def gurobi_licence_expiry() -> date | None:
     """The day on which Gurobi's licence expires, None for never. Raises SolverError if not installed or licensed."""
     check_installed("gurobi")
-    from ipa.policies.optimiser.gurobi import expiry
+    from ipa.policies.optimiser.general import gurobi_expiry
 
-    return expiry()
+    return gurobi_expiry()
 
 
 SOLVERS: Mapping[str, Solver] = {"exact": exact, "gurobi": gurobi, "highs": highs}
@@ -62,17 +60,24 @@ SOLVERS: Mapping[str, Solver] = {"exact": exact, "gurobi": gurobi, "highs": high
 def solver_for(name: str, programme: Programme) -> Solver:
     """The solver of that name for a programme. Raises PolicyError if unknown, SolverError if it solves chains only."""
     best = SOLVERS[checks.choice("solver", name, SOLVERS)]
-    if programme.pipeline.graph is not None and name != "exact":
-        raise SolverError(takes_chains(name, programme.pipeline))
-    return with_pairs(best, programme.table.scales.pairs)
+    why = cannot_take(name, programme)
+    if why:
+        raise SolverError(why)
+    return best
 
 
-def takes_chains(name: str, pipeline: Pipeline) -> str:
-    """Why a general solver cannot answer for a graph, in words."""
-    return (
-        f"solver={name!r} takes chains only: the stages of {pipeline.name} form a graph, where the replicas that an "
-        "option needs may depend on the variants before it; use solver='exact'"
-    )
+def cannot_take(name: str, programme: Programme) -> str:
+    """Why a solver cannot answer for a programme, in words; empty if it can."""
+    if name == "exact":
+        return ""
+    if programme.pipeline.graph is not None:
+        return (
+            f"solver={name!r} takes chains only: the stages of {programme.pipeline.name} form a graph, where the "
+            "replicas that an option needs may depend on the variants before it; use solver='exact'"
+        )
+    if programme.accuracy == "pairs":
+        return f"solver={name!r} does not take accuracy='pairs'; use solver='exact', or accuracy='product'"
+    return ""
 
 
 Part = tuple[Callable[[Shape], bool], ...]
@@ -126,37 +131,6 @@ def _first_that_fits(whole: Part, room: Room, best_of: Callable[[Part], Pick | N
 
 def _is_another(shape: Shape, is_allowed: Callable[[Shape], bool], another: Shape) -> bool:
     return another != shape and is_allowed(another)
-
-
-def with_pairs(best: Solver, pairs: Mapping[str, Mapping[str, int]]) -> Solver:
-    """The solver for two stages whose variants have these joint accuracies; the solver itself if there are none."""
-
-    def best_pair(knapsack: Knapsack) -> Pick | None:
-        if not knapsack.reward and not knapsack.least_accuracy:
-            return best(knapsack)
-        first, second = knapsack.stages
-        by_first = [best(replace(knapsack, stages=stages, bounded=None)) for stages in _by_first(first, second, pairs)]
-        picks = [pick for pick in by_first if pick is not None]
-        if not picks:
-            return None
-        # A limit matters if it left a variant without any pick, or if another pick depends on it.
-        is_short = len(picks) < len(by_first)
-        binding = [name for name in knapsack.limits if is_short or any(name in pick.binding for pick in picks)]
-        free = [pick.free_loss for pick in picks if pick.free_loss is not None]
-        free_loss = min(free) if len(free) == len(by_first) else None
-        return replace(min(picks, key=lambda pick: pick.loss), binding=tuple(binding), free_loss=free_loss)
-
-    return best_pair if pairs else best
-
-
-def _by_first(
-    first: StageOptions, second: StageOptions, pairs: Mapping[str, Mapping[str, int]]
-) -> Iterator[tuple[StageOptions, ...]]:
-    """For each variant of the first stage, both stages' options with it."""
-    for variant in dict.fromkeys(row.variant for row in first.rows):
-        indices = [i for i, row in enumerate(first.rows) if row.variant == variant]
-        first_alone = replace(first.only(indices), accuracy=[1] * len(indices))
-        yield (first_alone, replace(second, accuracy=[pairs[variant][row.variant] for row in second.rows]))
 
 
 PACKAGES: Mapping[str, str] = {"gurobi": "gurobipy", "highs": "highspy"}
