@@ -5,7 +5,6 @@ MLSERVER_PYTHON ?= $(shell command -v python3.11 || command -v python3.12)
 BIN := .venv/bin
 DEMO_INSTALLED := .venv/demo
 INSTALLED := .venv/installed
-PEERS_INSTALLED := .venv-bench/installed
 MLSERVER_INSTALLED := .venv-mlserver/installed
 JSON ?= build/bench.json
 # Processes that run tests: one more than there are cores, as tests of live mode mostly wait. One that has no test left
@@ -17,7 +16,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Tests start hundreds of processes: each would compile all that it imports where nothing may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check test-all test-cluster soak chaos mlserver verify install lint docs format bench bench-peers bench-lock mlserver-lock lock image-lock clean
+.PHONY: demo test check test-all test-cluster soak chaos mlserver verify install lint docs format bench mlserver-lock lock image-lock clean
 
 # Four seeds: with none late in 4 x 20 minutes, at most 1 % are, which the recommendation is to keep.
 demo: $(DEMO_INSTALLED)
@@ -113,24 +112,9 @@ format: install
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# JSON keeps the results; of other simulators too once bench-peers has been made.
+# JSON keeps the results.
 bench: install
 	$(BIN)/python -m tests.programs.benchmarks --json $(JSON)
-
-# The same queues in other simulators, which live in an environment of their own.
-bench-peers: $(PEERS_INSTALLED)
-	.venv-bench/bin/python -m tests.programs.benchmarks.peers
-
-$(PEERS_INSTALLED): requirements-bench.lock | $(INSTALLED)
-	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/pip install --quiet --require-hashes -r requirements-bench.lock
-	@touch $@
-
-# Needs uv on the PATH, as lock does; after it, as it takes over what that has locked.
-bench-lock:
-	uv pip compile pyproject.toml tests/programs/benchmarks/requirements.in --constraint requirements.lock --universal \
-		--generate-hashes --no-emit-index-url --custom-compile-command 'make bench-lock' --quiet \
-		--output-file requirements-bench.lock
 
 # Needs uv on the PATH.
 mlserver-lock:
@@ -158,4 +142,4 @@ image-lock:
 		--custom-compile-command 'make image-lock' --quiet --output-file requirements-image.lock
 
 clean:
-	rm -rf .venv .venv-bench .venv-mlserver build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-mlserver build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

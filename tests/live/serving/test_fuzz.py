@@ -233,7 +233,7 @@ def test_bytes_that_are_no_http_end_their_connection_alone(targets: dict[str, Ta
 
 @pytest.mark.parametrize("name", ["gateway", pytest.param("server", marks=pytest.mark.long)])
 def test_hostile_bodies_and_slow_clients_leave_an_honest_client_alone(targets: dict[str, Target], name: str) -> None:
-    """No 500, no growth, and an answer to the honest client each time; how soon, `benchmarks hostile` measures."""
+    """No 500, no growth, and an answer to the honest client each time."""
     target = targets[name]
     path = f"/v2/models/{target.model}/infer"
     kinds = hostile.kinds(12 if REQUESTS < LONG else 62).values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from typing import get_args
 
 import numpy as np
@@ -12,10 +13,17 @@ from ipa import traces
 from ipa.policies import StageConfiguration
 from ipa.profiles import Edge, Graph
 from ipa.sim import Engine, FloatArray, RunInput, ServiceTime, StageModel, World, create_engine
+from ipa.sim.events import SimPyEngine
 from ipa.studies import Scenario, simulate
 from tests.programs.benchmarks import naive
 from tests.programs.benchmarks.tables import Column, Table, Value, cpu_s
-from tests.programs.benchmarks.tandem.ours import COMPILED, ENGINES, SIMPY
+
+SIMPY, COMPILED = "SimPy engine", "compiled engine"
+ENGINES: dict[str, Callable[..., Engine]] = {SIMPY: SimPyEngine}
+if find_spec("numba") is not None:
+    from ipa.sim.compiled import CompiledEngine
+
+    ENGINES[COMPILED] = CompiledEngine
 
 REPEATS = 5
 DURATION_S = 1200.0
