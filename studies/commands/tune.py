@@ -32,8 +32,8 @@ from ipa.studies.many.tuning import Drawing, TuningOptions
 @pipeline_argument
 @policy_option
 @goal_option
-@declared(TuningOptions, "minimise", "maximise", "also", "limits", "vary", "trials")
-@declared(Drawing, "train", "test", "windows", "length_s", "draw", "seeds")
+@declared(TuningOptions, "minimise", "maximise", "limits", "vary", "trials")
+@declared(Drawing, "train", "test", "windows", "length_s", "seeds")
 @load_options
 @set_option
 @jobs_option
@@ -73,13 +73,12 @@ def tune(what: str, jobs: int | None, write: Path | None, **options: Any) -> Non
     if results.as_json:
         printing.print_json(tuned.as_dict())
     else:
-        click.echo(studies.many.tuning.as_file(tuned, tuned.best[0]), nl=False)
+        click.echo(studies.many.tuning.as_file(tuned), nl=False)
     if write is not None:
-        best = tuned.best[0].scenario
         reasons = studies.many.tuning.lines(tuned)
-        studies.results.write_text(studies.many.settings_of(best, is_measured=False, reasons=reasons), write)
+        studies.results.write_text(studies.many.settings_of(tuned.scenario, is_measured=False, reasons=reasons), write)
         printing.note(f"Settings: {write}")
-    if not tuned.best[0].keeps_limits[0]:
+    if not tuned.best.keeps_limits[0]:
         printing.log(f"Warning: no setting keeps {', '.join(map(str, tuned.wishes.limits))}; this one breaks it least")
     if results.out is not None:
         printing.note(f"Results: {results.out}")

@@ -1,4 +1,4 @@
-"""The goal of a tuning: outcomes to maximise or minimise, and limits to keep."""
+"""The goal of a tuning: an outcome to maximise or minimise, and limits to keep."""
 
 from __future__ import annotations
 
@@ -43,7 +43,6 @@ DEFAULTS = "defaults"
 """The word in a limit for the outcome of the default parameters."""
 
 _LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(?:(?P<factor>[^*]+?)\s*\*\s*)?(?P<value>[^\s*]+(?: ?%| [a-z]+)?)\s*")
-_ALSO = re.compile(r"\s*(minimise|maximise)\s+(\w+)\s*")
 
 Outcomes = Mapping[str, float]
 """Outcome -> its mean over the runs of one setting; NaN if there is none."""
@@ -94,16 +93,15 @@ class Limit:
 
 @dataclass(frozen=True)
 class Wishes:
-    """All aims and limits; the first aim decides a single answer."""
+    """The aim and the limits."""
 
-    aims: tuple[Aim, ...]
+    aim: Aim
     limits: tuple[Limit, ...] = ()
 
     @property
     def outcomes(self) -> list[str]:
-        """Every outcome of an aim or a limit, then `JUDGED`."""
-        aims, limits = (aim.outcome for aim in self.aims), (limit.outcome for limit in self.limits)
-        return list(dict.fromkeys([*aims, *limits, *JUDGED]))
+        """That of the aim, those of the limits, then `JUDGED`."""
+        return list(dict.fromkeys([self.aim.outcome, *(limit.outcome for limit in self.limits), *JUDGED]))
 
     def are_kept(self, outcomes: Outcomes, defaults: Outcomes) -> bool:
         """Whether all limits are kept."""
@@ -117,19 +115,14 @@ class Wishes:
             total += max(0.0, excess) / (abs(limit.bound(defaults[limit.outcome])) or 1.0)
         return total
 
-    def losses(self, outcomes: Outcomes) -> tuple[float, ...]:
-        """The losses to minimise, one for each aim."""
-        return tuple(aim.loss(outcomes[aim.outcome]) for aim in self.aims)
-
 
 def wishes_of(
     minimise: str | None,
     maximise: str | None,
-    also: Sequence[str] = (),
     limits: Sequence[str] = (),
     scenario: Scenario | None = None,
 ) -> Wishes:
-    """The aims and limits of command-line texts. Raises ScenarioError for an unknown outcome or an invalid limit.
+    """The aim and the limits of command-line texts. Raises ScenarioError for an unknown outcome or an invalid limit.
 
     `scenario`: what its goal asks counts beside them, its aim unless there is another; None: none.
     """
@@ -137,16 +130,12 @@ def wishes_of(
     if minimise is None and maximise is None and aim is not None:
         minimise, maximise = ("cost_mean_cores", None) if aim == "cost" else (None, "pas_mean")
     if (minimise is None) == (maximise is None):
-        raise ScenarioError("--minimise or --maximise: give one of them; further ones with --also")
+        raise ScenarioError("--minimise or --maximise: give one of them")
     first = (
         Aim(_known(minimise, "--minimise")) if minimise is not None else Aim(_known(maximise or "", "--maximise"), True)
     )
-    aims = [first, *map(_also, also)]
-    names = [aim.outcome for aim in aims]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ScenarioError(f"--also: {twice[0]} is already an aim; each outcome may be one once")
     of_goal = (Limit(limit.outcome.column, limit.is_most, limit.bound) for limit in demanded)
-    return Wishes(tuple(aims), (*map(parse_limit, limits), *of_goal))
+    return Wishes(first, (*map(parse_limit, limits), *of_goal))
 
 
 def parse_limit(text: str) -> Limit:
@@ -172,13 +161,6 @@ def _no_limit(text: str) -> ScenarioError:
         f"--slo {text}: should be OUTCOME<=NUMBER or OUTCOME>=NUMBER, such as sla_violation_rate<=0.01, or a share of "
         f"what the defaults come to, such as cost_mean_cores<=0.9*{DEFAULTS}"
     )
-
-
-def _also(text: str) -> Aim:
-    parts = _ALSO.fullmatch(text)
-    if parts is None:
-        raise ScenarioError(f"--also {text}: should be 'minimise OUTCOME' or 'maximise OUTCOME'")
-    return Aim(_known(parts[2], f"--also {text}"), parts[1] == "maximise")
 
 
 def _known(outcome: str, option: str) -> str:

@@ -75,13 +75,11 @@ def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = la
         return _seeds_apart(scenario, how)
     if scenario.window is not None:
         raise ScenarioError("--window: say with --train and --test which parts of the load are used for what")
-    if how.draw == "alike" and not is_real:
-        raise ScenarioError("--draw alike: needs a load to be like: --trace twitter:bursty, or another of these")
     base = _whole_real(scenario) if is_real else scenario
     load, whole = replace(load_of(base), windows=None), whole_trace(base, base.seed)
     length_s = how.length_s or (_length_of(scenario) if is_real else LENGTH_S)
     train, test = _parts(whole, how, is_real, scenario.history_s)
-    like = _figures(Load(scenario.trace, None, 1.0).trace()) if is_real and how.draw != "any" else None
+    like = _figures(Load(scenario.trace, None, 1.0).trace()) if is_real else None
     rng = stream(scenario.seed, "windows")
     names, windows_of_parts = ("--train", "--test"), []
     for name, part, count in zip(names, (train, test), (how.windows, 2 * how.windows), strict=True):
@@ -116,10 +114,10 @@ def of_case(scenario: Scenario, case: Case) -> Scenario:
 
 def _seeds_apart(scenario: Scenario, how: Drawing) -> TuningCases:
     """The cases for a load that each seed draws anew: some seeds to train on, others to test on."""
-    if how.train or how.test or how.length_s or how.draw == "alike":
+    if how.train or how.test or how.length_s:
         raise ScenarioError(
             f"--trace {scenario.trace}: is drawn by each seed, so that seeds are kept apart, not windows; leave "
-            "--train, --test, --length and --draw out"
+            "--train, --test and --length out"
         )
     count = how.windows * how.seeds
     first, last = scenario.seed, scenario.seed + count

@@ -19,15 +19,12 @@ LENGTH_S = 1200.0
 
 @dataclass(frozen=True)
 class Drawing:
-    """How cases are chosen; `draw` None: alike if the load is a window of the real trace."""
+    """How cases are chosen."""
 
     train: str | None = option(None, "Seconds of the load to train on. Default: the first 2/3.", metavar="START:END")
     test: str | None = option(None, "Seconds of the load to test on. Default: the rest.", metavar="START:END")
     windows: int = option(WINDOWS, f"Training windows; twice as many are for testing. Default: {WINDOWS}.", least=2)
     length_s: float | None = option(None, f"Seconds of a window. Default: {LENGTH_S:g}.", above=0.0)
-    draw: str | None = option(
-        None, "With --trace twitter:NAME: windows like that one (default), or any.", words=("alike", "any")
-    )
     seeds: int = option(1, "Runs in each window. Default: 1.", least=1)
 
 
@@ -35,14 +32,13 @@ class Drawing:
 class TuningOptions:
     """The goal of the search, its space, and the number of trials.
 
-    `also`: as `aims.wishes_of`; `limits`: as `aims.parse_limit`; `vary`: as `space.space_of`.
+    `limits`: as `aims.parse_limit`; `vary`: as `space.space_of`.
     """
 
     minimise: str | None = option(
         None, "Outcome to minimise: cost_mean_cores, sla_violation_rate, ...", metavar="OUTCOME"
     )
     maximise: str | None = option(None, "Outcome to maximise: pas_mean, ...", metavar="OUTCOME")
-    also: Sequence[str] = option((), "A further objective. Repeatable.", metavar="'maximise OUTCOME'")
     limits: Sequence[str] = option(
         (),
         "Limit on the mean over the windows; NUMBER may be `defaults` or, say, 0.9*defaults. Repeatable.",

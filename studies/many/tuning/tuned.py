@@ -1,10 +1,9 @@
-"""The findings of a tuning: the best settings, their gains over the defaults, and the scenario to run."""
+"""The findings of a tuning: the best setting, its gain over the defaults, and the scenario to run."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ipa.studies.intervals import HELD, Estimate
 from ipa.studies.many.tuning.aims import Wishes
 from ipa.studies.many.tuning.cases import PAST, Case, TuningCases
-from ipa.studies.many.tuning.gains import Columns, Gain
-from ipa.studies.many.tuning.search import TriedSetting
+from ipa.studies.many.tuning.gains import Columns, Gain, Rows, columns_of, means_of
 from ipa.studies.many.tuning.space import Space, Values
-from ipa.studies.runs.results import (
-    MANIFEST,
-    SCHEMA_VERSION,
-    read_manifest,
-    versions,
-    write_json,
-    write_table,
-    write_text,
-)
-from ipa.studies.scenario import Scenario, ScenarioError
+from ipa.studies.runs.results import SCHEMA_VERSION, versions, write_json, write_table, write_text
+from ipa.studies.scenario import Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,12 +22,31 @@ if TYPE_CHECKING:
 DIGITS = {"cost_mean_cores": 3, "planned_cost_mean_cores": 3, "dropped": 1, "changes": 1, "infeasible_decisions": 1}
 """The decimals of outcomes in text; 2 for other PAS, 3 for the rest."""
 
+RUNS = "runs.parquet"
+BEST = "best.yaml"
+FOUND = "found.json"
+
+
+@dataclass(frozen=True)
+class TriedSetting:
+    """One setting: its number, its values, and the outcomes of its runs, in the order of the cases, or its error."""
+
+    number: int
+    values: Values
+    rows: Rows = field(default_factory=list)
+    error: str | None = None
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean outcomes of its runs."""
+        return means_of(columns_of(self.rows))
+
 
 @dataclass(frozen=True)
 class Best:
     """A setting with its scenario, and its gains on the windows for training (`train`) and on others (`test`).
 
-    `keeps_limits`: on average over the training windows, and over the test windows.
+    `number` None: the defaults. `keeps_limits`: on average over the training windows, and over the test windows.
     """
 
     number: int | None
@@ -52,9 +61,8 @@ class Best:
 class Tuned:
     """The findings of a tuning.
 
-    `best`: the Pareto front over all aims (one setting if there is one aim), the best in the first aim first. If no
-    setting keeps the limits, it is the one that breaks them least. `number` None: the defaults, if nothing better was
-    found. `runs`: the outcomes of all training and test runs by setting, None for the defaults.
+    `best`: the defaults if nothing better was found; if no setting keeps the limits, the one that breaks them least.
+    `runs`: the outcomes of all training and test runs by setting, None for the defaults.
     """
 
     defaults: Scenario
@@ -62,13 +70,13 @@ class Tuned:
     space: Space
     cases: TuningCases
     settings: tuple[TriedSetting, ...]
-    best: tuple[Best, ...]
+    best: Best
     runs: tuple[tuple[int | None, str, Sequence[Case], Columns], ...]
 
     @property
     def scenario(self) -> Scenario:
         """The scenario of the best setting, ready to run."""
-        return self.best[0].scenario
+        return self.best.scenario
 
     @property
     def table(self) -> pd.DataFrame:
@@ -77,18 +85,16 @@ class Tuned:
         error and no outcomes."""
         import pandas as pd
 
-        values = {setting.number: setting.values for setting in self.settings}
-        rows: list[dict[str, Any]] = []
-        for number, part, cases, columns in self.runs:
-            count = len(next(iter(columns.values())))
-            for place, case in enumerate(cases[:count]):
-                rows.append(
-                    {
-                        **self._names(number, part, {} if number is None else values[number], case),
-                        **{name: float(column[place]) for name, column in columns.items()},
-                        "error": "",
-                    }
-                )
+        values: dict[int | None, Values] = {None: {}, **{each.number: each.values for each in self.settings}}
+        rows: list[dict[str, Any]] = [
+            {
+                **self._names(number, part, values[number], case),
+                **{name: float(column[place]) for name, column in columns.items()},
+                "error": "",
+            }
+            for number, part, cases, columns in self.runs
+            for place, case in enumerate(cases)
+        ]
         rows += [
             {**self._names(setting.number, "train", setting.values, None), "error": setting.error}
             for setting in self.settings
@@ -109,63 +115,48 @@ class Tuned:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the runs, JSON-able."""
+        best = self.best
         return {
-            "aims": [str(aim) for aim in self.wishes.aims],
+            "aim": str(self.wishes.aim),
             "limits": [str(limit) for limit in self.wishes.limits],
             "loads": self.cases.words,
             "settings": len(self.settings),
-            "dropped_early": sum(setting.is_dropped for setting in self.settings),
             "failed": sum(setting.error is not None for setting in self.settings),
-            "best": [
-                {
-                    "trial": setting.number,
-                    "values": dict(setting.values),
-                    "keeps_limits": {"train": setting.keeps_limits[0], "test": setting.keeps_limits[1]},
-                    "train": [_gain_as_dict(gain) for gain in setting.train],
-                    "test": [_gain_as_dict(gain) for gain in setting.test],
-                    "scenario": setting.scenario.as_dict(),
-                }
-                for setting in self.best
-            ],
+            "best": {
+                "trial": best.number,
+                "values": dict(best.values),
+                "keeps_limits": {"train": best.keeps_limits[0], "test": best.keeps_limits[1]},
+                "train": [_gain_as_dict(gain) for gain in best.train],
+                "test": [_gain_as_dict(gain) for gain in best.test],
+                "scenario": best.scenario.as_dict(),
+            },
         }
 
 
 def lines(tuned: Tuned) -> Iterator[str]:
-    """The findings in lines of text: what was done, then each of the best settings compared with the defaults."""
-    aims = " and ".join(map(str, tuned.wishes.aims))
-    limits = ", ".join(map(str, tuned.wishes.limits))
-    yield f"{tuned.defaults.pipeline} on {tuned.defaults.trace}: {aims}{f' with {limits}' if limits else ''}"
-    dropped, failed = (
-        sum(setting.is_dropped for setting in tuned.settings),
-        sum(setting.error is not None for setting in tuned.settings),
-    )
-    tried = f"{len(tuned.settings)} settings tried, {dropped} of them pruned early"
-    yield f"{tried}{f', {failed} failed' if failed else ''}; {tuned.cases.words}"
+    """The findings in lines of text: what was done, then the best setting compared with the defaults."""
+    best, limits = tuned.best, ", ".join(map(str, tuned.wishes.limits))
+    aim = f"{tuned.wishes.aim}{f' with {limits}' if limits else ''}"
+    yield f"{tuned.defaults.pipeline} on {tuned.defaults.trace}: {aim}"
+    failed = sum(setting.error is not None for setting in tuned.settings)
+    yield f"{len(tuned.settings)} settings tried{f', {failed} failed' if failed else ''}; {tuned.cases.words}"
     if tuned.cases.train[0].window is not None:
         yield PAST
     yield f"95 % intervals of changes. {HELD.format('windows')}"
-    for place, best in enumerate(tuned.best):
-        yield ""
-        yield from _lines_of(tuned, best, place)
-
-
-def _lines_of(tuned: Tuned, best: Best, place: int) -> Iterator[str]:
+    yield ""
     if best.number is None:
         yield "The defaults: no setting was better in training"
     else:
-        name = f"Setting {best.number}" if len(tuned.best) == 1 else f"{place + 1}. Setting {best.number}"
-        yield f"{name}: {in_words(best.values)}"
-    for part, keeps in zip(("train", "test"), best.keeps_limits, strict=True):
+        yield f"Setting {best.number}: {in_words(best.values)}"
+    for part, keeps in zip(("training", "the test"), best.keeps_limits, strict=True):
         if not keeps:
-            yield f"  breaks a limit in {'training' if part == 'train' else 'the test'}"
-    widths = (max(len(gain.outcome) for gain in best.test), 9, 9)
+            yield f"  breaks a limit in {part}"
+    width = max(len(gain.outcome) for gain in best.test)
     for title, gains in (("training", best.train), ("test", best.test)):
-        yield f"  {title:<{widths[0]}}  {'defaults':>{widths[1]}}  {'tuned':>{widths[2]}}  change (95 %)"
+        yield f"  {title:<{width}}  {'defaults':>9}  {'tuned':>9}  change (95 %)"
         for gain in gains:
-            yield (
-                f"  {gain.outcome:<{widths[0]}}  {number(gain.outcome, gain.defaults):>{widths[1]}}  "
-                f"{number(gain.outcome, gain.tuned):>{widths[2]}}  {change(gain)}"
-            ).rstrip()
+            before, after = (number(gain.outcome, value) for value in (gain.defaults, gain.tuned))
+            yield f"  {gain.outcome:<{width}}  {before:>9}  {after:>9}  {change(gain)}".rstrip()
 
 
 def number(outcome: str, value: float) -> str:
@@ -180,43 +171,41 @@ def number(outcome: str, value: float) -> str:
 def change(gain: Gain) -> str:
     """The change of an outcome with its interval, in percent of the defaults or else absolute (a rate in points)."""
     if gain.percent is not None:
-        mean, low, high = gain.percent.mean, gain.percent.low, gain.percent.high
-        return f"{mean:+.1f} %" + ("" if isnan(low) else f" [{low:+.1f}, {high:+.1f}]")
-    estimate = gain.change
+        estimate, factor, form, unit = gain.percent, 1.0, "+.1f", " %"
+    elif gain.outcome.endswith("_rate"):
+        estimate, factor, form, unit = gain.change, 100.0, "+.3g", " points"
+    else:
+        estimate, factor, form, unit = gain.change, 1.0, "+.3g", ""
     if isnan(estimate.mean):
         return ""
-    factor, unit = (100.0, " points") if gain.outcome.endswith("_rate") else (1.0, "")
-    mean, low, high = (factor * end for end in (estimate.mean, estimate.low, estimate.high))
-    return f"{mean:+.3g}{unit}" + ("" if isnan(low) else f" [{low:+.3g}, {high:+.3g}]")
+    mean, low, high = (format(factor * end, form) for end in (estimate.mean, estimate.low, estimate.high))
+    return f"{mean}{unit}" + (f" [{low}, {high}]" if estimate.has_interval else "")
 
 
-def as_file(tuned: Tuned, best: Best) -> str:
-    """A best setting as a scenario file; comments above give the findings."""
+def as_file(tuned: Tuned) -> str:
+    """The best setting as a scenario file; comments above give the findings."""
     import yaml
 
     head = "".join(f"# {line}".rstrip() + "\n" for line in lines(tuned))
-    keys = best.scenario.model_dump(mode="json", exclude_defaults=True)
+    keys = tuned.scenario.model_dump(mode="json", exclude_defaults=True)
     content = {"schema_version": 1, "kind": "scenario", **keys}
     return f"{head}{yaml.safe_dump(content, sort_keys=False, width=120)}"
 
 
 def _gain_as_dict(gain: Gain) -> dict[str, Any]:
-    def bounds(estimate: Estimate | None) -> dict[str, float | None] | None:
-        if estimate is None:
-            return None
-        return {name: _known(getattr(estimate, name)) for name in ("mean", "low", "high")}
+    def known(value: float) -> float | None:
+        return None if isnan(value) else value
+
+    def ends(estimate: Estimate | None) -> dict[str, float | None] | None:
+        return None if estimate is None else {name: known(getattr(estimate, name)) for name in ("mean", "low", "high")}
 
     return {
         "outcome": gain.outcome,
-        "defaults": _known(gain.defaults),
-        "tuned": _known(gain.tuned),
-        "change": bounds(gain.change),
-        "change_percent": bounds(gain.percent),
+        "defaults": known(gain.defaults),
+        "tuned": known(gain.tuned),
+        "change": ends(gain.change),
+        "change_percent": ends(gain.percent),
     }
-
-
-def _known(value: float) -> float | None:
-    return None if isnan(value) else value
 
 
 def in_words(values: Values) -> str:
@@ -231,60 +220,22 @@ def _cell(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
-# The folder of a tuning: its manifest, its runs, Optuna's file, and finally the table of runs and the scenarios.
-
-
-RUNS = "runs.parquet"
-BEST = "best.yaml"
-FOUND = "found.json"
-
-
 def manifest_of(scenario: Scenario, wishes: Wishes, space: Space, cases: TuningCases) -> dict[str, Any]:
     """What a tuning depends on, except the number of settings to try; JSON-able."""
-    question = {
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "tuning",
         "scenario": scenario.as_dict(),
-        "aims": [str(aim) for aim in wishes.aims],
+        "aim": str(wishes.aim),
         "limits": [str(limit) for limit in wishes.limits],
         "space": {key: repr(values) for key, values in space.items()},
         "loads": cases.words,
-        "train": [[case.window, case.seed] for case in cases.train],
-        "test": [[case.window, case.seed] for case in cases.test],
-        "seeds": cases.seeds,
+        **versions(),
     }
-    manifest = {"schema_version": SCHEMA_VERSION, "kind": "tuning", **question, **versions()}
-    return dict(json.loads(json.dumps(manifest)))
-
-
-def check_same(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Raise ScenarioError if the folder holds another tuning, or one that was begun with other versions."""
-    if not (folder / MANIFEST).is_file():
-        return
-    before = read_manifest(folder)
-    for key in () if before["kind"] != manifest["kind"] else manifest:
-        if key == "versions" and before.get(key) != manifest[key]:
-            raise ScenarioError(f"--out {folder}: was begun with other versions of packages; give a new folder")
-        if key != "python" and before.get(key) != manifest[key]:
-            raise ScenarioError(
-                f"--out {folder}: holds a tuning with {_differ(key, before.get(key), manifest[key])}; repeat its "
-                "command, or give a new folder"
-            )
 
 
 def write_tuned(folder: Path, tuned: Tuned) -> None:
-    """Write the findings: the runs, a JSON document, and a scenario file for each of the best settings."""
+    """Write the findings: the runs, a JSON document, and the best setting as a scenario file."""
     write_table(tuned.table, folder / RUNS)
     write_json(tuned.as_dict(), folder / FOUND)
-    for place, best in enumerate(tuned.best):
-        name = BEST if place == 0 else f"best-{place + 1}.yaml"
-        write_text(as_file(tuned, best), folder / name)
-
-
-def _differ(key: str, then: Any, now: Any) -> str:
-    """The difference of two values, in words: the first different key of two mappings, else the values."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        for name in {**then, **now}:
-            if then.get(name) != now.get(name):
-                return _differ(f"{key}.{name}" if key != "scenario" else name, then.get(name), now.get(name))
-    if isinstance(now, list) and isinstance(then, list) and len(str(now)) > 200:
-        return f"other windows or seeds ({key})"
-    return f"{key} {then!r}, not {now!r}"
+    write_text(as_file(tuned), folder / BEST)

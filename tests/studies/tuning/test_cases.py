@@ -75,7 +75,6 @@ def test_a_load_that_is_drawn_keeps_seeds_apart() -> None:
         ({"train": "0:600,700:800", "test": "900:1000"}, "--train 0:600,700:800: should be one part"),
         ({"train": "x", "test": "900:1000"}, "--train x: a window is START:END"),
         ({"train": "0:600", "test": "900:1000"}, "--train 0:600: holds no window of 1200 s"),
-        ({"draw": "alike"}, "--draw alike: needs a load to be like"),
     ],
 )
 def test_parts_that_cannot_be_used_are_refused(hours: str, how: dict[str, object], said: str) -> None:
@@ -132,14 +131,3 @@ def test_windows_like_a_published_one_are_cut_from_the_whole_trace_scaled_as_it(
     assert [case.window[0] % 7200 for case in cases.train if case.window] == [4800.0] * 10
     assert [case.window[0] % 7200 for case in cases.test if case.window] == [4920.0] * 20  # 120 s of history later
     assert "like twitter:bursty: 10 of seconds 0 to 172,800 for training" in cases.words
-
-
-def test_any_windows_are_drawn_where_that_is_asked_for(real: Path) -> None:
-    """Of the two weeks from which the shipped predictors have learnt, and of the one after them."""
-    cases = cases_of(
-        Scenario(pipeline="video", trace="twitter:bursty"), Drawing(windows=10, draw="any", length_s=12_000)
-    )
-    assert len({case.window[0] % 7200 for case in cases.train if case.window}) > 1
-    assert all(case.window and case.window[1] <= 14 * DAY_S for case in cases.train)
-    assert all(case.window and 14 * DAY_S < case.window[0] < 21 * DAY_S for case in cases.test)
-    assert "10 of seconds 0 to 1,209,600 for training, 20 of 1,209,720 to 1,814,400 for the test" in cases.words

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,8 @@ from ipa import studies
 from ipa.errors import Error
 from ipa.studies import Scenario, ScenarioError, Tuned, tune
 from ipa.studies.many.tuning import Drawing
-from ipa.studies.many.tuning.run import failed, looks
-from ipa.studies.many.tuning.search import TriedSetting
+from ipa.studies.many.tuning.run import failed
+from ipa.studies.many.tuning.tuned import TriedSetting
 from tests.command import PIPELINE, answer, ipa, refusal, start
 
 pytest.importorskip("optuna")
@@ -67,7 +70,7 @@ def levels(tuned: Tuned) -> list[int]:
 
 def test_the_cheapest_setting_within_the_limit_is_found_and_judged_on_other_seeds() -> None:
     found = tune(scenario(), **WISHES, trials=16, drawing=FEW, jobs=1)
-    (best,) = found.best
+    best = found.best
     assert best.values == {"policy.level": 3}
     assert found.scenario.policy.parameters == {"level": 3}
     assert best.keeps_limits == (True, True)
@@ -77,36 +80,17 @@ def test_the_cheapest_setting_within_the_limit_is_found_and_judged_on_other_seed
     assert cost.percent.mean == cost.percent.low == cost.percent.high == pytest.approx(-62.5)
 
 
-@pytest.mark.parametrize(
-    ("windows", "seeds", "expected"),
-    [(16, 1, [4, 8, 16]), (16, 3, [12, 24, 48]), (8, 1, [4, 8]), (6, 2, [12]), (2, 1, [2]), (30, 1, [8, 15, 30])],
-)
-def test_settings_are_looked_at_after_a_quarter_a_half_and_all_of_the_windows(
-    windows: int, seeds: int, expected: list[int]
-) -> None:
-    assert looks(windows, seeds) == expected
-
-
-def test_what_is_clearly_worse_is_dropped_before_it_has_met_all_windows() -> None:
-    found = tune(scenario(), **WISHES, vary=["policy.level=2,3,6"], trials=16, drawing=Drawing(windows=8), jobs=1)
-    runs = {(each.values["policy.level"], each.number < 8): len(each.rows) for each in found.settings}
-    assert runs[2, True] == 8  # too few replicas, but cheap
-    assert runs[6, True] == 8  # dear, but nothing is known yet that is better
-    assert runs[3, False] == 8
-    assert runs.get((6, False), 4) == 4
-
-
 def test_where_nothing_is_better_the_defaults_stay() -> None:
     found = tune(scenario(), maximise="pas_mean", trials=4, drawing=FEW, jobs=1)
-    assert found.best[0].number is None
+    assert found.best.number is None
     assert found.scenario == scenario()
 
 
 def test_where_no_setting_keeps_the_limits_the_one_that_breaks_them_least_is_told() -> None:
     wishes: dict[str, Any] = {"minimise": "sla_violation_rate", "limits": ["cost_mean_cores<=0.5"]}
     found = tune(scenario(), **wishes, vary=["policy.level=1,2,6"], trials=8, drawing=FEW, jobs=1)
-    assert found.best[0].values == {"policy.level": 1}
-    assert found.best[0].keeps_limits == (False, False)
+    assert found.best.values == {"policy.level": 1}
+    assert found.best.keeps_limits == (False, False)
 
 
 def test_the_limits_of_a_goal_count_beside_those_of_the_command() -> None:
@@ -115,18 +99,18 @@ def test_the_limits_of_a_goal_count_beside_those_of_the_command() -> None:
     tuned = ("video", "--trace", "constant:8:60", "--trials", 1, "--windows", 2, "--json", "-q")
     slo = ("--slo", "sla_violation_worst_hour_rate<=1 %")
     printed = answer("tune", *tuned, "--goal", goal, "--vary", "policy.load_margin=0:20 %", *slo)
-    assert printed["aims"] == ["minimise cost_mean_cores"]
+    assert printed["aim"] == "minimise cost_mean_cores"
     assert printed["limits"] == [
         "sla_violation_worst_hour_rate<=0.01",
         "stage_accuracy_mean.object-detection>=60",
         "cost_mean_cores<=9",
         "sla_violation_worst_hour_rate<=0.02",
     ]
-    gains = {gain["outcome"]: gain["tuned"] for gain in printed["best"][0]["test"]}
+    gains = {gain["outcome"]: gain["tuned"] for gain in printed["best"]["test"]}
     assert gains["stage_accuracy_mean.object-detection"] >= 60
-    assert printed["best"][0]["keeps_limits"] == {"train": True, "test": True}
+    assert printed["best"]["keeps_limits"] == {"train": True, "test": True}
     other = answer("tune", *tuned, "--vary", "policy.goal={min: cost},{max: accuracy}", "--minimise", "dropped")
-    assert (other["aims"], other["limits"]) == (["minimise dropped"], [])
+    assert (other["aim"], other["limits"]) == ("minimise dropped", [])
 
 
 @pytest.mark.parametrize(
@@ -141,13 +125,6 @@ def test_the_limits_of_a_goal_count_beside_those_of_the_command() -> None:
 def test_what_knows_the_load_to_come_is_no_choice(options: tuple[str, ...]) -> None:
     text = "knows the load to come, which is a bound and no choice"
     assert text in refusal("tune", "video", "--trace", "constant:8:60", "--minimise", "cost_mean_cores", *options)
-
-
-def test_of_two_aims_every_setting_that_none_beats_in_both_is_found() -> None:
-    """More replicas cost more and wait less."""
-    wishes: dict[str, Any] = {"minimise": "cost_mean_cores", "also": ["minimise latency_mean_s"]}
-    found = tune(scenario(), **wishes, vary=["policy.level=2,3,4"], trials=8, drawing=FEW, jobs=1)
-    assert [best.values.get("policy.level", 8) for best in found.best] == [2, 3, 4, 8]  # 8: the defaults
 
 
 def test_a_setting_that_cannot_be_run_is_kept_with_its_error_and_the_rest_go_on() -> None:
@@ -218,8 +195,8 @@ def test_any_key_of_the_scenario_can_be_varied() -> None:
 
 
 def kept(folder: Path) -> dict[str, bytes]:
-    """What was found, as it was written; Optuna's own file and that of the runs have times in them."""
-    timed = ("trials.log", "finished.sqlite", "manifest.json")
+    """What was found, as it was written; the manifest and the file of the runs have times in them."""
+    timed = ("finished.sqlite", "manifest.json")
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in timed}
 
 
@@ -259,16 +236,25 @@ def test_runs_that_have_finished_are_not_run_again(here: Path, monkeypatch: pyte
 
 
 @pytest.mark.long
+def finished(store: Path) -> int:
+    """How many runs are kept in a file, if it is there."""
+    try:
+        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
+            return int(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
 def test_a_killed_command_loses_only_runs_in_flight_and_ctrl_c_ends_in_order(here: Path) -> None:
     command = ["tune", "mine.yaml", "--policy", "my.py:Level", "--trace", "constant:25:20", "--set", "engine=simpy"]
     command += ["--minimise", "cost_mean_cores", "--slo", "sla_violation_rate<=0.01", "--windows", "4"]
     command += ["--trials", "16", "--jobs", "2", "--out"]
     assert ipa(*command, "whole").exit_code == 0
-    log = here / "cut" / "trials.log"
+    store = here / "cut" / "finished.sqlite"
     for sent in (signal.SIGKILL, signal.SIGINT):
-        before_bytes = log.stat().st_size if log.exists() else 0
+        before = finished(store)
         process = start(*command, "cut")
-        while process.poll() is None and not (log.exists() and log.stat().st_size > before_bytes + 3_000):
+        while process.poll() is None and finished(store) < before + 12:
             time.sleep(0.01)
         process.send_signal(sent)
         _, said = process.communicate(timeout=60)
@@ -287,26 +273,18 @@ def test_two_tunings_at_once_are_not_mixed(here: Path) -> None:
     tune(scenario(), **WISHES, trials=1, drawing=FEW, jobs=1, folder=here / "out", on_finished=second)
 
 
-def test_another_tuning_is_not_mixed_into_a_folder(here: Path) -> None:
+def test_the_folder_of_a_tuning_is_of_nothing_else(here: Path) -> None:
+    """Another question uses the runs that are there, and what is found is that of the last one."""
     tune(scenario(), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "out")
-    with pytest.raises(ScenarioError, match=r"holds a tuning with limits \['sla_violation_rate<=0.01'\], not \[\]"):
-        tune(scenario(), minimise="cost_mean_cores", trials=2, drawing=FEW, jobs=1, folder=here / "out")
-    with pytest.raises(ScenarioError, match=r"holds a tuning with interval_s 10\.0, not 5\.0"):
-        tune(scenario(interval_s=5.0), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "out")
-    for command in ("report", "again", "explain"):
+    tune(scenario(), maximise="pas_mean", trials=2, drawing=FEW, jobs=1, folder=here / "out")
+    alone = tune(scenario(), maximise="pas_mean", trials=2, drawing=FEW, jobs=1)
+    assert json.loads((here / "out" / "found.json").read_text()) == json.loads(json.dumps(alone.as_dict()))
+    for command in ("report", "explain"):
         assert "out: holds a tuning, whose best setting is out/best.yaml" in refusal(command, "out")
     (here / "mine").mkdir()
     (here / "mine" / "thesis.txt").write_text("mine")
     with pytest.raises(ScenarioError, match="contains other files"):
         tune(scenario(), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "mine")
-
-
-@pytest.mark.parametrize("text", ["no JSON\n", "[]\n", '{"op_code": 99}\n'])
-def test_a_damaged_file_of_trials_is_refused(here: Path, text: str) -> None:
-    tune(scenario(), **WISHES, trials=1, drawing=FEW, jobs=1, folder=here / "out")
-    (here / "out" / "trials.log").write_text(text)
-    with pytest.raises(ScenarioError, match=r"trials\.log: is not a file of Optuna's"):
-        tune(scenario(), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "out")
 
 
 # ---- what is told ----
@@ -333,7 +311,7 @@ def test_the_table_has_a_row_a_run(here: Path) -> None:
     assert table.columns[:6].tolist() == ["trial", "part", "policy.level", "window_start_s", "window_end_s", "seed"]
     assert table.query("trial == -1 and part == 'train'")["seed"].tolist() == [1, 2, 3, 4]
     assert table.query("trial == -1 and part == 'test'")["seed"].tolist() == list(range(5, 13))
-    best = table[(table["trial"] == found.best[0].number) & (table["part"] == "test")]
+    best = table[(table["trial"] == found.best.number) & (table["part"] == "test")]
     assert best["cost_mean_cores"].tolist() == [3.0] * 8
     pd.testing.assert_frame_equal(table, found.table)
 

@@ -43,18 +43,11 @@ def test_another_limit_is_refused_with_what_is_allowed(text: str, said: str) -> 
         parse_limit(text)
 
 
-def test_one_aim_comes_first_and_others_may_follow() -> None:
-    wishes = wishes_of(COST, None, ["maximise pas_mean"], ["sla_violation_rate<=0.01"])
-    assert wishes.aims == (Aim(COST), Aim("pas_mean", True))
-    assert [str(aim) for aim in wishes.aims] == ["minimise cost_mean_cores", "maximise pas_mean"]
-    assert wishes.outcomes == [COST, "pas_mean", RATE]
-    for given, said in (
-        ((None, None), "give one of them"),
-        ((COST, "pas_mean"), "give one of them"),
-        ((COST, None, ["minimise cost_mean_cores"]), "cost_mean_cores is already an aim"),
-        ((COST, None, ["minimize pas_mean"]), "should be 'minimise OUTCOME' or 'maximise OUTCOME'"),
-    ):
-        with pytest.raises(ScenarioError, match=said):
+def test_there_is_one_aim() -> None:
+    wishes = wishes_of(COST, None, ["sla_violation_rate<=0.01"])
+    assert (str(wishes.aim), wishes.outcomes) == ("minimise cost_mean_cores", [COST, RATE, "pas_mean"])
+    for given in ((None, None), (COST, "pas_mean")):
+        with pytest.raises(ScenarioError, match="give one of them"):
             wishes_of(*given)
 
 
@@ -66,7 +59,7 @@ def test_an_outcome_breaks_a_limit_by_what_it_is_beyond_it() -> None:
 
 
 def test_what_is_broken_counts_as_a_share_of_its_bound() -> None:
-    wishes = Wishes((Aim(COST),), (Limit(RATE, True, 0.01), Limit(COST, True, 1.0, True)))
+    wishes = Wishes(Aim(COST), (Limit(RATE, True, 0.01), Limit(COST, True, 1.0, True)))
     defaults = {COST: 4.0, RATE: 0.5}
     assert wishes.breach({COST: 5.0, RATE: 0.02}, defaults) == pytest.approx(1.0 + 0.25)
     assert wishes.are_kept({COST: 4.0, RATE: 0.01}, defaults)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from tests.studies.commands.wrong.rows import SWEEP, TUNE, Wrong, study
 
 STUDIES = [
-    Wrong("tune mine.yaml", "--minimise or --maximise: give one of them; further ones with --also"),
+    Wrong("tune mine.yaml", "--minimise or --maximise: give one of them"),
     Wrong(f"{TUNE} --minimise cost", "--minimise: no outcome 'cost'; allowed: sla_violation_rate"),
     Wrong(f"{TUNE} --minimise changes --slo changes=1", "--slo changes=1: should be OUTCOME<=NUMBER"),
-    Wrong(f"{TUNE} --minimise changes --also pas_mean", "--also pas_mean: should be 'minimise OUTCOME'"),
     Wrong(f"{TUNE} --minimise changes --vary policy.alpha=2", "--vary policy.alpha=2: range '2': should be FROM:TO"),
     Wrong(f"{TUNE} --minimise changes --vary interval_s", "--vary interval_s: has no range of its own"),
     Wrong(f"{TUNE} --minimise changes --vary seed=1:9:1", "--vary seed=1:9:1: seed says what is run, and is the same"),
@@ -77,9 +76,7 @@ MANY = [
     Wrong(f"{TUNE} --minimise changes --vary guards.hysteresis=3:9", "--vary guards.hysteresis: guards.hysteresis:"),
     Wrong(f"{TUNE} --minimise changes --vary policy.alpha=1:0", "range '1:0': should begin below its end"),
     Wrong(f"{TUNE} --minimise changes --slo 'chnges<=1'", "--slo chnges<=1: no outcome 'chnges'; did you mean"),
-    Wrong(f"{TUNE} --minimise changes --also 'maximise changes'", "--also: changes is already an aim; each outcome"),
     Wrong(f"{TUNE} --minimise changes --policy static", "policy static: no parameter is left to tune; name keys with"),
-    Wrong(f"{TUNE} --minimise changes --draw some", "'--draw': 'some'; allowed: alike, any"),
     Wrong("tune mine.yaml --trace load.csv --minimise changes --length 1", "--test: no load is left to test on:"),
     Wrong("explain", "Missing argument 'RUN|DIR'."),
     Wrong("explain gone", "gone: no such file or folder"),
