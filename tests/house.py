@@ -90,7 +90,7 @@ def is_allowed(found: Import, packages: set[str], faces: dict[str, list[str]]) -
     owner = found.module if found.module in packages else found.module.rpartition(".")[0]
     is_inside = f"{found.by}.".startswith(f"{owner}.")
     if owner == "ipa":
-        return found.module in ("ipa.errors", "ipa.numbers") or found.name in faces["ipa"]
+        return found.module in ("ipa.errors", "ipa.models", "ipa.numbers") or found.name in faces["ipa"]
     return is_inside or (found.module in packages and found.name in faces[found.module])
 
 
