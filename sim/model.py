@@ -78,7 +78,6 @@ class World:
     hop_s: float = 0.0
     stop_s: float = 0.0
     decision_delay_s: float = 0.0
-    start_up_sigma: float = 0.0
     max_surge: int | None = None
     max_unavailable: int = 0
     dispatch: str = "central"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from itertools import chain, repeat
-from math import exp, log, sqrt
+from itertools import chain
+from math import log, sqrt
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from ipa.sim.normal import FloatArray, normal_quantiles
 PURPOSES = {
     "arrivals": 0,
     "service": 1,
-    "start-up": 2,
     "scaling": 3,
     "workload": 4,
     "sample": 5,
@@ -56,14 +55,6 @@ def normal_blocks(
 def standard_normals(generator: np.random.Generator) -> Iterator[float]:
     """The same draws one by one."""
     return chain.from_iterable(block.tolist() for block in normal_blocks(generator))
-
-
-def start_up_factors(seed: int, stage: int, sigma: float) -> Iterator[float]:
-    """Lognormal factors of mean 1, one for each replica created at a stage; exactly 1 if sigma is 0."""
-    if sigma == 0.0:
-        return repeat(1.0)
-    normals = standard_normals(stream(seed, "start-up", stage))
-    return (exp(sigma * normal - 0.5 * sigma * sigma) for normal in normals)
 
 
 def lognormal_sigma(p99_over_mean: float) -> float:

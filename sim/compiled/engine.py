@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 
 import numpy as np
 from scipy.special import ndtri
@@ -102,9 +101,6 @@ class CompiledEngine:
         positions = range(len(models))
         self._normals = [
             streams.normal_blocks(streams.stream(seed, "service", position), ndtri) for position in positions
-        ]
-        self._start_up_factors = [
-            streams.start_up_factors(seed, position, world.start_up_sigma) for position in positions
         ]
         self.routes = Routes.of(run_input, persist)
         self._entries = (0,) if self.routes is None else self.routes.entries
@@ -230,13 +226,11 @@ class CompiledEngine:
             self._language = self._language.with_rows(self._rows)
 
     def _make_room(self, replicas: int) -> None:
-        """Give every stage room for twice as many replicas, and draw their start-up factors."""
-        before, room = self._memory.room, 2 * replicas + _SPARE_ROOM
+        """Give every stage room for twice as many replicas."""
+        room = 2 * replicas + _SPARE_ROOM
         self._use(self._memory.with_room(room))
         if self._language is not None:
             self._language = self._language.with_room(room)
-        for stage, factors in enumerate(self._start_up_factors):
-            self._memory.replicas["start_up_factor"][stage, before:] = list(islice(factors, room - before))
 
     def _make_places(self) -> None:
         """Fill in the numbers of items of variants that have come since; if there are none, give twice the places."""

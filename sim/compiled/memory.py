@@ -162,7 +162,6 @@ REPLICA = record(
     ready_s="f8",
     removed_s="f8",
     finish_s="f8",
-    start_up_factor="f8",
     option="i8",
     batch="i8",  # the batch being served
     first="i8",  # eager dispatch: the first and the last batch waiting, each by its first request

@@ -237,8 +237,7 @@ def _create(s: int, memory: KernelMemory) -> None:
     replica.option = stage.option
     replica.batch = -1
     replica.first = -1
-    start_up_s = memory.options[stage.option].start_up_s * replica.start_up_factor
-    push_event(now_s + start_up_s, IS_READY, number, memory.run[0], stage, memory.heap[s])
+    push_event(now_s + memory.options[stage.option].start_up_s, IS_READY, number, memory.run[0], stage, memory.heap[s])
 
 
 @small

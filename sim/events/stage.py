@@ -83,7 +83,6 @@ class SimPyStage:
         "_room",
         "_scheduled_s",
         "_sla_s",
-        "_start_up_factors",
         "_timer",
         "_timer_s",
         "arrivals_s",
@@ -130,7 +129,6 @@ class SimPyStage:
         self.arrivals_s = run.arrivals_s  # by item: when its request arrived
         self.later: Sequence[Later] = ()  # the stages after this one, topologically; read by deadline
         self._normals = streams.standard_normals(streams.stream(seed, "service", position))
-        self._start_up_factors = streams.start_up_factors(seed, position, world.start_up_sigma)
         self.queue: list[int] = []
         self.enqueued_s: list[float] = []
         self.head = 0
@@ -139,8 +137,6 @@ class SimPyStage:
         self.replicas = ReplicaPool(model, world, configuration)
         self.configured: list[tuple[float, int]] = []  # batch sizes, as (since when, size)
         self._adopt(configuration, 0.0)
-        for _ in self.replicas.all:
-            next(self._start_up_factors)  # the initial replicas are ready at once, but take their draws too
         self.room_lack = RoomLack(0, 0.0)
         self._lacks_room_since_s = NEVER
         self._timer_s = NEVER
@@ -207,8 +203,7 @@ class SimPyStage:
         if self.replicas.budgets:
             self._note_room(change, now_s)
         for replica in change.created:
-            start_up_s = self.model.start_up_s[replica.variant] * next(self._start_up_factors)
-            self._env.at(now_s + start_up_s, self._activation, self._on_ready, replica)
+            self._env.at(now_s + self.model.start_up_s[replica.variant], self._activation, self._on_ready, replica)
         if change.removed and self._loses:
             self._lose(change.removed, now_s)
         elif change.removed:

@@ -116,7 +116,6 @@ def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
         hop_s=scenario.hop_s,
         stop_s=scenario.stop_s,
         decision_delay_s=scenario.decision_delay_s,
-        start_up_sigma=scenario.start_up_sigma,
         max_surge=scenario.max_surge,
         max_unavailable=scenario.max_unavailable,
         dispatch=scenario.dispatch,

@@ -156,7 +156,7 @@ class PolicyChoice(BaseModel):
         return dict(self.model_extra or {})
 
 
-FORMER: Mapping[str, Any] = {"interference": "none"}
+FORMER: Mapping[str, Any] = {"interference": "none", "start_up_sigma": 0.0}
 """Keys of earlier versions that change nothing with these values, which runs have stored."""
 
 
@@ -268,9 +268,6 @@ class Scenario(FileModel):
     service_times: choices.ServiceTimes = Field(
         default="lognormal",
         description="lognormal: fitted to mean and p99; mean: every batch takes the mean",
-    )
-    start_up_sigma: NotNegative = Field(
-        default=0.0, le=2.0, description="sigma of the lognormal factor (mean 1) on start-up times"
     )
     hop_s: NotNegative = Field(default=0.0, description="network delay from one stage to the next")
     dispatch_overhead_s: NotNegative = Field(

@@ -641,7 +641,6 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
     [
         (("--set", "dispatch=eager"), "dispatch: eager: the gateway dispatches centrally; allowed: central"),
         (("--set", "engine=simpy"), "engine: simpy: a live run has no engine; allowed: auto"),
-        (("--set", "start_up_sigma=0.5"), "start_up_sigma: 0.5: processes start as they do; allowed: 0"),
         (("--set", "hop_s=0.1"), "hop_s: 0.1: a live hop takes what it takes; allowed: 0"),
         (("--set", "decision_delay_s=1"), "decision_delay_s: 1.0: a live decision takes what it takes; allowed: 0"),
         (("--set", "service_factor=1.1"), "service_factor: 1.1: the emulated servers take the profiled times"),

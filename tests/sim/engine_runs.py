@@ -42,7 +42,6 @@ def parts(
         hop_s=scenario["hop_s"],
         stop_s=scenario["stop_s"],
         decision_delay_s=scenario["decision_delay_s"],
-        start_up_sigma=SIGMA if scenario.get("start_up_factors") else 0.0,
         max_surge=scenario["max_surge"],
         max_unavailable=scenario["max_unavailable"],
         dispatch=scenario.get("dispatch", "central"),

@@ -13,7 +13,6 @@ A scenario is a dictionary:
 - decisions: [time of the control step, [configuration per stage, as in initial]], times rising
 - hop_s, stop_s, decision_delay_s, max_surge (None: a quarter, rounded up), max_unavailable
 - factors: optional; per stage, the k-th batch started takes latency x factors[k] (past the end: 1)
-- start_up_factors: optional; the same for the j-th replica created, those at 0 counting first
 - bound_s: how long after duration_s the run ends at the latest (not given: 10 x sla_s)
 - removal, optional: "drain" or "lose": whether what a removed replica holds fails with it
 - limit_cores, optional: the most cores that exist; when_full, optional: "replace" or "wait"
@@ -96,7 +95,6 @@ class Stage:
     drop_limit_s: float
     configuration: dict[str, Any]
     factors: list[float]
-    start_up_factors: list[float]
     queue: list[Request] = field(default_factory=list)
     replicas: list[Replica] = field(default_factory=list)
     timer: int = 0  # the timers set or cleared so far: only the last one set may ring
@@ -161,10 +159,9 @@ class Simulation:
         self.last_end = 0.0
         count = len(scenario["stages"])
         factors = scenario.get("factors") or [[]] * count
-        start_ups = scenario.get("start_up_factors") or [[]] * count
         self.stages = []
         for i, (given, first) in enumerate(zip(scenario["stages"], scenario["initial"], strict=True)):
-            stage = Stage(i, given["variants"], given["drop_limit_s"], first, factors[i], start_ups[i])
+            stage = Stage(i, given["variants"], given["drop_limit_s"], first, factors[i])
             self.stages.append(stage)
             for _ in range(first["replicas"]):
                 self.create(stage).ready = 0.0
@@ -426,8 +423,7 @@ class Simulation:
             if stage.budget is not None and self.existing_cores(stage) + stage.configuration["cores"] > stage.budget:
                 break
             replica = self.create(stage)
-            factor = nth(stage.start_up_factors, replica.number)
-            ready_at = self.now + stage.variants[replica.variant]["start_up_s"] * factor
+            ready_at = self.now + stage.variants[replica.variant]["start_up_s"]
             self.at(ready_at, ACTIVATION, stage, self.activation, stage, replica)
             changes += 1
 

@@ -74,7 +74,6 @@ class Maker:
             "decision_delay_s": self.delay(interval_s),
             "max_surge": surge,
             "max_unavailable": unavailable,
-            "start_up_factors": [self.factors(12) for _ in stages],
             "bound_s": self.seconds(0.25, 3) if rng.random() < 0.3 else 10 * sla_s,
         }
         if rng.random() < 0.5:

@@ -72,7 +72,7 @@ def crowded(engine: str, dispatch: str) -> Records:
         for step in range(12)
     ]
     arrivals_s = np.linspace(0.0, 11.9, 10_000)
-    world = World(12.0, 50.0, start_up_sigma=0.3, max_surge=3, dispatch=dispatch)
+    world = World(12.0, 50.0, max_surge=3, dispatch=dispatch)
     run = create_engine(engine, RunInput(models, world, arrivals_s, 3), decisions[0])
     steps = iter(decisions[1:])
     for _ in run.steps(iter(range(1, 12))):
@@ -122,7 +122,7 @@ WORLDS: list[dict[str, Any]] = [
     {"policy": "ipa", "journal": "full", "start": "configured", "max_surge": 0, "max_unavailable": 1},
     {"policy": "scale-only:low", "decision_delay_s": 3.0, "stop_s": 2.0, "limit_cores": 20},
     {"policy": "wandering"},
-    {"policy": "wandering", "hop_s": 0.05, "stop_s": 1.5, "decision_delay_s": 12.5, "start_up_sigma": 0.5},
+    {"policy": "wandering", "hop_s": 0.05, "stop_s": 1.5, "decision_delay_s": 12.5, "start_up_extra_s": 0.5},
     {"policy": "wandering", "dispatch": "eager", "interval_s": 2.5, "scale": 3.0, "arrivals": "clumped"},
     {"policy": "wandering", "drop": "batch", "interval_s": 4.0, "scale": 4.0, "service_times": "mean"},
     {"policy": "wandering", "dispatch": "eager", "drop": "batch", "sla_s": 0.4, "max_unavailable": 2},

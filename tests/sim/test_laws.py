@@ -275,7 +275,6 @@ def run_settings(
         hop_s=draw(st.sampled_from([0.0, 0.0, 0.25])),
         stop_s=draw(st.sampled_from([0.0, 1.5])),
         decision_delay_s=draw(st.sampled_from([0.0, 0.0, 0.5, 3.0])),
-        start_up_sigma=0.0 if sampled is False else draw(st.sampled_from([0.0, 0.3])),
         max_surge=surge,
         max_unavailable=unavailable,
         dispatch=dispatch or draw(st.sampled_from(["central", "eager"])),

@@ -92,12 +92,6 @@ def test_the_kth_batch_started_takes_the_kth_factor() -> None:
     assert seen(result, "finish") == [2, 2.5, 3.5]
 
 
-def test_the_jth_replica_created_takes_the_jth_start_up_factor() -> None:
-    factors = [[9.0, 0.5, 2.0]]
-    result = run([], [stage()], [wanted()], {1.0: [wanted(replicas=3)]}, start_up_factors=factors)
-    assert [ready for _, ready, _, _ in lives(result)] == [0, 2, 5]
-
-
 def test_a_world_that_could_never_roll_out_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         run([], [stage()], [wanted()], max_surge=0, max_unavailable=0)

@@ -303,8 +303,8 @@ def test_rule_10_defaults() -> None:
     assert (control.interval_s, control.history_s, control.initial) == (10.0, 120, None)
     assert (scenario.interval_s, scenario.history_s, scenario.start) == (10.0, 120, "warm")
     for given in (world, scenario):
-        delays_s = given.decision_delay_s, given.stop_s, given.hop_s, given.start_up_sigma
-        assert delays_s == (0.0, 0.0, 0.0, 0.0)
+        delays_s = given.decision_delay_s, given.stop_s, given.hop_s
+        assert delays_s == (0.0, 0.0, 0.0)
         assert (given.max_surge, given.max_unavailable) == (None, 0)
         assert (given.dispatch, given.drop) == ("central", "request")
 

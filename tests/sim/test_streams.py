@@ -28,7 +28,7 @@ def test_every_key_has_draws_of_its_own() -> None:
 def test_streams_do_not_correlate() -> None:
     """Of 10,000 independent pairs the correlation has a standard deviation of 0.01."""
     one, *others = (
-        first(10_000, *key) for key in [(1, "service", 0), (1, "service", 1), (1, "start-up", 0), (2, "service", 0)]
+        first(10_000, *key) for key in [(1, "service", 0), (1, "service", 1), (1, "arrivals", 0), (2, "service", 0)]
     )
     for other in others:
         assert abs(np.corrcoef(one, other)[0, 1]) < 0.04
@@ -59,7 +59,6 @@ def test_the_draws_of_a_key_are_fixed_for_good() -> None:
     assert streams.PURPOSES == {
         "arrivals": 0,
         "service": 1,
-        "start-up": 2,
         "scaling": 3,
         "workload": 4,
         "sample": 5,

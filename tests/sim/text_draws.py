@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-PURPOSES = {"service": 1, "start-up": 2, "items": 8}
+PURPOSES = {"service": 1, "items": 8}
 SIGMA = 0.4
 """The sigma of the lognormal factors of random scenarios."""
 
@@ -36,11 +36,10 @@ def with_draws(made: dict[str, Any], seed: int, most: int) -> dict[str, Any]:
     `most`: more batches and more replicas than there are at a stage.
     """
     drawn, stages = dict(made), range(len(made["stages"]))
-    for key, purpose in (("factors", "service"), ("start_up_factors", "start-up")):
-        if made.get(key):
-            drawn[key] = [
-                [exp(SIGMA * z - 0.5 * SIGMA * SIGMA) for z in normals(seed, purpose, stage, most)] for stage in stages
-            ]
+    if made.get("factors"):
+        drawn["factors"] = [
+            [exp(SIGMA * z - 0.5 * SIGMA * SIGMA) for z in normals(seed, "service", stage, most)] for stage in stages
+        ]
     if "edges" in made:
         drawn["item_key"] = run_key(seed)
         drawn["edge_normals"] = [normals(seed, "items", e, len(made["arrivals"])) for e in range(len(made["edges"]))]

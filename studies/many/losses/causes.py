@@ -21,7 +21,7 @@ ORDER = (START_UP, CHANGE, FORECAST, CAUTION, PLANNING)
 WORLD = (START_UP, CHANGE)
 """The causes of the world, which affect the oracle too."""
 
-WITHOUT_START_UP = {"start_up_s": 0.0, "start_up_extra_s": 0.0, "start_up_sigma": 0.0}
+WITHOUT_START_UP = {"start_up_s": 0.0, "start_up_extra_s": 0.0}
 WITHOUT_CHANGE = {"max_surge": MOST_REPLICAS, "stop_s": 0.0}
 PRICE_OF_CHANGE = "price_of_change"
 

@@ -61,7 +61,6 @@ def _check_scenario(prepared: Prepared) -> None:
         ),
         "outages": (bool(scenario.outages), "metrics fail when they do; allowed: none"),
         "metrics_delay_s": (bool(scenario.metrics_delay_s), "metrics are as old as they are; allowed: 0"),
-        "start_up_sigma": (scenario.start_up_sigma > 0.0, "processes start as they do; allowed: 0"),
         "hop_s": (scenario.hop_s > 0.0, "a live hop takes what it takes; allowed: 0"),
         "decision_delay_s": (scenario.decision_delay_s > 0.0, "a live decision takes what it takes; allowed: 0"),
     }

@@ -103,7 +103,6 @@ class GatewayWorld:
         self._last_end_s = 0.0
         self.fleets = [fleet(scenario["max_surge"], scenario["max_unavailable"]) for _ in names]
         self._factors = [endless(scenario, "factors", position) for position in range(len(names))]
-        self._start_ups = [endless(scenario, "start_up_factors", position) for position in range(len(names))]
         self.requests = [self._request(str(n), arrival_s) for n, arrival_s in enumerate(scenario["arrivals"])]
         self._open = len(self.requests)
         self._wanted = initial
@@ -133,7 +132,6 @@ class GatewayWorld:
     def _stand(self, stage: int, wanted: StageConfiguration) -> None:
         """What is ready at the start."""
         for replica in self.fleets[stage].roll_out(wanted, 0.0):
-            next(self._start_ups[stage])
             replica.ready_s = 0.0
 
     # ---- time (rules 8 and 9) ----
@@ -256,7 +254,7 @@ class GatewayWorld:
     def _roll_out(self, stage: int) -> None:
         for replica in self.fleets[stage].roll_out(self._wanted[stage], self._now_s):
             start_up_s = self._stages[stage]["variants"][replica.variant]["start_up_s"]
-            ready_s = self._now_s + start_up_s * next(self._start_ups[stage])
+            ready_s = self._now_s + start_up_s
             self._at(ready_s, rules.REPLICA, stage, self._activate, stage, replica)
         self._list(stage)
         if self._loses:

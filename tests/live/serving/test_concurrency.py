@@ -135,7 +135,6 @@ def test_a_mean_that_can_be_worked_out_by_hand() -> None:
         "initial": [wanted],
         "decisions": [[4.0, [wanted]], [8.0, [wanted]]],
         "hop_s": 0.0,
-        "start_up_factors": None,
         "factors": None,
         "bound_s": 60.0,
     }

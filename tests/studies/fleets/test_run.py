@@ -74,7 +74,7 @@ def random_fleet(draw: np.random.Generator) -> Fleet:
             "interval_s": float(draw.choice([5.0, 7.0, 10.0])),
             "decision_delay_s": float(draw.choice([0.0, 0.0, 3.0, 7.0, 12.0])),
             "start_up_s": float(draw.choice([0.0, 8.0, 25.0])),
-            "start_up_sigma": float(draw.choice([0.0, 0.5])),
+            "start_up_extra_s": float(draw.choice([0.0, 0.5])),
             "stop_s": float(draw.choice([0.0, 4.0, 15.0])),
             "max_surge": int(draw.integers(0, 4)),
             "max_unavailable": int(draw.integers(1, 3)),

@@ -149,7 +149,7 @@ def test_an_empty_folder_may_be_filled(here: Path) -> None:
     [
         {"trace": "bursty", "window": "380:440"},
         {"trace": "bursty", "window": "380:440", "policy": "switch-only", "journal": "full"},
-        {"scale": 0.7, "scaling": "thin", "arrivals": "clumped", "start_up_sigma": 0.2, "hop_s": 0.01},
+        {"scale": 0.7, "scaling": "thin", "arrivals": "clumped", "start_up_extra_s": 0.2, "hop_s": 0.01},
         {"trace": "constant:60:30", "dispatch": "eager", "drop": "batch", "policy": "static:2,2"},
     ],
 )

@@ -70,7 +70,6 @@ SCENARIOS = [
     key("stop_s=.inf", "stop_s: should be a finite number; given inf"),
     key("hop_s=-1", "hop_s: should be at least 0; given -1"),
     key("start_up_s=-1", "start_up_s: should be at least 0; given -1"),
-    key("start_up_sigma=5", "start_up_sigma: should be at most 2; given 5"),
     key("window=3", "window: should be START:END in seconds, or a list of these; given 3"),
     key("drop=all", "drop: should be 'request', 'batch' or 'deadline'; given 'all'"),
     key("engine=fast", "engine: should be 'auto', 'simpy' or 'compiled'; given 'fast'"),
