@@ -238,7 +238,6 @@ NOT_RUN = (
     ("trace from-prometheus", "a Prometheus server", "studies/commands/test_from_prometheus.py"),
     ("dask", "a scheduler and workers", "studies/many/test_dask.py"),
     ("--static|tests.studies.browser", "Chromium", "studies/commands/test_static.py"),
-    ("learn_ppo", "PyTorch", "studies/environment/test_control_loop.py"),
     ("predictor .*(twitter-2018|azure)", "traces of others, and Keras for an hour", "studies/predictor/test_train.py"),
     ("predictor train|mine.npz", "minutes of training", "studies/predictor/test_train.py"),
     ("convert archiveteam", "an archive of others", "traces/test_twitter_stream.py"),

@@ -7,8 +7,7 @@ pair: share of characters right on whole pages, with the lines cut out where its
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import permutations
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import numpy as np
 from ipa.errors import InputError
 from ipa.live.profiling import model_folders, variant_folder
 from ipa.live.serving import folder_model
-from ipa.profiles import did_you_mean
 from ipa.studies.examples.ocr.lines import Box, Line, cut
 from ipa.studies.examples.ocr.model_folder import PIPELINE, RELEASES, check_new
 from ipa.studies.examples.ocr.networks import opened
@@ -28,15 +26,6 @@ OVERLAP = 0.5
 """The least intersection over union at which a box counts as found."""
 DIGITS = 4
 """Decimal places that are kept: one character in 10,000."""
-
-
-@dataclass(frozen=True)
-class WrongStep:
-    """Two pairs that the product of stage accuracies ranks wrongly: choosing `preferred` loses `loss`."""
-
-    preferred: tuple[str, str]
-    better: tuple[str, str]
-    loss: float
 
 
 @dataclass(frozen=True)
@@ -53,35 +42,6 @@ class Measured:
     versions: Mapping[str, str]
     stages: Mapping[str, Mapping[str, float]]
     pairs: Mapping[str, Mapping[str, float]]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same with `kendall_tau` and `wrong_step`, ready for JSON."""
-        step = self.wrong_step
-        return {**asdict(self), "kendall_tau": self.kendall_tau, "wrong_step": None if step is None else asdict(step)}
-
-    def product(self, first: str, second: str) -> float:
-        """The prediction for a pair: the product of the stages' accuracies."""
-        detection, recognition = self.stages.values()
-        return detection[first] * recognition[second]
-
-    @property
-    def kendall_tau(self) -> float:
-        """Kendall's tau-b between the product and the measured accuracy of the pairs."""
-        from scipy.stats import kendalltau
-
-        accuracies = [(self.product(a, b), accuracy) for a, row in self.pairs.items() for b, accuracy in row.items()]
-        return float(kendalltau(*zip(*accuracies, strict=True)).statistic)
-
-    @property
-    def wrong_step(self) -> WrongStep | None:
-        """The pairs that the product ranks wrongly at the greatest loss; None if it ranks all rightly."""
-        every = [(a, b) for a, row in self.pairs.items() for b in row]
-        wrong = [
-            WrongStep(p, q, round(self.pairs[q[0]][q[1]] - self.pairs[p[0]][p[1]], DIGITS))
-            for p, q in permutations(every, 2)
-            if self.product(*p) > self.product(*q) and self.pairs[p[0]][p[1]] < self.pairs[q[0]][q[1]]
-        ]
-        return max(wrong, key=lambda step: step.loss, default=None)
 
 
 def measure(folder: Path, count: int, seed: int, say: Callable[[str], object] = lambda _: None) -> Measured:
@@ -188,18 +148,15 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def write_lines(folder: Path, variant: str, count: int, seed: int, to: Path) -> None:
-    """Write the lines that a detection variant in `folder` cuts out of pages to a new folder, as `NUMBER.lines`.
+def write_lines(folder: Path, count: int, seed: int, to: Path) -> None:
+    """Write the lines that the last detection variant in `folder` cuts out of pages to a new folder, as `NUMBER.lines`.
 
     A file is recognition's input for a page, so that it can be profiled alone. Raises InputError if the new folder is
-    not empty, or the models' folder lacks the variant.
+    not empty, or the models' folder has no detection.
     """
-    detections = variants(folder, "detection")
-    if variant not in detections:
-        raise InputError(f"{folder}: no detection is called {variant!r}{did_you_mean(variant, detections)}")
+    model = _model(folder, "detection", variants(folder, "detection")[-1])
     check_new(to)
     to.mkdir(parents=True, exist_ok=True)
-    model = _model(folder, "detection", variant)
     for index, page in enumerate(pages(count, seed)):
         inputs = {"image": np.array([[page.picture]], dtype=object)}
         (to / f"{index:04d}.lines").write_bytes(model.predict(inputs)["lines"][0, 0])

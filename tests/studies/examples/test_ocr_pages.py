@@ -1,4 +1,4 @@
-"""Pages of a seed, scores by hand, and what the product of accuracies gets wrong."""
+"""Pages of a seed, and scores by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytest.importorskip("PIL")
 
 from ipa.live import LiveError, read_samples
 from ipa.studies.examples.ocr.lines import Box
-from ipa.studies.examples.ocr.measure import Measured, WrongStep, f1, matches
+from ipa.studies.examples.ocr.measure import f1, matches
 from ipa.studies.examples.ocr.pages import pages, write_pages
 from ipa.studies.runs.live_runs import character_accuracy
 from ipa.studies.runs.live_runs.samples import edit_distance
@@ -66,18 +66,3 @@ def test_a_box_is_found_once_and_by_the_one_that_covers_it_best() -> None:
     assert matches([shifted, near], [line, other], (100, 100)) == 1
     assert matches([near, Box(95, 70, 60, 16, 0.0)], [line, other], (120, 100)) == 1
     assert f1(1, 2, 2) == 0.5
-
-
-def test_how_wrong_the_product_is() -> None:
-    """Products 0.81, 0.45, 0.72, 0.4; measured 0.6, 0.5, 0.7, 0.3: one of six comparisons is wrong, by 0.1."""
-    measured = Measured(
-        pages=1,
-        seed=1,
-        lines=1,
-        characters=1,
-        versions={},
-        stages={"detection": {"a": 0.9, "b": 0.8}, "recognition": {"x": 0.9, "y": 0.5}},
-        pairs={"a": {"x": 0.6, "y": 0.5}, "b": {"x": 0.7, "y": 0.3}},
-    )
-    assert measured.wrong_step == WrongStep(("a", "x"), ("b", "x"), 0.1)
-    assert measured.kendall_tau == pytest.approx((5 - 1) / 6)
