@@ -91,7 +91,7 @@ class Sending:
             if keeper is not None:
                 keeper.note(rows, backend)
 
-        # Others number their requests too, such as `ipa live load` beside this run.
+        # Others number their requests too, such as another load generator beside this run.
         self._prefix = f"{secrets.token_hex(8)}-"
         collects = Collector if backend.plane.pipeline.graph is None else ItemCollector
         language = language_models(backend.plane.pipeline)

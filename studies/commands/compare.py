@@ -21,7 +21,6 @@ from ipa.studies.commands.options import (
     described_scenario,
     goal_option,
     jobs_option,
-    late_option,
     on_option,
     output_options,
     pipeline_argument,
@@ -96,7 +95,6 @@ def compare_fleet(
     comparing = taken(studies.many.options.ComparisonOptions, options)
     others: dict[str, object] = {"--policy": comparing.policies, "--predictors": comparing.predictors}
     others |= {"--report": results.report, "--require": options.pop("required"), "--goal": goal}
-    others["--late-at-most"] = options.pop("late_at_most")
     for name, value in others.items():
         if value:
             raise click.UsageError(f"{name} does not go with a fleet, of which rules are compared (--sharing)")
@@ -112,7 +110,6 @@ def compare_fleet(
 @scenario_options
 @declared(studies.many.options.ComparisonOptions, "seeds")
 @sharing_option
-@late_option
 @jobs_option
 @on_option
 @resumable_out_option
@@ -123,7 +120,6 @@ def compare(
     what: str,
     assignments: Sequence[str],
     rules: Sequence[str] | None,
-    late_at_most: float | None,
     jobs: int | None,
     on: str,
     required: Sequence[Requirement],
@@ -139,7 +135,7 @@ def compare(
     Of a fleet, compare rules that share its budget (--sharing), over seeds.
     """
     if studies.scenario.is_fleet(what):
-        further = {**options, "late_at_most": late_at_most, "required": required}
+        further = {**options, "required": required}
         compare_fleet(what, assignments, rules, jobs, on, further)
         return
     if rules is not None:
@@ -169,7 +165,7 @@ def compare(
     with progress.ended_cleanly(results.out), redirect_stdout(sys.stderr):  # a user's policy may print
         running = progress.running(results.out, jobs, on)
         comparison = studies.many.conduct(systems, seeds, running, without_tables=results.report is None)
-    _show(replace(comparison, late_at_most=late_at_most, required=tuple(required)), results)
+    _show(replace(comparison, required=tuple(required)), results)
     if seeds > 1 and studies.load_of(base).has_fixed_times:
         printing.log(
             f"Warning: {base.trace} says when each request comes, so all seeds have the same arrivals: intervals show "

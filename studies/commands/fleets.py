@@ -107,7 +107,6 @@ def sweep(
     *,
     sweeping: SweepOptions,
     running: Running,
-    late_at_most: float | None,
     as_json: bool,
 ) -> None:
     """`ipa sweep` for a fleet: a table with a row for each point, seed and pipeline, in a folder."""
@@ -121,7 +120,7 @@ def sweep(
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         table = fleets.sweep_fleet(fleet, points, seeds, running)
     keys = list(space.keys)
-    advice = fleets.least_budget_sentence(fleet, table, keys, 0.01 if late_at_most is None else late_at_most)
+    advice = fleets.least_budget_sentence(fleet, table, keys, studies.many.answers.LATE_AT_MOST)
     if as_json:
         printing.print_json({"table": str(out / fleets.TABLE), "points": len(points), "recommendation": advice or None})
         return

@@ -5,7 +5,7 @@ import click
 from ipa.live import logs
 from ipa.studies.commands.group import Group
 from ipa.studies.commands.live_cluster import down, manifests, status, up
-from ipa.studies.commands.live_run import load, recover, run
+from ipa.studies.commands.live_run import run
 
 
 @click.group(cls=Group)
@@ -17,5 +17,5 @@ def live() -> None:
     logs.lines_to_stderr()
 
 
-for _command in (down, load, manifests, recover, run, status, up):
+for _command in (down, manifests, run, status, up):
     live.add_command(_command)

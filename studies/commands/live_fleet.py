@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sys
 from contextlib import redirect_stdout
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,22 +70,7 @@ def _run(fleet: Fleet, how: Live, results: Results) -> None:
     _print(finished, results)
 
 
-def is_kept(out: Path) -> bool:
-    """Whether a killed run of a fleet with these results has kept something."""
-    return fleets.is_kept_fleet(live_runs.kept_folder(out))
-
-
-def recover(out: Path, *, as_json: bool) -> None:
-    """Write the results of a killed run of a fleet to its results folder."""
-    folder = live_runs.kept_folder(out)
-    finished = fleets.recover_fleet(folder, out)
-    studies.results.claim(out)
-    fleets.write_fleet(finished, fleets.answers_of(finished), out)
-    shutil.rmtree(folder, ignore_errors=True)
-    _print(finished, Results(out, None, as_json), is_recovered=True)
-
-
-def _print(finished: LiveFleetRun, results: Results, *, is_recovered: bool = False) -> None:
+def _print(finished: LiveFleetRun, results: Results) -> None:
     """Print the results and warnings of a run. ClickException: it has ended early, or lost too many requests."""
     runs, answers = finished.runs, fleets.answers_of(finished)
     losses = [f"{name}: {run.loss}" for name, run in runs.items() if run.loss]
@@ -103,8 +86,6 @@ def _print(finished: LiveFleetRun, results: Results, *, is_recovered: bool = Fal
         live_view.warn(run.live, name)
     if finished.broken_law:
         printing.log(f"Warning: {finished.broken_law}")
-    if is_recovered:
-        return
     if ended := next((run.ended for run in runs.values() if run.ended), ""):
         raise click.ClickException(f"the run ended early: {ended}")
     if losses:

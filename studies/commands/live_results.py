@@ -36,7 +36,5 @@ def write_live(write: Callable[[Path], object], out: Path) -> None:
     except ScenarioError as problem:
         if not folder.exists():
             raise
-        raise ScenarioError(
-            f"{problem}; make room, then `ipa live recover {out}` writes what was kept in {folder} while there was some"
-        ) from None
+        raise ScenarioError(f"{problem}; what was kept during the run is in {folder}") from None
     shutil.rmtree(folder, ignore_errors=True)

@@ -406,14 +406,6 @@ on_option = click.option(
 )
 
 
-late_option = click.option(
-    "--late-at-most",
-    type=Number(min=0.0, max=1.0, max_open=True),
-    help="Share of the requests of any hour that may be late or lost in what is recommended, such as 2 %. Default: the "
-    "goal's, or 1 %.",
-)
-
-
 class Required(click.ParamType[Any]):
     """A requirement: a figure and its bound."""
 

@@ -1,4 +1,4 @@
-"""`ipa pipeline`: makes and checks pipeline files."""
+"""`ipa pipeline`: lists, shows, checks and makes pipelines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipa import studies
 from ipa.live.profiling import Effort
 from ipa.studies.commands import printing, reports
 from ipa.studies.commands.group import Group
-from ipa.studies.commands.options import FOLDER, NEW_FILE, output_options, report_option
+from ipa.studies.commands.options import FOLDER, NEW_FILE, output_options, page_option, report_option
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -22,7 +22,59 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def pipeline() -> None:
-    """Make a pipeline file from measured latencies, and check it."""
+    """List, show, check and make pipelines: variants, latencies, and where each number comes from."""
+
+
+# ---- list ----
+
+
+@pipeline.command("list")
+@output_options
+def list_(as_json: bool) -> None:
+    """List the shipped pipelines with their stages, variants and SLAs."""
+    pipelines = [ipa.profiles.load(name) for name in ipa.profiles.names()]
+    if as_json:
+        printing.print_json(
+            [
+                {
+                    "name": shipped.name,
+                    "description": shipped.description,
+                    "sla_s": shipped.sla_s,
+                    "stages": {stage.name: [variant.name for variant in stage.variants] for stage in shipped.stages},
+                }
+                for shipped in pipelines
+            ]
+        )
+        return
+    table = printing.new_table("", "pipeline", "SLA s", "stages, each with its number of variants")
+    table.columns[-1].justify = "left"
+    for shipped in pipelines:
+        stages = ", ".join(f"{stage.name} ({len(stage.variants)})" for stage in shipped.stages)
+        table.add_row(shipped.name, f"{shipped.sla_s:.2f}", stages)
+    printing.print_table(table)
+
+
+# ---- show ----
+
+
+@pipeline.command()
+@click.argument("name", metavar="PIPELINE|FILE")
+@click.option("--stage", help="Show only this stage.")
+@page_option
+@output_options
+def show(name: str, stage: str | None, to: Path | None, as_json: bool) -> None:
+    """Show accuracy, base cores, latency and throughput of every variant, and which of them are measured."""
+    loaded = ipa.profiles.load(name)
+    stages = loaded.stages if stage is None else (loaded.stage(stage),)
+    if to is not None:
+        reports.write_page(studies.pages.profile.page(loaded, stages), to)
+    if as_json:
+        printing.print_json(studies.profile.as_dict(loaded, stages))
+        return
+    for shown in stages:
+        printing.print_table(studies.profile.ShownStage(loaded, shown))
+    printing.print_table(studies.profile.notes(loaded, stages))
+    printing.print_places(None, to)
 
 
 # ---- new ----

@@ -1,4 +1,4 @@
-"""`ipa predictor`: scores, draws and trains forecasts of a load."""
+"""`ipa predictor`: scores and trains forecasts of a load."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing, progress, reports
+from ipa.studies.commands import printing, progress
 from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import (
     NEW_FILE,
-    SHARE,
     declared,
     output_options,
     scale_options,
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def predictor() -> None:
-    """List, score, draw and train predictors of the load."""
+    """List, score and train predictors of the load."""
 
 
 # ---- options ----
@@ -170,30 +169,6 @@ def list_(as_json: bool) -> None:
         parameters = (f"{name}={default}" if default else name for name, default in manual.parameters.items())
         table.add_row(manual.name, manual.summary, ", ".join(parameters))
     printing.print_table(table)
-
-
-# ---- show ----
-
-
-@predictor.command()
-@asked_options
-@click.option(
-    "--within", type=SHARE, default=0.9, help="Share of the loads that the drawn interval should hold. Default: 0.9."
-)
-@click.option("--to", type=NEW_FILE, required=True, help="HTML file to write.")
-@output_options
-def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
-    """Draw forecasts over the load as one HTML page.
-
-    A panel for each predictor shows the load of each second, the busiest second to come at each moment, and the
-    forecast that was made then, with its interval.
-    """
-    studies.displayed.check_plotly("--to")
-    load = ForecastOptions(**options)
-    chosen, trace = load.predictors(), load.trace()
-    ends = MeasuredOptions(interval=within).ends
-    reports.write_page(studies.pages.predictor.page(trace, load.cases(trace), chosen, ends), to)
-    printing.print_made(to, as_json)
 
 
 # ---- train ----

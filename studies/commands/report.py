@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from ipa.studies.commands import printing, reports
 from ipa.studies.commands.options import (
     FOLDER,
     Words,
-    late_option,
     output_options,
 )
 from ipa.studies.displayed import page_of
@@ -37,9 +35,8 @@ if TYPE_CHECKING:
     type=Words(reports.FORMS),
     help="Write each figure as an image of this form instead. Needs kaleido and Chromium.",
 )
-@late_option
 @output_options
-def report(results: Path, to: Path | None, form: str | None, late_at_most: float | None, as_json: bool) -> None:
+def report(results: Path, to: Path | None, form: str | None, as_json: bool) -> None:
     """Draw stored results as one HTML file.
 
     FOLDER holds a run, a comparison, a study, a sweep, a validation or a fleet; TABLE is a parquet file with a row for
@@ -48,7 +45,7 @@ def report(results: Path, to: Path | None, form: str | None, late_at_most: float
     folder = results.parent if results.is_file() else results
     if form is None:
         path = to or folder / "report.html"
-        _write_page(results, path, "the page" if to is None else "--to", late_at_most)
+        _write_page(results, path, "the page" if to is None else "--to")
         printing.print_made(path, as_json)
     else:
         images = to or folder / "figures"
@@ -56,15 +53,15 @@ def report(results: Path, to: Path | None, form: str | None, late_at_most: float
         printing.print_files(reports.write_images(_plots(results), form, images), as_json)
 
 
-def _write_page(results: Path, path: Path, option: str, late_at_most: float | None) -> None:
+def _write_page(results: Path, path: Path, option: str) -> None:
     kind = _kind(results)
     if kind in ("run", "runs"):
         comparison = studies.read_comparison(results)
         reports.check_report(path, records=reports.records_of(comparison.runs), option=option)
-        reports.write_report(replace(comparison, late_at_most=late_at_most), path)
+        reports.write_report(comparison, path)
         return
     reports.check_report(path, option=option)
-    reports.write_report(_result(results, kind, late_at_most), path)
+    reports.write_report(_result(results, kind), path)
 
 
 def _plots(results: Path) -> list[Plot]:
@@ -73,7 +70,7 @@ def _plots(results: Path) -> list[Plot]:
     return plots
 
 
-def _result(results: Path, kind: str, late_at_most: float | None = None) -> Displayed:
+def _result(results: Path, kind: str) -> Displayed:
     if kind in ("run", "runs", "tuning"):  # of a tuning, it says what there is instead
         return studies.read_comparison(results)
     if kind == "fleet":
@@ -81,8 +78,8 @@ def _result(results: Path, kind: str, late_at_most: float | None = None) -> Disp
     if kind == "validation":
         return studies.read_validation(results)
     if kind == "study":
-        return replace(studies.read_study(results), late_at_most=late_at_most)
-    return reports.answers_of(results, late_at_most)
+        return studies.read_study(results)
+    return reports.answers_of(results)
 
 
 def _kind(results: Path) -> str:

@@ -47,11 +47,11 @@ def records_of(runs: Sequence[RunData]) -> str:
     return "none" if "none" in kinds else kinds[0]
 
 
-def answers_of(results: Path, late_at_most: float | None = None, required: Sequence[Requirement] = ()) -> Answers:
+def answers_of(results: Path, required: Sequence[Requirement] = ()) -> Answers:
     """The answers of a table of runs, or of that in a sweep's folder. Raises ScenarioError if it is no such table."""
     if results.is_file():
-        return studies.read_answers(results, demand=studies.many.answers.demand_for(late_at_most))
-    demand = studies.many.sweeps.demand_of_folder(results, late_at_most, required)
+        return studies.read_answers(results)
+    demand = studies.many.sweeps.demand_of_folder(results, required)
     return studies.read_answers(results / SWEPT, title=f"Sweep: {results.resolve().name}", demand=demand)
 
 

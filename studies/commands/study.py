@@ -16,7 +16,6 @@ from ipa.studies.commands.options import (
     FOLDER,
     declared,
     jobs_option,
-    late_option,
     on_option,
     output_options,
     taken,
@@ -36,14 +35,12 @@ if TYPE_CHECKING:
     help="Write the tables and the report to this folder; repeat the command to resume an interrupted study.",
 )
 @declared(StudyOptions, "pipelines", "seeds")
-@late_option
 @jobs_option
 @on_option
 @output_options
 def study(
     what: str,
     out: Path,
-    late_at_most: float | None,
     jobs: int | None,
     on: str,
     as_json: bool,
@@ -67,7 +64,7 @@ def study(
         printing.say_load(load.trace())
     progress.compile_engine(*(trial.scenario.engine for trial in plan.trials))
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
-        outcome = studies.many.study.conduct(plan, running, late_at_most)
+        outcome = studies.many.study.conduct(plan, running)
     if as_json:
         printing.print_json(studies.many.study.as_dict(outcome, out))
     else:

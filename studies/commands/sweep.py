@@ -20,7 +20,6 @@ from ipa.studies.commands.options import (
     check_required,
     declared,
     jobs_option,
-    late_option,
     load_options,
     on_option,
     output_options,
@@ -60,7 +59,6 @@ MOST_SHOWN = 20
 @records_option("none")
 @set_option
 @declared(SweepOptions, "seeds")
-@late_option
 @click.option("--dry-run", is_flag=True, help="Run nothing; print the number of runs, their time and an example.")
 @jobs_option
 @on_option
@@ -75,7 +73,6 @@ MOST_SHOWN = 20
 def sweep(
     what: str,
     assignments: Sequence[str],
-    late_at_most: float | None,
     dry_run: bool,
     jobs: int | None,
     on: str,
@@ -107,7 +104,6 @@ def sweep(
             options,
             sweeping=sweeping,
             running=progress.running(out, jobs, on),
-            late_at_most=late_at_most,
             as_json=as_json,
         )
         return
@@ -135,10 +131,10 @@ def sweep(
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         swept = studies.many.sweeps.conduct(plan, progress.running(out, jobs, on))
     report = None if swept.failed == swept.runs else report  # nothing to draw
-    demand = studies.many.sweeps.demand_of_folder(out, late_at_most, required)
+    demand = studies.many.sweeps.demand_of_folder(out, required)
     if report is not None:
         with unwritten.told_last():
-            reports.write_report(reports.answers_of(out, late_at_most, required), report)
+            reports.write_report(reports.answers_of(out, required), report)
     advice = swept.recommend(plan.space.keys, demand)
     if results.as_json:
         printing.print_json(swept.as_dict() | {"recommendation": None if advice is None else advice.as_dict()})

@@ -1,4 +1,4 @@
-"""`ipa trace`: lists, describes, makes, converts and fetches loads."""
+"""`ipa trace`: lists, describes, converts and fetches loads."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def trace() -> None:
-    """Inspect, generate, fetch and convert loads."""
+    """List, inspect, fetch and convert loads."""
 
 
 # ---- list ----
@@ -170,28 +170,12 @@ def _means(trace: Trace) -> dict[str, str]:
     return {f"mean_rps of every {words}": means}
 
 
-# ---- synthesise ----
-
-
-@trace.command()
-@click.argument("workload")
-@workload_seed_option
-@click.option("--to", type=NEW_FILE, required=True, help="Write to this new .csv or .parquet file.")
-@output_options
-def synthesise(workload: str, seed: int, to: Path, as_json: bool) -> None:
-    """Write a named synthetic load to a file.
-
-    WORKLOAD is bursty, steady-low, steady-high, fluctuating, constant:RATE or FAMILY:SEED, such as step:7.
-    """
-    printing.print_made(ipa.traces.write(ipa.traces.find(workload, seed=seed), to), as_json)
-
-
 # ---- convert ----
 
 
 @trace.command()
 @click.argument("source", metavar="NAME|FILE")
-@click.argument("to", type=NEW_FILE)
+@click.option("--to", type=NEW_FILE, required=True, help="Write to this new .csv or .parquet file.")
 @time_options
 @window_option
 @scale_options
@@ -207,7 +191,7 @@ def convert(
     as_json: bool,
     **times: Any,
 ) -> None:
-    """Write a load, or a part of it, to a new .csv or .parquet file."""
+    """Write a load, or a part of it, to a file: a synthetic one such as step:7, or one that was recorded."""
     trace = studies.Load.given(source, window, scale, scaling, seed, time_hints(**times)).trace()
     printing.say_load(trace)
     printing.print_made(ipa.traces.write(trace, to), as_json)

@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     metavar="START:END",
     help="Seconds of the trace to measure overheads on, outside those compared. Default: where the load rises most.",
 )
-@click.option("--check", is_flag=True, help="Exit with 1 unless the verdict is that the simulator agrees.")
 @resumable_out_option
 @report_option
 @output_options
@@ -69,7 +68,6 @@ def validate(
     repeats: int,
     duration_s: int | None,
     calibration_window: str | None,
-    check: bool,
     **options: Any,
 ) -> None:
     """Compare the simulator with live runs of the same scenario.
@@ -117,8 +115,6 @@ def validate(
         print_validation(validation, results.out, results.report)
     for flag in validation.flags:
         printing.log(f"Warning: {flag}")
-    if check and not validation.passed:
-        raise SystemExit(1)
 
 
 def _tell(unkept: UnkeptError, as_json: bool) -> NoReturn:

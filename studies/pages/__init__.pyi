@@ -4,7 +4,6 @@ from . import fleet as fleet
 from . import load as load
 from . import losses as losses
 from . import plans as plans
-from . import predictor as predictor
 from . import profile as profile
 from . import study as study
 from . import validation as validation

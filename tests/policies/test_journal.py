@@ -30,7 +30,7 @@ from ipa.policies import (
     to_plain,
 )
 from ipa.policies.journal import from_line
-from ipa.studies import Run, find, results, simulate
+from ipa.studies import Run, Scenario, find, replay, results, simulate
 from tests.command import POLICIES, SHORT, ipa, refusal
 from tests.tiny import observation
 
@@ -215,8 +215,7 @@ def check_replay(recorded: Recorded, policy: str) -> None:
 def test_l10_a_replayed_journal_gives_the_decisions_of_the_run(lean: Recorded, full: Recorded) -> None:
     for recorded in (lean, full):
         check_replay(recorded, "ipa")
-    command = ipa("replay", str(lean.file), "--pipeline", "video", "--policy", "ipa")
-    assert command.stdout == "ipa would have decided the same in 12 of 12 steps\n"
+    assert replay(lean.file, Scenario(pipeline="video")).equal == 12
 
 
 @pytest.mark.parametrize("policy", ["scale-only:high", "switch-only"])
@@ -236,9 +235,9 @@ def test_l10_holds_for_a_policy_with_memory_and_guards(elsewhere: Path) -> None:
     replicas = [entry.decision.configuration["object-detection"].replicas for entry in recorded.entries]
     assert replicas == [1, 2, 3, *[4] * 9]
     assert [entry.decision.memory["steps"] for entry in recorded.entries] == list(range(1, 13))
-    replay = ("replay", "run/journal.jsonl", "--pipeline", "video", "--policy", "my.py:Grows")
-    assert "in 12 of 12 steps" in ipa(*replay, "--set", "guards.max_replicas=4").stdout
-    assert "in 4 of 12 steps" in ipa(*replay).stdout
+    unguarded = Scenario(pipeline="video").with_values({"policy": "my.py:Grows"})
+    assert replay(recorded.file, unguarded.with_values({"guards.max_replicas": 4})).equal == 12
+    assert replay(recorded.file, unguarded).equal == 4
 
 
 def test_a_full_journal_holds_what_a_lean_one_lacks(lean: Recorded, full: Recorded) -> None:
@@ -252,18 +251,17 @@ def test_a_policy_that_reads_what_the_journal_lacks_is_refused_by_name(
     elsewhere: Path, lean: Recorded, full: Recorded, field: str
 ) -> None:
     (elsewhere / "my.py").write_text(POLICIES + f"\n\nclass Reads(Hold):\n    reads = ('{field}',)\n")
-    replay = ("--pipeline", "video", "--policy", "my.py:Reads")
-    message = refusal("replay", str(lean.file), *replay)
-    assert f"the policy reads {field}, which the journal lacks at step 0; record it with journal: full" in message
-    assert ipa("replay", str(full.file), *replay).exit_code == 0
+    reads = Scenario(pipeline="video").with_values({"policy": "my.py:Reads"})
+    lacks = f"the policy reads {field}, which the journal lacks at step 0; record it with journal: full"
+    with pytest.raises(PolicyError, match=lacks):
+        replay(lean.file, reads)
+    assert replay(full.file, reads).recorded
 
 
 def test_a_predictor_that_reads_the_future_is_refused_by_name(full: Recorded) -> None:
-    message = refusal("replay", str(full.file), "--pipeline", "video", "--set", "policy.predictor=oracle")
-    assert (
-        "the policy reads future_rps, which the journal lacks at step 0; record it with a policy that reads it"
-        in message
-    )
+    lacks = "the policy reads future_rps, which the journal lacks at step 0; record it with a policy that reads it"
+    with pytest.raises(PolicyError, match=lacks):
+        replay(full.file, Scenario(pipeline="video").with_values({"policy.predictor": "oracle"}))
 
 
 def test_a_stage_is_written_with_its_five_fields() -> None:

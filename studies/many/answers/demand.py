@@ -1,6 +1,6 @@
 """What is asked of the settings that are compared: an aim, and limits on the figures of their runs.
 
-Limits come from the goal of the policies, from `limit_cores`, from `--late-at-most` and from `--require`. A goal is
+Limits come from the goal of the policies, from `limit_cores` and from `--require`. A goal is
 asked of all settings, also of those that cannot plan for one, unless there are several different goals; a limit of
 cores unless it differs. What differs is what is compared, and no question.
 """

@@ -312,9 +312,7 @@ def _described(branch: Branch) -> dict[str, Any]:
     return {"key": axis.key, **values, **({"when": branch.when.text} if branch.when else {})}
 
 
-def demand_of_folder(
-    folder: str | Path, late_at_most: float | None = None, required: Sequence[Requirement] = ()
-) -> Demand:
+def demand_of_folder(folder: str | Path, required: Sequence[Requirement] = ()) -> Demand:
     """What is asked of the points of a sweep's folder. Raises ScenarioError as `read_manifest`, and if it lacks what
     was varied."""
     manifest = results.read_manifest(Path(folder))
@@ -325,7 +323,7 @@ def demand_of_folder(
         base = Scenario.model_validate(manifest["scenario"])
     except (KeyError, TypeError, ValueError):
         raise ScenarioError(f"{Path(folder) / results.MANIFEST}: does not say what was varied of what") from None
-    return demand_of_points(base, axes, late_at_most, required)
+    return demand_of_points(base, axes, required=required)
 
 
 def read_sweep(folder: str | Path) -> list[tuple[Values, Scenario, Mapping[str, Any]]]:

@@ -1,16 +1,7 @@
 from .checks import check_installed as check_installed
 from .checks import check_live as check_live
-from .load import GATEWAY as GATEWAY
-from .load import LoadTarget as LoadTarget
-from .load import check_address as check_address
-from .load import check_load_file as check_load_file
-from .load import is_url as is_url
 from .load import late_warning as late_warning
-from .load import load_figures as load_figures
 from .load import load_table as load_table
-from .load import load_target as load_target
-from .load import send_load as send_load
-from .load import write_load_table as write_load_table
 from .on_cluster import LeaseHolder as LeaseHolder
 from .on_cluster import backend_maker as backend_maker
 from .on_cluster import check_reachable as check_reachable
@@ -22,7 +13,6 @@ from .options import Live as Live
 from .options import LiveCluster as LiveCluster
 from .recover import check_none_kept as check_none_kept
 from .recover import kept_folder as kept_folder
-from .recover import recover as recover
 from .recover import recovered as recovered
 from .run import HANDED_OVER_S as HANDED_OVER_S
 from .run import LiveRun as LiveRun

@@ -1,22 +1,13 @@
-"""`ipa live load`: the load, its target, and the figures of the answers."""
+"""The load of a live run: the tokens of its requests, the table of its answers, and what was lost of it."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa import profiles
-from ipa.studies.runs.live_runs.samples import Checked, read_body
-from ipa.studies.runs.results import check_place, whole_file
+from ipa.studies.runs.live_runs.samples import Checked
 from ipa.studies.scenario import (
     Scenario,
-    ScenarioError,
-    arrivals_of,
-    load_of,
     models_of,
     token_columns_of,
     world_of,
@@ -29,9 +20,6 @@ if TYPE_CHECKING:
     from ipa.live import Sent
     from ipa.profiles import Pipeline
     from ipa.sim import FloatArray, IntArray
-
-GATEWAY = "http://127.0.0.1:8080"
-SUFFIXES = (".csv", ".parquet")
 
 MOST_ITEMS = 100
 """Of how many items of a request at one stage the load says the tokens."""
@@ -46,64 +34,6 @@ MOST_LOST = 0.05
 """The largest share of dropped, failed and unfinished requests of a live run that does not count as failed."""
 MOST_NAMED = 3
 """How many reasons for lost requests are named."""
-
-
-@dataclass(frozen=True)
-class LoadTarget:
-    """A load, and the server and model that it goes to; `body` None: zeros, shaped by the model's metadata, or texts
-    with these `tokens` (see `drawn_tokens`).
-
-    `token_file` is a file with the token that the server requires of clients; empty: none.
-    """
-
-    url: str
-    model: str
-    body: dict[str, Any] | None
-    trace: Trace
-    arrivals_s: FloatArray
-    token_file: str = ""
-    tokens: Mapping[str, tuple[IntArray, IntArray]] = field(default_factory=dict)
-
-
-def is_url(what: str) -> bool:
-    """Whether the argument of `ipa live load` is a server's URL rather than a pipeline or a file."""
-    return what.startswith(("http://", "https://"))
-
-
-def check_address(what: str, url: str | None, model: str | None) -> None:
-    """Raise ScenarioError if the argument is a URL and --url is given too, or --model is missing."""
-    if is_url(what) and url is not None:
-        raise ScenarioError(f"--url {url}: the argument is already a URL: {what}")
-    if is_url(what) and model is None:
-        raise ScenarioError(f"{what}: name the model with --model")
-
-
-def load_target(
-    scenario: Scenario,
-    what: str,
-    url: str | None = None,
-    model: str | None = None,
-    body: Path | None = None,
-    duration_s: float | None = None,
-    token_file: Path | None = None,
-) -> LoadTarget:
-    """The load of a scenario, at most `duration_s` of it, for a server.
-
-    `what`: its URL, or the pipeline, whose gateway is at `url` (None: on this machine). `model` None: the pipeline's
-    name. `body`: a file with the request to send. Raises ScenarioError, TraceError or ProfileError for input that
-    cannot be used.
-    """
-    pipeline = None if is_url(what) else profiles.load(scenario.pipeline)
-    trace = load_of(scenario).trace()
-    if duration_s is not None and duration_s < trace.duration_s:
-        trace = trace.window([(0.0, duration_s)])
-    content = None if body is None else read_body("--body", body)
-    arrivals_s = arrivals_of(scenario, trace)
-    name, tokens = model or scenario.pipeline, {}
-    if pipeline is not None:
-        name, tokens = model or pipeline.name, drawn_tokens(scenario, pipeline, trace, arrivals_s)
-    address = what if pipeline is None else url or GATEWAY
-    return LoadTarget(address, name, content, trace, arrivals_s, str(token_file or ""), tokens)
 
 
 def drawn_tokens(
@@ -135,22 +65,6 @@ def drawn_tokens(
         prompts, texts = (row[: rounds * count].reshape(rounds, count) * is_there for row in rows.of(place, rounds))
         tokens[name] = prompts, texts
     return tokens
-
-
-def send_load(target: LoadTarget, patience_s: float) -> Sent:
-    """Send the load from this process, which does nothing else. Raises LiveError if the server has no such model,
-    RunError if no server answers."""
-    from ipa.live import LoadJob, send_job, zeros_for
-
-    zeros = asyncio.run(zeros_for(target.url, target.model, target.token_file))
-    body = zeros if target.body is None and not target.tokens else target.body
-    at_s = time.monotonic() + 0.2
-    job = LoadJob(
-        *(target.url, target.model, at_s, patience_s, body),
-        token_file=target.token_file,
-        language_stages=tuple(target.tokens),
-    )
-    return send_job(job, target.arrivals_s, tokens=target.tokens)
 
 
 def load_table(sent: Sent, checked: Checked | None = None) -> pd.DataFrame:
@@ -193,28 +107,6 @@ def load_table(sent: Sent, checked: Checked | None = None) -> pd.DataFrame:
     )
 
 
-def load_figures(sent: Sent, target: LoadTarget) -> dict[str, Any]:
-    """Counts and latencies as the clients saw them, and how late the load generator sent."""
-    import numpy as np
-
-    table = load_table(sent)
-    counts = table["outcome"].value_counts()
-    latency_s = table["latency_s"].dropna().to_numpy()
-    quantiles = np.quantile(latency_s, (0.5, 0.95, 0.99)).tolist() if len(latency_s) else (None,) * 3
-    return {
-        "url": target.url,
-        "model": target.model,
-        "trace": target.trace.name,
-        "duration_s": target.trace.duration_s,
-        "requests": len(table),
-        **{name: int(counts[name]) for name in ("completed", "dropped", "failed", "unfinished")},
-        "latency_mean_s": float(latency_s.mean()) if len(latency_s) else None,
-        **dict(zip(("latency_p50_s", "latency_p95_s", "latency_p99_s"), quantiles, strict=True)),
-        **sent.lateness(),
-        "loss": loss({"requests": len(table), **{name: int(counts[name]) for name in counts.index}}, table),
-    }
-
-
 def loss(summary: Mapping[str, Any], load: pd.DataFrame) -> str:
     """The warning for a run that lost more than `MOST_LOST` of its requests, with the most frequent reasons in its
     table `load`; empty for any other."""
@@ -227,25 +119,6 @@ def loss(summary: Mapping[str, Any], load: pd.DataFrame) -> str:
     reasons = load["reason"][load["reason"] != ""].value_counts()[:MOST_NAMED]
     named = "; ".join(f"{count:,} x {reason}" for reason, count in reasons.items())
     return f"{'' if summary['completed'] else 'Nothing was served: '}{first}{named and f'. Why: {named}'}"
-
-
-def check_load_file(path: Path) -> None:
-    """Raise ScenarioError, before anything is sent, if the table could not be written."""
-    if path.suffix not in SUFFIXES:
-        raise ScenarioError(f"--out {path}: should end in {' or '.join(SUFFIXES)}")
-    if path.exists():
-        raise ScenarioError(f"--out {path}: already exists; give a new file")
-    check_place(path, f"--out {path}")
-
-
-def write_load_table(sent: Sent, path: Path) -> None:
-    """Write the table of requests; the file appears complete."""
-    table = load_table(sent)
-    with whole_file(path) as part:
-        if path.suffix == ".csv":
-            table.to_csv(part, index=False)
-        else:
-            table.to_parquet(part, compression="zstd", index=False)
 
 
 def late_warning(lateness: Mapping[str, Any], requests: int) -> str:

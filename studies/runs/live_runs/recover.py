@@ -1,8 +1,7 @@
-"""`ipa live recover`: the results of a run whose controller was killed, from the records that it kept on disk."""
+"""The results of a run whose controller was killed, from the records that it kept on disk."""
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,22 +38,8 @@ def check_none_kept(out: Path) -> None:
     """Raise ScenarioError if a run, killed or still going on, keeps records there, which would be mixed."""
     if kept_folder(out).exists():
         raise ScenarioError(
-            f"--out {out}: a run that is going on, or was killed, keeps its results so far in {kept_folder(out)}; "
-            f"ipa live recover {out} writes those of a killed one"
+            f"--out {out}: a run that is going on, or was killed, keeps its results so far in {kept_folder(out)}"
         )
-
-
-def recover(out: Path) -> LiveRun:
-    """Write the results of a killed run to its results folder; the run ends with its last kept record.
-
-    Raises as `recovered`, and ScenarioError if the folder is not empty.
-    """
-    folder = kept_folder(out)
-    run = recovered(folder, out)
-    results.claim(out)
-    results.write_run(run, out)
-    shutil.rmtree(folder, ignore_errors=True)
-    return run
 
 
 def recovered(folder: Path, out: Path) -> LiveRun:

@@ -1,4 +1,4 @@
-"""Profiles measured on this machine, and compared."""
+"""Profiles measured on this machine."""
 
 import lazy_loader as lazy
 

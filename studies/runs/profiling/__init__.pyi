@@ -2,13 +2,9 @@ from . import language_fit as language_fit
 from . import measured_requests as measured_requests
 from .edges import counted as counted
 from .edges import doubts as doubts
-from .figures import VERDICTS as VERDICTS
-from .figures import FigureChange as FigureChange
-from .figures import changes as changes
 from .language_loads import requests_of as requests_of
 from .measurements import Measurements as Measurements
 from .pipeline_file import as_dict as as_dict
-from .pipeline_file import disturbances as disturbances
 from .pipeline_file import loads_of as loads_of
 from .pipeline_file import points_of as points_of
 from .pipeline_file import write as write

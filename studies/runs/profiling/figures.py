@@ -1,14 +1,14 @@
-"""A profile's figures from measured points, within the bounds of the file, and their changes from earlier ones."""
+"""A profile's figures from measured points, within the bounds of the file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import ROUND_DOWN, Context
-from math import exp, hypot
+from math import exp
 
 from ipa.live.profiling import Point
-from ipa.profiles import MAX_LN_P99_OVER_MEAN, Figure, Pipeline, Variant
+from ipa.profiles import MAX_LN_P99_OVER_MEAN, Figure
 
 NOT_FALLING, AS_LOGNORMAL, ONE_AT_A_TIME, RULED_OUT = "not-falling", "as-lognormal", "one-at-a-time", "ruled-out"
 
@@ -80,93 +80,3 @@ def _rounded(value: float) -> float:
 def _below(value: float) -> float:
     """The value rounded down to six digits."""
     return float(Context(prec=6, rounding=ROUND_DOWN).create_decimal(repr(value)))
-
-
-WORSE, BETTER, SAME, UNSURE, COPIED = "worse", "better", "same", "unsure", "copied"
-VERDICTS = (WORSE, BETTER, UNSURE, SAME, COPIED)
-
-
-@dataclass(frozen=True)
-class FigureChange:
-    """A number in both profiles: what it is, its values, and `within`, the half-width of the interval of `after` /
-    `before` as a share (None: unknown).
-
-    `verdict`: worse or better if the change exceeds the threshold and that interval; same up to the threshold; unsure
-    if the interval is wider than the change, or unknown; copied if both files hold the same measurement.
-    """
-
-    stage: str
-    variant: str
-    cores: int | None
-    batch: int | None
-    what: str
-    before: float
-    after: float
-    within: float | None
-    verdict: str
-
-    @property
-    def ratio(self) -> float:
-        """After over before."""
-        return self.after / self.before
-
-
-def changes(before: Pipeline, after: Pipeline, threshold: float) -> list[FigureChange]:
-    """All numbers that both pipelines have, in the order of the first; `threshold` is a share, 0.05 for 5 %."""
-    same = {key for key, origin in before.provenance.items() if after.provenance.get(key) == origin}
-    return [
-        change
-        for stage in before.stages
-        if stage.name in after.by_name
-        for old in stage.variants
-        for new in after.stage(stage.name).variants
-        if new.name == old.name
-        for change in _of_variant(stage.name, old, new, threshold, same)
-    ]
-
-
-def _of_variant(stage: str, old: Variant, new: Variant, threshold: float, same: Set[str]) -> Iterator[FigureChange]:
-    figures = {(figure.cores, figure.batch): figure for figure in new.figures}
-    for was in old.figures:
-        now = figures.get((was.cores, was.batch))
-        if now is not None:
-            yield from _of_figure(stage, old.name, was, now, threshold, same)
-    pairs = {"start_up_s": (old.start_up_s, new.start_up_s), "memory_mb": (old.memory_mb, new.memory_mb)}
-    sure = {"start_up_s": None, "memory_mb": 0.0}
-    is_measured = {"start_up_s": old.start_up_from and new.start_up_from, "memory_mb": True}
-    sources = {"start_up_s": old.start_up_from, "memory_mb": old.memory_from}
-    for quantity, (first, second) in pairs.items():
-        if first and second and is_measured[quantity]:
-            is_copied = first == second and sources[quantity] in same
-            verdict = COPIED if is_copied else _verdict(second / first, sure[quantity], threshold, is_latency=True)
-            yield FigureChange(stage, old.name, None, None, quantity, first, second, sure[quantity], verdict)
-
-
-def _of_figure(
-    stage: str, variant: str, was: Figure, now: Figure, threshold: float, same: Set[str]
-) -> Iterator[FigureChange]:
-    places = stage, variant, was.cores, was.batch
-    is_copied = was == now and {was.mean_from, was.p99_from, was.throughput_from} <= same
-    for quantity in ("mean_s", "p99_s", "throughput_rps"):
-        key = quantity.removesuffix("_s") + "_within"
-        # A throughput is batch / mean, or noisier: it takes the mean's interval.
-        key = "mean_within" if quantity == "throughput_rps" else key
-        within = _together(getattr(was, key), getattr(now, key))
-        before, after = getattr(was, quantity), getattr(now, quantity)
-        verdict = _verdict(after / before, within, threshold, is_latency=quantity != "throughput_rps")
-        verdict = COPIED if is_copied else verdict
-        yield FigureChange(*places, quantity, before, after, within, verdict)
-
-
-def _together(first: float | None, second: float | None) -> float | None:
-    """The half-width of a ratio's interval, as a share: squared errors of independent measurements add up."""
-    return None if first is None or second is None else hypot(first, second)
-
-
-def _verdict(ratio: float, within: float | None, threshold: float, *, is_latency: bool) -> str:
-    change = ratio - 1 if is_latency else 1 / ratio - 1
-    if abs(change) <= threshold:
-        return SAME
-    if within is None or abs(change) <= within:
-        return UNSURE
-    return WORSE if change > 0 else BETTER

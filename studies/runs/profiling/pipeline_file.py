@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from statistics import median
@@ -11,7 +10,7 @@ from typing import Any
 from ipa import profiles
 from ipa.live import profiling
 from ipa.live.profiling import Overhead, Point, Start, Target, TextLoad
-from ipa.profiles import AGAINST, Figure, Pipeline, ProfiledVariant, Provenance
+from ipa.profiles import AGAINST, Figure, ProfiledVariant, Provenance
 from ipa.studies import results
 from ipa.studies.runs.profiling import language_fit, measured_requests
 from ipa.studies.runs.profiling.edges import counted, written
@@ -120,7 +119,7 @@ def _source(profile: Profile, made_on: str) -> str:
     packages = results.versions_of("ipa-pipelines", "numpy", "onnxruntime")
     versions = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
     where = plan.targets[0].url or f"{profiling.this_machine()}; {versions}"
-    busy = busiest(profile)  # `disturbances` parses the words below
+    busy = busiest(profile)
     disturbed = f"; others used up to {100 * busy['others']:.0f} % of the machine" if busy["others"] > BUSY else ""
     disturbed += f"; its host took up to {100 * busy['steal']:.0f} %" if busy["steal"] > BUSY else ""
     return (
@@ -147,12 +146,6 @@ def busiest(profile: Profile) -> dict[str, float]:
 def loads_of(profile: Profile, target: Target) -> list[TextLoad]:
     """The loads under which a language model was measured."""
     return profile.measurements.of(TextLoad, target.stage, target.variant)
-
-
-def disturbances(pipeline: Pipeline) -> list[str]:
-    """Other loads on the machines where a pipeline's figures were measured, in the words of its provenance."""
-    words = r"others used up to \d+ % of the machine|its host took up to \d+ %"
-    return [match for origin in pipeline.provenance.values() for match in re.findall(words, origin.text)]
 
 
 def as_dict(profile: Profile) -> dict[str, Any]:

@@ -19,15 +19,17 @@ from urllib.parse import urlsplit
 import pytest
 
 from ipa.live import load_generator
-from ipa.live.load_generator import LoadJob
+from ipa.live.load_generator import LoadJob, send_job
+from ipa.live.sent import Sent
 from ipa.live.serving import emulated_steps
 from ipa.live.serving.emulated_steps import EmulatedSteps
 from ipa.live.serving.generation import Prompt, Text, words
 from ipa.live.serving.models import ModelError
 from ipa.profiles import LanguageModel, StepTime
 from ipa.sim import FloatArray
-from ipa.studies import Scenario, simulate
-from ipa.studies.runs.live_runs import load_target, send_load
+from ipa.studies import Scenario, prepare, simulate
+from ipa.studies.runs.live_runs.load import drawn_tokens
+from ipa.studies.scenario import arrivals_of
 from tests.live.serving.serving_plane import (
     Plane,
     Process,
@@ -321,7 +323,7 @@ def test_each_item_of_a_request_has_its_own_tokens_as_simulated(
         control = gateway.urls["control_url"] + "/control"
         put(f"{control}/configuration", {"part": wanted("small", 8, 1.0), "answer": wanted("small", 4)})
         put(f"{control}/replicas", {name: [entry(0, each.url, "small")] for name, each in replicas.items()})
-        sent = send_load(load_target(scenario, scenario.pipeline, gateway.url), patience_s=30)
+        sent = sent_to(gateway.url, scenario)
         records = get(f"{control}/records")["records"]
     assert set(sent.status) == {200}
     items = [(int(each["id"]), item) for each in records for item in each["stages"]]
@@ -334,13 +336,22 @@ def test_each_item_of_a_request_has_its_own_tokens_as_simulated(
     assert live == sorted(map(tuple, simulated))
 
 
+def sent_to(url: str, scenario: Scenario) -> Sent:
+    """The load of a scenario, sent to a gateway."""
+    prepared = prepare(scenario)
+    arrivals_s = arrivals_of(scenario, prepared.trace)
+    tokens = drawn_tokens(scenario, prepared.pipeline, prepared.trace, arrivals_s)
+    job = LoadJob(url, prepared.pipeline.name, time.monotonic() + 0.2, 30.0, None, language_stages=tuple(tokens))
+    return send_job(job, arrivals_s, tokens=tokens)
+
+
 def test_a_load_sends_the_tokens_that_a_simulation_draws(talk: Talk) -> None:
     up, gateway, _ = talk
     records = gateway.urls["control_url"] + "/control/records"
     before = get(records)["next"]
     values = {"trace": "constant:20", "window": [[0, 1]], "seed": 3}
     scenario = Scenario(pipeline=str(up.folder / "talk.yaml")).with_values(values)
-    sent = send_load(load_target(scenario, scenario.pipeline, gateway.url), patience_s=20)
+    sent = sent_to(gateway.url, scenario)
     assert set(sent.status) == {200}
     visits = {int(each["id"]): each["stages"][0] for each in get(f"{records}?after={before}")["records"]}
     drawn = simulate(scenario).tables["stages"].set_index("request")[["input_tokens", "output_tokens"]]

@@ -75,14 +75,12 @@ def test_a_run_is_asked_again_as_it_was_after_its_files_have_changed(files: Path
     then = summary("simulate", *RUN, "--out", "results")
     edit(files)
     assert not same(summary("simulate", *RUN), then)
-    for command in ("again", "simulate"):
-        assert same(summary(command, "results"), then)
+    assert same(summary("simulate", "results"), then)
     assert same(simulate(read_run("results").scenario).summary, then)
-    assert "in 3 of 3 steps" in ipa("replay", "results").stdout
     for name in ("mine.yaml", "my.py"):
         (files / name).unlink()
-    assert same(summary("again", "results"), then)
-    noted = ipa("again", "results").stderr
+    assert same(summary("simulate", "results"), then)
+    noted = ipa("simulate", "results").stderr
     assert "Changed since the run: mine.yaml, my.py; the copy in results is used" in noted
 
 
@@ -102,20 +100,20 @@ def test_a_folder_is_asked_again_from_anywhere(files: Path, monkeypatch: pytest.
     (elsewhere / "load.txt").write_text("9\n" * 30)
     (elsewhere / "mine.yaml").write_text("another\n")
     monkeypatch.chdir(elsewhere)
-    assert same(summary("again", "../results"), then)
+    assert same(summary("simulate", "../results"), then)
 
 
 def test_a_load_that_has_changed_is_refused_with_its_name(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ipa("simulate", *RUN, "--out", "results", "-q").exit_code == 0
     (files / "load.txt").write_text("6\n" * 30)
-    for command in ("again", "explain", "simulate"):
+    for command in ("explain", "simulate"):
         assert "trace load.txt: has changed: its sha256 is" in refusal(command, "results")
     with pytest.raises(ScenarioError, match=r"load\.txt: has changed"):
         simulate(read_run("results").scenario)
-    assert ipa("again", "results", "--trace", "constant:5:30", "-q").exit_code == 0
+    assert ipa("simulate", "results", "--trace", "constant:5:30", "-q").exit_code == 0
     assert ipa("report", "results", "--json").exit_code == 0  # draws what was recorded, and needs no load
     (files / "load.txt").unlink()
-    assert "load.txt" in refusal("again", "results")
+    assert "load.txt" in refusal("simulate", "results")
 
 
 def test_a_load_of_results_of_an_earlier_version_is_known_by_its_digest(files: Path) -> None:
@@ -124,20 +122,20 @@ def test_a_load_of_results_of_an_earlier_version_is_known_by_its_digest(files: P
     manifest = json.loads(path.read_text())
     del manifest["inputs"], manifest["scenario"]["trace_sha256"]
     path.write_text(json.dumps(manifest))
-    assert ipa("again", "results", "-q").exit_code == 0
+    assert ipa("simulate", "results", "-q").exit_code == 0
     (files / "load.txt").write_text("6\n" * 30)
-    assert "trace load.txt: has changed" in refusal("again", "results")
+    assert "trace load.txt: has changed" in refusal("simulate", "results")
     malformed: list[Any] = [5, {"files": 5, "loads": {}}, {"files": {}}, {"files": {"a": {}}, "loads": {}}]
     for wrong in malformed:
         path.write_text(json.dumps({**manifest, "inputs": wrong}))
-        assert "the key 'inputs' should hold the files and loads that were read" in refusal("again", "results")
+        assert "the key 'inputs' should hold the files and loads that were read" in refusal("simulate", "results")
 
 
 def test_what_a_run_has_read_is_kept_even_if_it_changes_before_the_run_is_written(files: Path) -> None:
     run = simulate(find("mine.yaml", {"trace": "load.txt", "policy": "my.py:Growing level=2"}))
     edit(files)
     write_run(run, files / "late")
-    assert same(summary("again", "late"), dict(run.summary))
+    assert same(summary("simulate", "late"), dict(run.summary))
 
 
 def test_the_runs_of_a_comparison_share_their_copies_and_can_be_asked_and_extended(files: Path) -> None:
@@ -146,9 +144,12 @@ def test_the_runs_of_a_comparison_share_their_copies_and_can_be_asked_and_extend
     then = answer(*command, "--seeds", 2, "--out", "both", "--json", "-q")
     assert len(list((files / "both" / "inputs").glob("*/*"))) == 2
     edit(files)
-    for again in (answer("again", "both", "--json", "-q"), answer("compare", "both", "--out", "both", "--json", "-q")):
+    for again in (
+        answer("compare", "both", "--json", "-q"),
+        answer("compare", "both", "--out", "both", "--json", "-q"),
+    ):
         assert all(map(same, again, then))
-    more = answer("again", "both", "--seeds", 3, "--out", "both", "--json", "-q")
+    more = answer("compare", "both", "--seeds", 3, "--out", "both", "--json", "-q")
     assert [(each["policy"], each["seed"]) for each in more] == [
         (policy, seed) for policy in ("my.py:Growing level=2", "scale-only:low") for seed in (1, 2, 3)
     ]
@@ -164,14 +165,14 @@ def test_a_sweep_is_asked_again_with_the_files_that_it_had(files: Path) -> None:
     assert ipa("sweep", "mine.yaml", *vary, "--out", "swept", "-q").exit_code == 0
     then = [row["cost_mean_cores"] for _, _, row in read_sweep("swept")]
     edit(files)
-    assert ipa("again", "swept", "--out", "new", "-q").exit_code == 0
+    assert ipa("sweep", "swept", "--out", "new", "-q").exit_code == 0
     assert [row["cost_mean_cores"] for _, _, row in read_sweep("new")] == then
     assert [scenario.policy.title for _, scenario, _ in read_sweep("swept")] == [
         *["my.py:Growing level=2"] * 2, *["my.py:Hold"] * 2
     ]  # fmt: skip
     assert [simulate(scenario).summary["cost_mean_cores"] for _, scenario, _ in read_sweep("swept")] == then
     (files / "more.txt").write_text("9\n" * 30)
-    assert "trace more.txt: has changed" in refusal("again", "swept", "--out", "newer")
+    assert "trace more.txt: has changed" in refusal("sweep", "swept", "--out", "newer")
 
 
 def test_a_study_is_read_with_the_files_that_it_had(files: Path) -> None:
@@ -220,8 +221,8 @@ def test_asking_a_folder_again_changes_nothing_in_it(files: Path) -> None:
     assert ipa("simulate", *RUN, "--out", "results", "-q").exit_code == 0
     edit(files)
     before = contents(files / "results")
-    for command in ("again", "explain", "replay"):
+    for command in ("simulate", "explain"):
         assert ipa(command, "results", "-q").exit_code == 0
     assert contents(files / "results") == before
     shutil.move(files / "results", files / "moved")
-    assert ipa("again", "moved", "-q").exit_code == 0
+    assert ipa("simulate", "moved", "-q").exit_code == 0

@@ -23,6 +23,8 @@ RUNS = {
     "live manifests": ("video",),
     "optimise": ("video", "--load", 9),
     "pipeline check": ("mine.yaml",),
+    "pipeline list": (),
+    "pipeline show": ("mine.yaml",),
     "pipeline new": ("new.yaml", "--from", "latencies.csv"),
     "policy from-yaml": ("hpa.yaml",),
     "policy list": (),
@@ -30,20 +32,15 @@ RUNS = {
     "policy to-yaml": (HPA, "--pipeline", "mine.yaml"),
     "predictor evaluate": ("--trace", "constant:5:60", "--predictor", "max"),
     "predictor list": (),
-    "predictor show": ("--trace", "constant:5:60", "--predictor", "max", "--to", "forecasts.html"),
-    "profile compare": ("mine.yaml", "mine.yaml"),
     "profile fit": ("requests.csv", "--sequences", 4, "--kv-blocks", 100),
-    "profile list": (),
-    "profile show": ("mine.yaml",),
     "report": ("run", "--to", "page.html"),
     "schema": ("study",),
     "simulate": ("video", *SHORT),
     "study": ("study.yaml", "--out", "study", "--jobs", 1),
     "sweep": ("video", *SHORT, "--vary", "hop_s=0,0.1", "--out", "sweep", "--jobs", 1),
-    "trace convert": ("bursty", "new.csv", "--window", "0:9"),
+    "trace convert": ("bursty", "--to", "new.csv", "--window", "0:9"),
     "trace info": ("bursty",),
     "trace list": (),
-    "trace synthesise": ("bursty", "--to", "named.csv"),
     "tune": ("mine.yaml", *SHORT, "--minimise", "cost_mean_cores", "--trials", 1, "--windows", 2, "--jobs", 1),
 }
 """What each command is tried with, but for those that need real servers."""
@@ -51,7 +48,7 @@ RUNS = {
 SERVES = {"explore"}
 """What goes on until it is ended: see tests/studies/explore."""
 
-ON_SERVERS = {f"live {name}" for name in ("down", "load", "recover", "run", "status", "up")} | {
+ON_SERVERS = {f"live {name}" for name in ("down", "run", "status", "up")} | {
     "profile run",
     "trace from-prometheus",
     "validate",
@@ -101,7 +98,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("words", RUNS)
 def test_quiet_json_is_one_document_and_nothing_else(words: str, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if words in ("report", "study", "predictor show"):
+    if words in ("report", "study"):
         pytest.importorskip("plotly")
     monkeypatch.chdir(files)
     result = ipa(*words.split(), *RUNS[words], "--json", "--quiet")

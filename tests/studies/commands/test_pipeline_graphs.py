@@ -1,4 +1,4 @@
-"""`ipa pipeline check` and `ipa profile show` of a graph, and pipeline files from other systems' graphs."""
+"""`ipa pipeline check` and `ipa pipeline show` of a graph, and pipeline files from other systems' graphs."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_several_entries_are_named(tree: Path) -> None:
 
 
 def test_a_graph_as_json(tree: Path) -> None:
-    for command in ("pipeline check", "profile show"):
+    for command in ("pipeline check", "pipeline show"):
         graph = answer(*command.split(), tree.name, "--json")["graph"]
         assert [(edge["parent"], edge["child"]) for edge in graph["edges"]][:2] == [
             ("detect", "cars"),
@@ -99,7 +99,7 @@ def test_a_graph_as_json(tree: Path) -> None:
 
 @needs_plotly
 def test_show_tells_of_a_graph_beneath_its_tables_and_on_its_page(tree: Path) -> None:
-    said = " ".join(ipa("profile", "show", tree.name, "--to", "tree.html").stdout.split())
+    said = " ".join(ipa("pipeline", "show", tree.name, "--to", "tree.html").stdout.split())
     for text in (
         "detect → cars 2 to 5 by variant",
         "join at merge all",
@@ -111,7 +111,7 @@ def test_show_tells_of_a_graph_beneath_its_tables_and_on_its_page(tree: Path) ->
 
 @needs_plotly
 def test_the_report_of_a_check_is_the_page_of_its_profiles(tree: Path) -> None:
-    ipa("profile", "show", tree.name, "--to", "shown.html")
+    ipa("pipeline", "show", tree.name, "--to", "shown.html")
     assert "Report: checked.html" in ipa("pipeline", "check", tree.name, "--report", "checked.html").stdout
     assert (tree.parent / "checked.html").read_bytes() == (tree.parent / "shown.html").read_bytes()
     assert "plot-graph-low" in (tree.parent / "checked.html").read_text()

@@ -1,8 +1,7 @@
-"""`ipa predictor ...`: scores in the terminal, as JSON and in files; a picture; a list."""
+"""`ipa predictor ...`: scores in the terminal, as JSON and in files; a list."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -29,13 +28,11 @@ class Late:
 """
 
 
-def test_a_class_of_ones_own_that_says_nothing_of_what_it_reads_is_scored_and_drawn(here: Path) -> None:
+def test_a_class_of_ones_own_that_says_nothing_of_what_it_reads_is_scored(here: Path) -> None:
     own = "class Own:\n    def forecast(self, observation, horizon_s):\n        return Forecast(horizon_s, 8.0)\n"
     (here / "my.py").write_text(f"from ipa.policies import Forecast\n\n{own}")
     [score] = answer(*CONSTANT, "--predictor", "my.py:Own", "--json")["scores"]
     assert score["smape_percent"] == 0.0
-    drawn = ipa("predictor", "show", *CONSTANT[2:], "--predictor", "my.py:Own", "--to", "page.html")
-    assert (drawn.exit_code, (here / "page.html").exists()) == (0, True)
 
 
 def test_predictors_are_scored_side_by_side_ones_own_too(here: Path) -> None:
@@ -80,13 +77,6 @@ def test_the_list_names_every_predictor_with_its_parameters() -> None:
     assert found["mean"]["parameters"] == {"windows": "4", "factor": "1.04", "window_s": "10", "of": "'max'"}
     assert found["mean"]["summary"].startswith("`factor` x the mean load")
     assert "window_s=10" in ipa("predictor", "list").stdout
-
-
-@pytest.mark.skipif(find_spec("plotly") is None, reason="a page is drawn with plotly")
-def test_forecasts_are_drawn_over_the_load(here: Path) -> None:
-    command = ("predictor", "show", "--trace", "constant:8:60", "--predictor", "holt", "--to", "page.html")
-    assert ipa(*command).stdout == "page.html\n"
-    assert "5 forecasts of the busiest of the next 20 s" in (here / "page.html").read_text()
 
 
 def test_who_reads_more_than_the_load_is_refused(here: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_scenario_file_has_it_beside_itself(hpa: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(hpa / "elsewhere")
     assert ipa("simulate", "../mine.yaml", "--quiet", "--out", "out").exit_code == 0
     (hpa / "hpa.yaml").unlink()
-    again = ipa("again", "out", "--quiet")
+    again = ipa("simulate", "out", "--quiet")
     assert again.exit_code == 0, again.output
 
 

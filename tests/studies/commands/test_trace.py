@@ -14,11 +14,12 @@ from tests.command import SHORT, answer, ipa, refusal
 
 def test_traces_are_made_converted_and_described(here: Path) -> None:
     """4 rps for 1200 s, seconds 10 to 20 of it, halved: 10 seconds of 2 requests."""
-    assert ipa("trace", "synthesise", "constant:4", "--to", "load.csv").stdout == "load.csv\n"
+    assert ipa("trace", "convert", "constant:4", "--to", "load.csv").stdout == "load.csv\n"
     command = (
         "trace",
         "convert",
         "load.csv",
+        "--to",
         "part.parquet",
         "--window",
         "10:20",
@@ -80,7 +81,7 @@ def test_the_figures_of_a_log_say_its_notation_and_its_clock(log: str) -> None:
     figures = answer("trace", "info", log, "--json")
     assert figures["reading"] == "Common Log Format, counted per second"
     assert figures["starts_at"] == "2026-01-05T10:00:00+01:00"
-    assert ipa("trace", "convert", log, "log.csv").stderr == SAID
+    assert ipa("trace", "convert", log, "--to", "log.csv").stderr == SAID
     assert answer("trace", "info", "log.csv", "--json")["starts_at"] == "2026-01-05T10:00:00+01:00"
 
 
@@ -118,7 +119,7 @@ def test_a_study_reads_a_log_by_its_keys(here: Path) -> None:
 def test_seeds_differ_in_where_the_requests_of_a_minute_fall(here: Path) -> None:
     (here / "load.csv").write_text("minute,count\n0,100\n1,50\n")
     first, again, other = (
-        ipa("trace", "convert", "load.csv", f"{name}.csv", "--seed", seed).exit_code
+        ipa("trace", "convert", "load.csv", "--to", f"{name}.csv", "--seed", seed).exit_code
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert first == again == other == 0
@@ -157,7 +158,7 @@ def test_a_scaled_load_keeps_its_mean_and_every_command_says_both(here: Path) ->
         ("simulate", *video, "--policy", "static", "--out", "run"),
         ("compare", *video, "--policy", "static", "--policy", "rate"),
         ("sweep", *video, "--policy", "static", "--vary", "hop_s=0,0.1", "--seeds", 1, "--out", "swept"),
-        ("trace", "convert", "constant:1:300", "load.csv", "--scale", 1.5),
+        ("trace", "convert", "constant:1:300", "--to", "load.csv", "--scale", 1.5),
     ):
         assert len(said.findall(ipa(*command).stderr)) == 1
     systems = "systems: {static: {policy: static}, rate: {policy: rate}}"

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ipa.sim import LATENCY_ERROR, simulate
-from ipa.studies import Run, Scenario, ScenarioError, results
+from ipa.studies import Run, Scenario, ScenarioError, read_run, replay, results
 from ipa.studies import simulate as run_scenario
 from ipa.studies.many.comparison import by_policy
 from ipa.studies.pages.graph_of_run import drawing_of
@@ -154,8 +154,8 @@ def test_the_commands_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     run("simulate", "all", "--policy", "ipa", "--out", "one")
     run("report", "one", "--to", "one.html")
     assert (tmp_path / "one.html").is_file()
-    replay = ("replay", "one/journal.jsonl.gz", "--pipeline", "video")
-    assert run(*replay) == "ipa would have decided the same in 3 of 3 steps\n"
-    (tmp_path / "cut.jsonl.gz").write_bytes((tmp_path / "one/journal.jsonl.gz").read_bytes()[:100])
-    result = ipa("replay", "cut.jsonl.gz", "--pipeline", "video")
-    assert (result.exit_code, "cut.jsonl.gz: cannot be read: Compressed file ended" in result.stderr) == (2, True)
+    one = read_run(tmp_path / "one")
+    assert replay(one.journal, one.scenario).equal == 3
+    (tmp_path / "cut.jsonl.gz").write_bytes(one.journal.read_bytes()[:100])
+    with pytest.raises(ScenarioError, match="cannot be read: Compressed file ended"):
+        replay(tmp_path / "cut.jsonl.gz", one.scenario)

@@ -1,4 +1,4 @@
-"""`ipa profile show`: profiles in the terminal, as JSON, and as a page whose markers tell measured numbers apart."""
+"""`ipa pipeline show`: profiles in the terminal, as JSON, and as a page whose markers tell measured numbers apart."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ needs_plotly = pytest.mark.skipif(find_spec("plotly") is None, reason="a page is
 
 def test_every_number_has_its_mark() -> None:
     """Published for s2t-small on one core at batch 1: the p99 of 0.372937 s and 2.994 rps."""
-    lines = ipa("profile", "show", "audio-qa", "--stage", "speech-to-text").stdout.splitlines()
+    lines = ipa("pipeline", "show", "audio-qa", "--stage", "speech-to-text").stdout.splitlines()
     row, _ = (place for place, line in enumerate(lines) if line.startswith("  s2t-small"))
     cells = [re.split(r"  +", line.strip()) for line in lines[row : row + 3]]
     assert [line[:3] for line in cells] == [
@@ -43,7 +43,7 @@ def test_every_number_has_its_mark() -> None:
 
 def test_over_cores_stand_batch_1_and_the_largest_each_number_with_its_mark() -> None:
     """Published for xlm-roberta-base at batch 1: the p99 on four cores; on one core its throughput is calibrated."""
-    text = ipa("profile", "show", "audio-qa", "--stage", "question-answering").stdout
+    text = ipa("pipeline", "show", "audio-qa", "--stage", "question-answering").stdout
     lines = text.partition("question-answering over cores, at batch 1 and the largest")[2].splitlines()
     assert [re.split(r"  +", line.strip()) for line in (lines[2], *lines[4:8])] == [
         ["variant", "cores", "1", "2", "4", "8"],
@@ -59,7 +59,7 @@ def test_memory_is_shown_where_it_was_measured(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         PIPELINE.replace("        base_cores:", f"        {measured}        base_cores:")
     )
-    text = ipa("profile", "show", tmp_path / "mine.yaml").stdout
+    text = ipa("pipeline", "show", tmp_path / "mine.yaml").stdout
     assert re.search(r"memory of small +87\.5 MiB at most", text)
     pipeline = profiles.load(tmp_path / "mine.yaml")
     if find_spec("plotly") is not None:
@@ -68,11 +68,11 @@ def test_memory_is_shown_where_it_was_measured(tmp_path: Path) -> None:
 
 def test_what_is_profiled_on_one_allocation_has_no_table_over_cores(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(PIPELINE)
-    assert "over cores" not in ipa("profile", "show", tmp_path / "mine.yaml").stdout
+    assert "over cores" not in ipa("pipeline", "show", tmp_path / "mine.yaml").stdout
 
 
 def test_calibrated_numbers_are_starred_and_explained() -> None:
-    text = ipa("profile", "show", "audio-qa", "--stage", "question-answering").stdout
+    text = ipa("pipeline", "show", "audio-qa", "--stage", "question-answering").stdout
     assert (
         text.count("★") == 6
     )  # two throughputs, over batches and over cores, their count, and the entry that says how
@@ -82,7 +82,7 @@ def test_calibrated_numbers_are_starred_and_explained() -> None:
 
 
 def test_a_stage_alone_is_shown_alone_with_its_own_sources() -> None:
-    text = ipa("profile", "show", "nlp", "--stage", "translation").stdout
+    text = ipa("pipeline", "show", "nlp", "--stage", "translation").stdout
     assert "opus-mt-tc-big-fr-en" in text
     assert "distilbart" not in text
     assert "series-99" in text
@@ -130,7 +130,7 @@ def test_the_counts_are_of_all_three_numbers_of_every_figure() -> None:
 
 
 def test_json_has_every_figure_and_the_rules_values() -> None:
-    shown = answer("profile", "show", "audio-qa", "--stage", "speech-to-text", "--json")
+    shown = answer("pipeline", "show", "audio-qa", "--stage", "speech-to-text", "--json")
     assert list(shown) == ["pipeline", "description", "sla_s", "stages", "provenance"]
     (stage,) = shown["stages"]
     assert (stage["name"], stage["sla_s"], round(stage["sla_rule_s"], 2)) == ("speech-to-text", 8.34, 8.31)
@@ -144,9 +144,9 @@ def test_json_has_every_figure_and_the_rules_values() -> None:
 
 def test_a_pipeline_of_ones_own_can_be_shown(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(PIPELINE)
-    shown = answer("profile", "show", tmp_path / "mine.yaml", "--json")
+    shown = answer("pipeline", "show", tmp_path / "mine.yaml", "--json")
     assert shown["pipeline"] == "mine"
-    assert "✕ 9 assumed" in ipa("profile", "show", tmp_path / "mine.yaml").stdout
+    assert "✕ 9 assumed" in ipa("pipeline", "show", tmp_path / "mine.yaml").stdout
 
 
 # ---- mistakes ----
@@ -156,11 +156,11 @@ def test_a_pipeline_of_ones_own_can_be_shown(tmp_path: Path) -> None:
     ("command", "parts"),
     [
         (
-            "profile show vidoe",
+            "pipeline show vidoe",
             ["'vidoe'", "did you mean 'video'", "shipped: audio-qa, audio-sent, cascade, chat, helpdesk, image, nlp"],
         ),
-        ("profile show video --stage object-detectoin", ["did you mean 'object-detection'", "image-classification"]),
-        ("profile show nofile.yaml", ["nofile.yaml: cannot be read"]),
+        ("pipeline show video --stage object-detectoin", ["did you mean 'object-detection'", "image-classification"]),
+        ("pipeline show nofile.yaml", ["nofile.yaml: cannot be read"]),
         ("profile sho video", ["sho"]),
     ],
 )
@@ -172,7 +172,7 @@ def test_a_wrong_name_is_answered_with_the_nearest(command: str, parts: list[str
 @needs_plotly
 def test_a_page_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "cannot be written" in refusal("profile", "show", "video", "--to", tmp_path / "file" / "page.html")
+    assert "cannot be written" in refusal("pipeline", "show", "video", "--to", tmp_path / "file" / "page.html")
 
 
 # ---- the page ----
@@ -225,7 +225,7 @@ def test_axes_reach_all_points_and_the_sla() -> None:
 @needs_plotly
 def test_the_page_has_everything_and_is_the_same_every_time(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    shown = ipa("profile", "show", "nlp", "--to", page)
+    shown = ipa("pipeline", "show", "nlp", "--to", page)
     assert f"Report: {page}" in " ".join(shown.stdout.split())
     text = page.read_text(encoding="utf-8")
     pipeline = profiles.load("nlp")
@@ -244,7 +244,7 @@ def test_the_page_has_everything_and_is_the_same_every_time(tmp_path: Path) -> N
 
 @needs_plotly
 def test_a_page_and_json_go_together(tmp_path: Path) -> None:
-    result = ipa("profile", "show", "video", "--to", tmp_path / "page.html", "--json")
+    result = ipa("pipeline", "show", "video", "--to", tmp_path / "page.html", "--json")
     assert json.loads(result.stdout)["pipeline"] == "video"
     assert (tmp_path / "page.html").is_file()
 

@@ -33,7 +33,7 @@ PIPELINES = [
     Wrong("pipeline new new.yaml --from gone.csv", "gone.csv: cannot be read: No such file or directory"),
     Wrong("pipeline new new.yaml --from run/requests.parquet", "run/requests.parquet: not a text file (UTF-8)"),
     Wrong("pipeline new table.csv --from table.csv --overwrite", "table.csv: should end in .yaml"),
-    Wrong("profile show vidoe", "no pipeline is called 'vidoe'; did you mean 'video'?; shipped: audio-qa,"),
-    Wrong("profile show video --stage x", "video has no stage 'x'; allowed: object-detection, image-classification"),
-    Wrong("profile show video --to my.py/x.html", "my.py/x.html: cannot be written: my.py is not a folder"),
+    Wrong("pipeline show vidoe", "no pipeline is called 'vidoe'; did you mean 'video'?; shipped: audio-qa,"),
+    Wrong("pipeline show video --stage x", "video has no stage 'x'; allowed: object-detection, image-classification"),
+    Wrong("pipeline show video --to my.py/x.html", "my.py/x.html: cannot be written: my.py is not a folder"),
 ]
