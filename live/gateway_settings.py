@@ -76,7 +76,7 @@ limit_options = options_of(GatewayLimits)
 class GatewaySettings(GatewayLimits):
     """What a gateway serves, where, and its limits: the options of `python -m ipa.live.serving.gateway`.
 
-    With neither a lease's file nor `is_leased`, it serves alone. `drop_limits_s` are pairs of a stage and its limit.
+    Unless `is_leased`, it serves alone. `drop_limits_s` are pairs of a stage and its limit.
     """
 
     pipeline: str = setting("A shipped pipeline's name, or a file.", default="", is_required=True)
@@ -127,13 +127,9 @@ class GatewaySettings(GatewayLimits):
         "Refuse requests until the control API has set time 0.", default=False, flag="--wait-for-start"
     )
     seed: int = setting("Of the numbers and ways of items in a graph.", SEED, default=0)
-    lease_file: Path | None = setting(
-        "Of two gateways on this machine with the same ports, the one that holds the lease in this file serves.", FILE
-    )
     is_leased: bool = setting(
-        "Serve only while the control API grants the lease, as on a cluster.", default=False, flag="--leased"
+        "Of two gateways: serve only while it is told that it holds their Lease.",
+        default=False,
+        flag="--leased",
     )
-    port_fd: int | None = setting("The port for clients, open already: the number of its descriptor.", COUNT)
-    port_from: str | None = setting("The port for clients, open already: who hands it out in this pod.", metavar="NAME")
-    control_port_fd: int | None = setting("The same for the port of the control API.", COUNT)
     log_level: str = setting("", LOG_LEVEL, default="info")

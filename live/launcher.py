@@ -30,12 +30,9 @@ class Launcher:
         self._is_closing = False
         self.pids: dict[str, int] = {}
 
-    async def open(
-        self, modules: Sequence[str], log: Path, pipeline: str = "", descriptors: Sequence[int] = ()
-    ) -> None:
+    async def open(self, modules: Sequence[str], log: Path, pipeline: str = "") -> None:
         """Start the parent, which imports the modules and reads the pipeline, if any; `log` is in the run's folder.
-
-        It inherits the `descriptors`, which processes may inherit from it. Raises RunError if it does not start.
+        Raises RunError if it does not start.
         """
         environment = {**os.environ, **ONE_THREAD}
         with log.open("ab") as errors:
@@ -45,7 +42,6 @@ class Launcher:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 env=environment,
-                pass_fds=tuple(descriptors),
                 start_new_session=True,  # Ctrl-C is for the controller alone, which then ends the run cleanly
             )
         assert self._process.stdout is not None
@@ -61,22 +57,14 @@ class Launcher:
         return self._process.pid if self._process else 0
 
     def start(
-        self,
-        name: str,
-        module: str,
-        arguments: Sequence[str],
-        log: Path,
-        on_exit: Callable[[int], object],
-        descriptors: Sequence[int] = (),
+        self, name: str, module: str, arguments: Sequence[str], log: Path, on_exit: Callable[[int], object]
     ) -> None:
-        """Start `module.main(arguments)` in a process of that name, which inherits the `descriptors`; its output is
-        appended to `log`.
+        """Start `module.main(arguments)` in a process of that name; its output is appended to `log`.
 
         `on_exit` is called in the event loop with its exit status (negative: by that signal).
         """
         self._on_exit[name] = on_exit
-        command = {"start": name, "module": module, "arguments": list(arguments), "log": str(log)}
-        self._send({**command, "descriptors": list(descriptors)})
+        self._send({"start": name, "module": module, "arguments": list(arguments), "log": str(log)})
 
     def signal(self, name: str, number: int) -> None:
         """Send a signal to the process of that name, if it runs."""

@@ -260,23 +260,15 @@ class LiveBackend(ABC):
 
     # ---- processes and tasks ----
 
-    async def _open_launcher(self, modules: Sequence[str], pipeline: str = "", descriptors: Sequence[int] = ()) -> None:
-        """Start the launcher; processes of `modules`, with the pipeline, then start in a moment, and may inherit the
-        `descriptors`."""
-        await self.launcher.open(modules, self._log("launcher"), pipeline, descriptors)
+    async def _open_launcher(self, modules: Sequence[str], pipeline: str = "") -> None:
+        """Start the launcher; processes of `modules`, with the pipeline, then start in a moment."""
+        await self.launcher.open(modules, self._log("launcher"), pipeline)
 
-    def run_process(
-        self,
-        name: str,
-        module: str,
-        arguments: list[str],
-        on_exit: Callable[[int], object],
-        descriptors: Sequence[int] = (),
-    ) -> Path:
+    def run_process(self, name: str, module: str, arguments: list[str], on_exit: Callable[[int], object]) -> Path:
         """Start a process of the run, such as the load; return the path of its log. `on_exit` is called with its exit
         status."""
         log = self._log(name)
-        self.launcher.start(name, module, arguments, log, on_exit, descriptors)
+        self.launcher.start(name, module, arguments, log, on_exit)
         return log
 
     def _on_launcher(self) -> None:

@@ -7,11 +7,9 @@ import logging
 import signal
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from socket import socket
 
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import DirectWay, GatewayClient, RefusedError
@@ -27,7 +25,6 @@ from ipa.live.plane import (
     Serves,
     free_port,
     gateway_settings,
-    open_port,
     release_port,
     server_settings,
 )
@@ -54,10 +51,6 @@ STOPS_WITHIN_S = 30.0
 """How long a process may take to end after SIGTERM, beyond its stop time, before it is killed."""
 MOST_REPLICAS = 250
 """The most replicas, each a process, that one machine is asked to run."""
-GATEWAYS = ("gateway", "gateway-2")
-"""The names of their processes."""
-RESTARTED_AFTER_S = 1.0
-"""How long after the end of one of two gateways another is started."""
 LOOKED_AT_EVERY_S = 1.0
 """The reconcile loop looks at everything this often even if nothing has happened."""
 
@@ -91,10 +84,7 @@ class LoopbackBackend(LiveBackend):
         }
         self._fixed = {"/".join(variant): digest_of(sums_of(path)) for variant, path in self._model_folders.items()}
         self._tokens = TokenFile(folder / "control-token")
-        self._gateways = GATEWAYS[: plane.gateways]
-        self._ports: list[int] = []
-        """The descriptors of the ports that two gateways share: what waits there outlives either of them."""
-        self._has_started = self._has_lost_gateway = self._is_closing = False
+        self._is_closing = False
         super().__init__(
             plane,
             folder,
@@ -114,10 +104,7 @@ class LoopbackBackend(LiveBackend):
         refusal = self._refusal(initial)
         if refusal:
             raise RunError(refusal)
-        with ExitStack() as ports:
-            if len(self._gateways) > 1:
-                self._ports = [ports.enter_context(port).fileno() for port in self._shared_ports()]
-            await self._open_launcher(PRELOADED, self.plane.source, self._ports)
+        await self._open_launcher(PRELOADED, self.plane.source)
         await self._open_gateway()
         for stage in self.plane.pipeline.stages:
             configuration = initial[stage.name]
@@ -161,7 +148,6 @@ class LoopbackBackend(LiveBackend):
         """Set the run's t = 0 to a moment of `time.monotonic()`."""
         self._origin_s = origin_s
         await self.client.start(origin_s)
-        self._has_started = True
         for stage in self.stages.values():
             stage.restart()
         self._wake.set()
@@ -188,8 +174,6 @@ class LoopbackBackend(LiveBackend):
 
     async def _reconcile(self) -> float:
         try:
-            if self._has_lost_gateway:
-                await self._tell_gateway()
             await self._list_replicas()
             removed = [replica for stage in self.stages.values() for replica in self._roll_out(stage, self._moment_s)]
             if removed:
@@ -321,13 +305,8 @@ class LoopbackBackend(LiveBackend):
                 )
             await asyncio.sleep(POLLED_EVERY_S)
 
-    def _shared_ports(self) -> list[socket]:
-        try:
-            return [open_port(LOOPBACK, port) for port in (self._port, self._control_port)]
-        except OSError as error:
-            raise RunError(f"the gateways cannot listen: {error.strerror}") from None
-
-    def _start_gateway(self, name: str) -> Path:
+    async def _open_gateway(self) -> None:
+        create_token_file(self._tokens.path)
         settings = replace(
             gateway_settings(self.plane, self.plane.source, str(self._tokens.path)),
             port=self._port,
@@ -335,44 +314,18 @@ class LoopbackBackend(LiveBackend):
             linger_s=0.0,
             waits_for_start=True,
         )
-        if self._ports:
-            port_fd, control_port_fd = self._ports
-            lease_file = self._folder / "gateway-lease"
-            settings = replace(settings, lease_file=lease_file, port_fd=port_fd, control_port_fd=control_port_fd)
-        return self.run_process(name, GATEWAY, settings.arguments(), partial(self._on_gateway, name), self._ports)
-
-    async def _open_gateway(self) -> None:
-        create_token_file(self._tokens.path)
-        log, *_ = [self._start_gateway(name) for name in self._gateways]
+        log_file = self.run_process("gateway", GATEWAY, settings.arguments(), self._on_gateway)
         until_s = time.monotonic() + READY_WITHIN_S
         while not await self.client.is_ready():
             if self.failed.done():
                 self.failed.result()
             if time.monotonic() > until_s:
-                raise RunError(f"the gateway did not become ready:\n{log_end(log)}")
+                raise RunError(f"the gateway did not become ready:\n{log_end(log_file)}")
             await asyncio.sleep(POLLED_EVERY_S)
 
-    def _on_gateway(self, name: str, status: int) -> None:
-        if self._is_closing:
-            return
-        if not any(gateway in self.launcher.pids for gateway in self._gateways):
-            self.fail(f"the gateway has ended ({in_words(status)}):\n{log_end(self._log(name))}")
-        else:
-            log.warning("a gateway has ended, and another is started", extra={"gateway": name, "how": in_words(status)})
-            self.spawn(self._restart_gateway(name))
-            self._has_lost_gateway = True
-            self._wake.set()
-
-    async def _restart_gateway(self, name: str) -> None:
-        await asyncio.sleep(RESTARTED_AFTER_S)
-        self._start_gateway(name)
-
-    async def _tell_gateway(self) -> None:
-        """Tell the gateway that serves now what the other may have died before telling it."""
-        if self._has_started:
-            await self.client.start(self._origin_s)
-        await self.client.configure(self.wanted)
-        self._has_lost_gateway = False
+    def _on_gateway(self, status: int) -> None:
+        if not self._is_closing:
+            self.fail(f"the gateway has ended ({in_words(status)}):\n{log_end(self._log('gateway'))}")
 
     def _on_exit(self, replica: Replica, port: int, status: int) -> None:
         self._replica_ports.discard(port)

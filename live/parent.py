@@ -4,7 +4,7 @@ A small process that has imported the modules and read the pipeline forks childr
 fresh interpreter would cost half a second of a core each time. It reads commands from stdin and answers on stdout, both
 in JSON lines:
 
-    {"start": name, "module": "ipa.live.serving.server", "arguments": [...], "log": path, "descriptors": [...]}
+    {"start": name, "module": "ipa.live.serving.server", "arguments": [...], "log": path}
                                                                                        -> {"started": name, "pid": n}
     {"signal": name, "number": 15}                                                       (nothing for one that is gone)
     {"end": true}                                                                    (the controller ends by itself)
@@ -88,7 +88,7 @@ def _become(command: dict[str, Any]) -> None:
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
-        for other in set(range(3, 64)) - set(command["descriptors"]):  # the parent's selector and pipes among them
+        for other in range(3, 64):  # the parent's selector and pipes among them
             with suppress(OSError):
                 os.close(other)
         module = importlib.import_module(command["module"])

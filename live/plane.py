@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -47,6 +45,9 @@ replica at every stage: a cluster that probed that would cut off the gateway, wh
 are not served."""
 
 
+TAKEN_WITHIN_S = 8
+"""How long a gateway that is asked to end waits for the other of two to take over."""
+
 ASKED_WITHIN_S = 1.5
 """How long a replica whose batch is late may take to answer anything at all; one that does not is lost."""
 
@@ -77,10 +78,9 @@ class Plane:
     """The settings of a serving plane, under the scenario's keys.
 
     `source` is the pipeline's name or file; `pipeline` the same with the run's SLA and drop limits. `port` is the
-    gateway's for clients, `control_port` that of its control API and metrics; 0: any free one. Of two `gateways`, one
-    serves and the other waits; each has these `limits`. Policies plan with `limit_cores`; `most_cores` may exist at any
-    time (None: no limit). `models` is the folder with the real models, [PIPELINE/]STAGE/VARIANT/; empty: they are
-    emulated.
+    gateway's for clients, `control_port` that of its control API and metrics; 0: any free one. Policies plan with
+    `limit_cores`; `most_cores` may exist at any time (None: no limit). `models` is the folder with the real models,
+    [PIPELINE/]STAGE/VARIANT/; empty: they are emulated.
     """
 
     pipeline: Pipeline
@@ -97,7 +97,6 @@ class Plane:
     when_full: str = "replace"
     port: int = 0
     control_port: int = 0
-    gateways: int = 1
     limits: GatewayLimits = field(default_factory=GatewayLimits)
     models: str = ""
 
@@ -189,30 +188,3 @@ def open_port(host: str, port: int) -> socket.socket:
         listening.close()
         raise OSError(error.errno, f"{host} port {port}: {error.strerror}") from None
     return listening
-
-
-ASKED_AGAIN_AFTER_S = 0.05
-
-
-def hand_out(port: socket.socket, name: str) -> None:
-    """Give an open port to every process of this network namespace, such as a pod's, that asks for it by name.
-
-    What has come to the port and is not accepted outlives each of them.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-        asked.bind(f"\0{name}")  # of no file, and gone with this process
-        asked.listen()
-        while True:
-            with asked.accept()[0] as connection, suppress(OSError):
-                socket.send_fds(connection, [b"port"], [port.fileno()])
-
-
-def handed_out(name: str) -> socket.socket:
-    """The open port that another process of this network namespace hands out, once it does."""
-    while True:
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-            asking.connect(f"\0{name}")
-            _, descriptors, _, _ = socket.recv_fds(asking, 16, 1)
-            if descriptors:
-                return socket.socket(fileno=descriptors[0])
-        time.sleep(ASKED_AGAIN_AFTER_S)

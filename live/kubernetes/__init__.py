@@ -10,7 +10,7 @@
     manifests, *_manifests, pod_settings what is applied, and what users add to it
     api                                  the requests to the API server
     watch, timeline                      what becomes of it: the pods' events as the replicas' times
-    cluster_gateway, replica_lister, gateway_lease    the gateway: reached, told its replicas, and one of two serving
+    cluster_gateway, replica_lister, gateway_lease    the gateway: reached, told its replicas, one of two
     events, overview                     what people see of it
 
 `deploy` puts a pipeline on a cluster and removes it (`readiness`, `permissions`); `quota` is a fleet's budget; `store`,

@@ -86,10 +86,13 @@ def is_seen(resource: Mapping[str, Any]) -> bool:
 
 
 def is_rolled_out(deployment: Mapping[str, Any]) -> bool:
-    """Whether a Deployment has all its replicas, of the present template and ready, and no others."""
-    status = deployment.get("status") or {}
-    counts = {status.get(key, 0) for key in ("updatedReplicas", "availableReplicas", "replicas")}
-    return is_seen(deployment) and counts == {deployment["spec"].get("replicas", 1)}
+    """Whether a Deployment has all its replicas, of the present template and ready, and no others. Of two gateways, one
+    is ready."""
+    status, replicas = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
+    is_gateway = (deployment["metadata"].get("labels") or {}).get(names.COMPONENT) == names.GATEWAY
+    ready = status.get("availableReplicas", 0) == (1 if is_gateway else replicas)
+    are_new = {status.get(key, 0) for key in ("updatedReplicas", "replicas")} == {replicas}
+    return is_seen(deployment) and ready and are_new
 
 
 def has_available(deployment: Mapping[str, Any] | None) -> bool:

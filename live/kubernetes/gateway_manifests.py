@@ -21,14 +21,12 @@ from ipa.live.kubernetes.manifest_parts import (
 )
 from ipa.live.kubernetes.names import GATEWAY
 from ipa.live.kubernetes.settings import Deployed, memory_bytes
-from ipa.live.plane import ACCEPTS_PATH, EVERYWHERE, gateway_settings, longest_batch_s
+from ipa.live.plane import ACCEPTS_PATH, EVERYWHERE, TAKEN_WITHIN_S, gateway_settings, longest_batch_s
 from ipa.live.tokens import new_token
 from ipa.profiles import Pipeline
 from ipa.sim import rules
 
 DATA_PORT, CONTROL_PORT = 8080, 8081
-PORT_NAME = "ipa-gateway-data-port"
-"""By which a pod's two containers share the open data port, where there are two gateways."""
 EVERY_NETWORK = ("0.0.0.0/0", "::/0")
 CLIENT_TOKEN_PATH = "/etc/ipa-clients/token"
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -41,6 +39,8 @@ DRAIN_S = 3
 """How long a terminating gateway pod serves as before, until every node knows of its end."""
 LINGER_S = 5
 """How long the gateway then still serves connected clients, one last request each."""
+NO_DEADLINE_S = 2**31 - 1
+"""What Kubernetes takes for a rollout without a deadline."""
 MEMORY_SHARE = 4
 """Requests may take one part in this many of the gateway's memory: read, in batches and as answers they need up to
 three times their size, and the rest is for the gateway itself and its records."""
@@ -49,17 +49,18 @@ three times their size, and the rest is for the gateway itself and its records."
 def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
     """The gateway's Deployment: the router with its queues, and beside it the watch that sends it the list of
     replicas."""
+    is_pair = deployed.layout.gateways > 1
+    waits_s = DRAIN_S + (TAKEN_WITHIN_S if is_pair else 0)
     volumes = [_token_volume(), secret_volume("control", deployed.control_name)]
     if deployed.layout.client_token_secret:
         volumes += [secret_volume("clients", deployed.layout.client_token_secret)]
     pod = manifest_parts.pod(
         deployed,
         [_router(deployed), _watch(deployed)],
-        grace_s=DRAIN_S + LINGER_S + ceil(_drained_within_s(deployed.plane.pipeline)) + GRACE_S,
+        grace_s=waits_s + LINGER_S + ceil(_drained_within_s(deployed.plane.pipeline)) + GRACE_S,
         volumes=volumes,
     )
     pod["serviceAccountName"] = deployed.gateway_name
-    is_pair = deployed.layout.gateways > 1
     if is_pair:
         pod["topologySpreadConstraints"] = [_on_different_nodes(deployed)]
     deployment = manifest_parts.deployment(
@@ -68,13 +69,20 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
         names.selector(deployed.instance, GATEWAY),
         deployed.labels(GATEWAY),
         pod,
-        # A new gateway takes requests before the old one finishes its own and ends.
-        manifest_parts.rolling(1, 0, deployed.layout.rollout_within_s()),
+        _strategy(deployed),
         added=deployed.pods_of(GATEWAY),
     )
     if is_pair:
         deployment["spec"]["replicas"] = deployed.layout.gateways
     return deployment
+
+
+def _strategy(deployed: Deployed) -> Manifest:
+    """A new gateway takes requests before the old one finishes its own and ends. Of two, one is never ready, so a
+    rollout replaces both at once and has no deadline; the old holder serves until a new one does."""
+    if deployed.layout.gateways > 1:
+        return manifest_parts.rolling(2, 2, NO_DEADLINE_S)
+    return manifest_parts.rolling(1, 0, deployed.layout.rollout_within_s())
 
 
 def _on_different_nodes(deployed: Deployed) -> Manifest:
@@ -128,7 +136,7 @@ def _settings(deployed: Deployed) -> GatewaySettings:
         **{each.name: getattr(layout, each.name) for each in fields(GatewayLimits)},
     )
     if layout.gateways > 1:
-        settings = replace(settings, is_leased=True, port_from=PORT_NAME)
+        settings = replace(settings, is_leased=True)
     if layout.client_token_secret:
         settings = replace(settings, data_token_file=Path(CLIENT_TOKEN_PATH))
     return settings
@@ -151,8 +159,10 @@ def _watch(deployed: Deployed) -> Manifest:
         {"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
     )
     if deployed.layout.gateways > 1:
-        container["env"] += [_of_pod("POD_NAME", "metadata.name"), _of_pod("POD_IP", "status.podIP")]
-    container |= manifest_parts.draining(DRAIN_S)
+        name = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
+        container["env"] += [{"name": "POD_NAME", "valueFrom": name}]  # and it gives the Lease back at once
+    else:
+        container |= manifest_parts.draining(DRAIN_S)
     is_alive = f"import time; assert time.monotonic() - float(open('{ALIVE_PATH}').read()) < {SILENT_S}"
     container["livenessProbe"] = {
         "exec": {"command": ["python", "-I", "-S", "-c", is_alive]},
@@ -166,10 +176,6 @@ def _watch(deployed: Deployed) -> Manifest:
         secret_mount("control", CONTROL_TOKEN_PATH),
     ]
     return container
-
-
-def _of_pod(variable: str, field: str) -> Manifest:
-    return {"name": variable, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": field}}}
 
 
 def _token_volume() -> Manifest:

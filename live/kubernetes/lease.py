@@ -2,7 +2,7 @@
 one writes, and what it has in common with that of two gateways.
 
 A holder counts as dead by this machine's clock alone: as seen from here, its record has not changed for the whole
-duration. So differing clocks do no harm.
+duration, in which the API server has answered. So differing clocks do no harm, nor does a server that was away.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -23,7 +24,6 @@ from ipa.live.kubernetes.api import Api, ApiError, path_of
 from ipa.live.kubernetes.manifests import owner_of
 from ipa.live.kubernetes.names import CONTROLLER
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.serving import boot_s
 
 DURATION_S = 10.0
 RETRY_S = 2.0
@@ -35,6 +35,12 @@ ANSWERS_WITHIN_S = 3.0
 log = logging.getLogger("ipa.live.kubernetes.lease")
 
 
+def boot_s() -> float:
+    """Seconds of a clock that nobody sets; where possible it also runs while the machine sleeps."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
 class Lease:
     """The Lease of a deployed pipeline's controller. `acquire` also renews it: call it every `retry_s`.
 
@@ -42,6 +48,7 @@ class Lease:
     """
 
     component = CONTROLLER
+    duration_s = DURATION_S
 
     def __init__(
         self,
@@ -72,7 +79,7 @@ class Lease:
     @property
     def held_until_s(self) -> float:
         """Until when it is certainly ours, by the clock."""
-        return -inf if self._renewed_at_s is None else self._renewed_at_s + DURATION_S - RETRY_S
+        return -inf if self._renewed_at_s is None else self._renewed_at_s + self.duration_s - RETRY_S
 
     @property
     def is_lost(self) -> bool:
@@ -87,6 +94,7 @@ class Lease:
             return is_ours
         except ApiError as error:  # it cannot be read or written: what we hold lasts until it expires
             self.problem = str(error)
+            self._seen = ("", "")
             return self.is_held
 
     def release(self) -> None:
@@ -108,7 +116,7 @@ class Lease:
         renewal = (self.holder, spec.get("renewTime") or "")
         if renewal != self._seen:
             self._seen, self._seen_at_s = renewal, read_at_s
-        if self.holder != self.identity and read_at_s - self._seen_at_s < self._free_after_s(lease):
+        if self.holder not in ("", self.identity) and read_at_s - self._seen_at_s < self.duration_s:
             return False
         try:
             self._write(self._ours(lease))
@@ -119,20 +127,16 @@ class Lease:
         self.holder, self._renewed_at_s = self.identity, asked_at_s
         return True
 
-    def _free_after_s(self, lease: Mapping[str, Any] | None) -> float:
-        """How long a Lease that is not ours must have stood still before we may take it."""
-        return DURATION_S if self.holder else 0.0
-
     def _ours(self, current: dict[str, Any] | None) -> dict[str, Any]:
         before = spec_of(current)
         now = datetime.fromtimestamp(self._api.time_s(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         is_new = before.get("holderIdentity") != self.identity
         spec = {
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": int(DURATION_S),
+            "leaseDurationSeconds": int(self.duration_s),
             "acquireTime": now if is_new else before.get("acquireTime", now),
             "renewTime": now,
-            "leaseTransitions": int(before.get("leaseTransitions") or 0) + (is_new and bool(before)),
+            "leaseTransitions": self._transitions(before),
         }
         lease = current or {
             "apiVersion": "coordination.k8s.io/v1",
@@ -141,6 +145,11 @@ class Lease:
         }
         annotations = (lease["metadata"].get("annotations") or {}) | {names.REPORT: self.report}
         return {**lease, "metadata": {**lease["metadata"], "annotations": annotations}, "spec": spec}
+
+    def _transitions(self, before: Mapping[str, Any]) -> int:
+        """How often the Lease has changed hands once we hold it."""
+        is_new = before.get("holderIdentity") != self.identity
+        return int(before.get("leaseTransitions") or 0) + (is_new and bool(before))
 
     def _owner(self) -> dict[str, Any] | None:
         root = self._api.get("ConfigMap", self._deployed.namespace, self._deployed.instance)

@@ -194,7 +194,7 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
 def disruption_budgets(
     deployed: Deployed, owner: Manifest | None = None, api_version: str = BUDGET_APIS[0]
 ) -> list[Manifest]:
-    """Evictions leave at least half of a stage's replicas, and never take an only one, nor the gateway.
+    """Evictions leave at least half of a stage's replicas, and never take an only one, nor an only gateway.
 
     A share holds for any number of replicas, even none, so no budget has to follow the scaling.
     """
@@ -204,11 +204,14 @@ def disruption_budgets(
         selector = names.selector(deployed.instance, MODEL_SERVER, stage=stage)
         return manifest_parts.budget(meta, {"minAvailable": "50%"}, selector, api_version)
 
-    of_gateway = deployed.meta(deployed.gateway_name, GATEWAY, owner)
-    return [
-        manifest_parts.budget(of_gateway, {"minAvailable": 1}, names.selector(deployed.instance, GATEWAY), api_version),
-        *map(of_stage, deployed.stages),
-    ]
+    budgets = [*map(of_stage, deployed.stages)]
+    if deployed.layout.gateways == 1:
+        meta, selector = (
+            deployed.meta(deployed.gateway_name, GATEWAY, owner),
+            names.selector(deployed.instance, GATEWAY),
+        )
+        budgets.insert(0, manifest_parts.budget(meta, {"minAvailable": 1}, selector, api_version))
+    return budgets
 
 
 # ---- annotations ----

@@ -33,18 +33,15 @@ def network_policies(deployed: Deployed, owner: Manifest | None = None) -> list[
 
 
 def gateway_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
-    """Everyone reaches the gateway's data port; the controller, the layout's peers and the other gateway, if there is
-    one, reach its control port.
+    """Everyone reaches the gateway's data port; the controller and the layout's peers reach its control port.
 
-    It calls model servers and the other gateway; the watch beside it calls the API server, by name or address.
+    It calls model servers; the watch beside it calls the API server, by name or address.
     """
-    others = [_pods(deployed, GATEWAY)] if deployed.layout.gateways > 1 else []
-    control_from = [_pods(deployed, CONTROLLER), *others, *map(_peer, deployed.layout.control_from)]
+    control_from = [_pods(deployed, CONTROLLER), *map(_peer, deployed.layout.control_from)]
     ingress = [{"ports": _ports(DATA_PORT)}, {"from": control_from, "ports": _ports(CONTROL_PORT)}]
     calls = {"to": [_pods(deployed, MODEL_SERVER)], "ports": _ports(MODEL_PORT)}
-    calls_other = [{"to": others, "ports": _ports(DATA_PORT, CONTROL_PORT)}] if others else []
     meta = deployed.meta(deployed.gateway_name, GATEWAY, owner)
-    return _policy(deployed, meta, GATEWAY, ingress, [calls, *calls_other, _api_server(deployed.layout), DNS])
+    return _policy(deployed, meta, GATEWAY, ingress, [calls, _api_server(deployed.layout), DNS])
 
 
 def controller_policy(deployed: Deployed, meta: Manifest, metrics_port: int) -> Manifest:

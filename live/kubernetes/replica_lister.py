@@ -30,7 +30,6 @@ from ipa import profiles
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import gateway_lease
 from ipa.live.kubernetes.api import connect
-from ipa.live.kubernetes.gateway_lease import Here, PodPort
 from ipa.live.kubernetes.pods import Pod, listing
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.watch import PodWatch
@@ -128,7 +127,6 @@ class ReplicaLister:
 )
 @click.option("--alive-file", type=click.Path(path_type=Path, dir_okay=False), help="for a probe: when it went round")
 @click.option("--pod", envvar="POD_NAME", default="", help="of two gateways: the name of this pod")
-@click.option("--ip", envvar="POD_IP", default="", help="and its address")
 def main(
     namespace: str,
     instance: str,
@@ -137,23 +135,21 @@ def main(
     token_file: Path,
     alive_file: Path | None,
     pod: str,
-    ip: str,
 ) -> None:
     """Keep a gateway's list of replicas up to date until SIGTERM."""
     from ipa.live import logs
 
     logs.json_to_stderr("replica-lister")
     tokens = TokenFile(token_file)
-    port = PodPort(tokens) if pod else None
     try:
         pipeline, api = profiles.load(pipeline_name), connect()
     except (ProfileError, LiveError) as error:
         sys.exit(str(error))
     lister = ReplicaLister(gateway, pipeline, tokens, alive_file)
     stop: Callable[[], object] = lister.stop
-    if port is not None:
+    if pod:
         deployed = Deployed(Plane(pipeline, pipeline_name), "", namespace, instance)
-        stop = gateway_lease.start(api, deployed, Here(pod, ip, gateway), port, tokens, lister.stop)
+        stop = gateway_lease.start(api, deployed, pod, gateway, tokens, lister.stop)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
     PodWatch(api, namespace, instance, lister.changed).start()

@@ -8,11 +8,6 @@ from .checksums import why_not as why_not
 from .checksums import wrong_files as wrong_files
 from .generation import words as words
 from .graph_tensors import GraphTensors as GraphTensors
-from .lease import FOLLOW_PATH as FOLLOW_PATH
-from .lease import LEASE_PATH as LEASE_PATH
-from .lease import Address as Address
-from .lease import ServingLease as ServingLease
-from .lease import boot_s as boot_s
 from .metrics import STAGE_STATE as STAGE_STATE
 from .metrics import TABLE as TABLE
 from .metrics import Metric as Metric
@@ -34,7 +29,6 @@ from .protocol import writing_request as writing_request
 from .replica_clients import Probe as Probe
 from .replica_clients import ProbeError as ProbeError
 from .rows import shared as shared
-from .stand_in import StandIn as StandIn
 from .tensors import DTYPES as DTYPES
 from .tensors import Tensor as Tensor
 from .tensors import TensorError as TensorError
@@ -43,4 +37,5 @@ from .tensors import kind as kind
 from .tensors import mapped as mapped
 from .tensors import of_array as of_array
 from .tensors import to_array as to_array
+from .term import LEASE_PATH as LEASE_PATH
 from .web import in_event_loop as in_event_loop

@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from ipa.live.serving import access
 from ipa.live.serving.host import Gateway
 from ipa.live.serving.protocol import ProtocolError
 from ipa.live.serving.request import RoutedReplica
+from ipa.live.serving.term import LEASE_PATH, Term
 from ipa.live.serving.web import about, add_health_routes, application, json_response, read_json
 from ipa.live.tokens import TokenFile
 from ipa.numbers import number_of
@@ -32,16 +33,15 @@ MOST_NUMBER = 1e15
 _STAGE_KEYS = ("variant", "batch", "replicas", "batch_timeout_s", "cores")
 
 
-def control_application(gateway: Gateway, tokens: TokenFile, *further: Middleware) -> web.Application:
-    """The application behind a gateway's control port, whose calls need a token; `further` middleware comes after the
-    guard."""
+def control_application(gateway: Gateway, tokens: TokenFile) -> web.Application:
+    """The application behind a gateway's control port, whose calls need a token."""
     control = ControlApi(gateway)
 
     def refused(reason: str, text: str, http: web.Request) -> None:
         if reason == "token":
             gateway.control_refusals.add(reason, text, **about(http))
 
-    app = application(access.control_guard(tokens, gateway.settings.control_names), *further, on_refusal=refused)
+    app = application(access.control_guard(tokens, gateway.settings.control_names), on_refusal=refused)
 
     async def live(_: web.Request) -> web.Response:
         return json_response({"live": True})
@@ -53,6 +53,8 @@ def control_application(gateway: Gateway, tokens: TokenFile, *further: Middlewar
     app.router.add_put("/control/start", control.start)
     app.router.add_put("/control/configuration", control.configure)
     app.router.add_put("/control/replicas", control.replicas)
+    if gateway.term is not None:
+        app.router.add_put(LEASE_PATH, partial(control.lease, gateway.term))
     app.router.add_get("/control/observation", control.observe)
     app.router.add_get("/control/records", control.records)
     app.router.add_get("/metrics", gateway.metrics.answer)
@@ -106,6 +108,23 @@ class ControlApi:
             }
         )
 
+    async def lease(self, term: Term, http: web.Request) -> web.Response:
+        """Learn who holds the Lease of two gateways, from the container that keeps it in this pod. `configuration` is
+        that of the holder before, which one that begins to serve takes over."""
+        if not access.is_itself(http.remote):
+            raise ProtocolError("the Lease is accepted from loopback only", 403)
+        keys = ["term", "holds", "replaced", "given_back", "configuration"]
+        said = _checked(checks.mapping, "the body", await read_json(http), keys)
+        gateway = self.gateway
+        if said["holds"]:
+            if said["configuration"] and not term.serves:
+                self.put_in_force(said["configuration"])
+            gateway.take_over(int(_checked(checks.number, "term", said["term"])))
+        elif said["replaced"]:
+            term.follow(is_given_back=bool(said["given_back"]))
+        configuration = {name: to_plain(chosen) for name, chosen in gateway.router.configuration.items()}
+        return json_response({"closing": gateway.is_ending, "configuration": configuration})
+
     async def list_replicas(self, plain: object) -> None:
         """Take over a list of all replicas that was given as plain data. Raises ProtocolError."""
         gateway = self.gateway
@@ -117,7 +136,6 @@ class ControlApi:
             gateway.router.attempt(position, gateway.clock.now_s())
         everyone = [replica for stage in gateway.router.stages for replica in stage.replicas]
         gateway.clients.forget({replica.url for replica in everyone})
-        gateway.listed = stages
 
     def _listed(self, stage: str, entries: object) -> Sequence[RoutedReplica]:
         """The ready replicas of a stage's list."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice, takewhile
 from math import floor
 from sys import getsizeof
@@ -45,26 +45,9 @@ class ArrivalCounts:
 
     def add(self, now_s: float) -> None:
         self._counts[floor(now_s)] += 1
-        self._forget()
-
-    def _forget(self) -> None:
         if len(self._counts) > 2 * MOST_SECONDS:
             for old in sorted(self._counts)[:-MOST_SECONDS]:
                 del self._counts[old]
-
-    def since(self, now_s: float, seconds: int) -> list[tuple[int, int]]:
-        """The last seconds with their counts, the present one among them, for `adopt`."""
-        second = floor(now_s)
-        return [(each, self._counts[each]) for each in range(max(self._first, second - seconds), second + 1)]
-
-    def adopt(self, counts: Sequence[tuple[int, int]], *, is_new: bool) -> None:
-        """Take over what another has counted in these seconds, one after the other; `is_new`: on another clock, or
-        after a time of which nothing is known."""
-        if counts and (is_new or counts[0][0] > max(self._counts, default=-1) + 1):
-            self.restart(counts[0][0])
-        for second, count in counts:
-            self._counts[second] = count
-        self._forget()
 
     def before(self, now_s: float, seconds: int) -> list[int]:
         """The counts of the last complete seconds, at most so many and none before the start, newest last."""

@@ -10,21 +10,14 @@ cluster's readiness probe need not be repeated, and its list of replicas is not 
 from __future__ import annotations
 
 import gc
-from socket import socket
 from typing import Any
 
 import click
 
 from ipa.errors import InputError
 from ipa.live.gateway_settings import GatewaySettings
-from ipa.live.plane import handed_out, open_port
+from ipa.live.plane import open_port
 from ipa.live.process_settings import options_of
-
-
-def _port(host: str, port: int, descriptor: int | None, given_by: str | None = None) -> socket:
-    if given_by is not None:
-        return handed_out(given_by)
-    return open_port(host, port) if descriptor is None else socket(fileno=descriptor)
 
 
 @click.command()
@@ -34,8 +27,8 @@ def main(**options: Any) -> None:
     settings = GatewaySettings(**options)
     try:
         with (
-            _port(settings.control_host, settings.control_port, settings.control_port_fd) as control,
-            _port(settings.host, settings.port, settings.port_fd, settings.port_from) as data,
+            open_port(settings.control_host, settings.control_port) as control,
+            open_port(settings.host, settings.port) as data,
         ):
             gc.disable()  # imported objects stay: looking for garbage among them takes a tenth of the time
             try:

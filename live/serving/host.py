@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_network
 from math import ceil
@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from ipa.live.gateway_settings import GatewaySettings
-from ipa.live.plane import longest_batch_s
+from ipa.live.plane import TAKEN_WITHIN_S, longest_batch_s
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import (
     MOST_JSON_BYTES,
@@ -38,7 +38,6 @@ from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.graph_flow import GraphRouting
 from ipa.live.serving.graph_tensors import MOST_ITEMS, GraphTensors, WholeJob
-from ipa.live.serving.lease import ServingLease
 from ipa.live.serving.peers import Turns, peer_of
 from ipa.live.serving.protocol import InferRequest, InferResponse, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
@@ -46,6 +45,7 @@ from ipa.live.serving.request import Batch, Request, RoutedReplica, WholeRequest
 from ipa.live.serving.router import Router
 from ipa.live.serving.stage_queue import DispatchOptions, StageQueue
 from ipa.live.serving.tensors import TensorError, kind
+from ipa.live.serving.term import Term
 from ipa.live.serving.web import ADMITTED, ID, about, known_id, readiness, send, traceparent_of
 from ipa.policies import lightest_configuration
 from ipa.profiles import Pipeline
@@ -74,15 +74,14 @@ class Gateway:
 
     `epoch` names one series of counters, so that clients that take differences see when they have restarted.
     Until it is configured, the lightest variants are in force. While it `is_closing`, new requests are still served,
-    each as the last of its connection. `lease`:
-    of the two gateways of a pipeline; None: it serves alone. `listed` is the latest list of replicas as it was given.
+    each as the last of its connection. `term`: of two gateways,
+    whether it is the one that serves; None: there is no other.
     """
 
     def __init__(
         self,
         pipeline: Pipeline,
         settings: GatewaySettings = GatewaySettings(),  # noqa: B008 - frozen
-        lease: ServingLease | None = None,
     ) -> None:
         self.settings = settings
         self.replica_networks = tuple(map(ip_network, settings.replica_networks)) or LOOPBACK
@@ -91,10 +90,9 @@ class Gateway:
         self.clock = RunClock()
         self.is_started = False
         self.is_closing = False
-        self.lease = lease
-        self.is_alike = lease is None
-        """Whether it has what it needs to serve, if it waits: a copy of what the one that serves has."""
-        self.listed: Mapping[str, Any] = {}
+        self.is_ending = False
+        """Whether it has been asked to end."""
+        self.term = Term(self._step_down) if settings.is_leased else None
         self._waits_for_start = settings.waits_for_start
         self._undescribed = ""
         self.names = tuple(stage.name for stage in pipeline.stages)
@@ -111,7 +109,7 @@ class Gateway:
         self.router = self._router()
         self.turns = Turns()
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
-        self.clients = ReplicaClients(self._replica_timeout_s, limits.body_bytes, self.turns, lease)
+        self.clients = ReplicaClients(self._replica_timeout_s, limits.body_bytes, self.turns, self.term)
         self._batches = BatchService(
             pipeline, self.router, self.clients, self.metrics, self.clock, self.spawn, self._items
         )
@@ -122,8 +120,6 @@ class Gateway:
         self._timers: list[asyncio.TimerHandle | None] = [None] * len(self.names)
         self._tasks: set[asyncio.Task[None]] = set()
         self._inside: dict[Request, web.Request | None] = {}  # in order of arrival, until they have their outcome
-        if lease is not None:
-            lease.on_taken, lease.on_lost = self._take_over, self._step_down
         self.spawn(self._sweep())
 
     def _router(self) -> Router:
@@ -146,26 +142,20 @@ class Gateway:
         self.is_started = True
         self.clock.origin_s = origin_s
         self.arrivals.restart(self.clock.now_s())
-        self._begin_epoch()
-
-    def _begin_epoch(self) -> None:
-        """Count from zero, but for the load."""
         self.epoch = _new_epoch()
         self.ended_requests.clear()
         self.refusals.counts.clear()
         self.router.restart(self.clock.now_s())
         self.metrics.restart()
 
-    # ---- one of two ----
-
-    def follow_clock(self, origin_s: float, *, is_started: bool) -> None:
-        """Take over the clock of the gateway that serves."""
-        self.clock.origin_s, self.is_started = origin_s, is_started
-        self.router.restart(self.clock.now_s())
-
-    def _take_over(self) -> None:
-        log.warning("this gateway serves")
-        self._begin_epoch()
+    def take_over(self, term: int) -> None:
+        """Hold the Lease of two gateways, in this term. The load before is not known."""
+        assert self.term is not None
+        was_waiting = not self.term.serves
+        self.term.hold(term)
+        if was_waiting and self.term.serves:
+            log.warning("this gateway serves", extra={"term": term})
+            self.arrivals.restart(self.clock.now_s())
 
     def _step_down(self) -> None:
         """Another gateway serves: nothing more is done for the requests that are inside."""
@@ -175,7 +165,7 @@ class Gateway:
     def _give_up(self, why: str = "") -> None:
         for request in list(self._inside):
             request.problem = why
-            self.router.give_up(request, self.clock.now_s())
+            self.router.give_up(request, self.clock.now_s(), why)
 
     def refused(self, reason: str, text: str, http: web.Request) -> None:
         """Count a request that was not admitted; `text` is its client's answer."""
@@ -188,6 +178,8 @@ class Gateway:
         """Why the pipeline cannot serve a request that comes now; empty if it can."""
         if self.is_closing:
             return "the gateway is shutting down"
+        if not self.may_serve:
+            return "another gateway serves"
         if not self.has_begun:
             return "the run has not begun"
         if self._undescribed:
@@ -210,12 +202,15 @@ class Gateway:
     async def accepts(self, request: web.Request) -> web.Response:
         """Whether this gateway takes requests, whatever the replicas: until it shuts down, a cluster should send them
         here, where they wait or are told why not."""
-        if self.is_closing:
-            return readiness(request, {}, "the gateway is shutting down")
-        is_able = self.lease is None or self.lease.serves or (self.is_alike and self.lease.server is not None)
-        return readiness(request, {}, "" if is_able else "it knows no gateway that serves")
+        waits = "" if self.may_serve else "another gateway serves"
+        return readiness(request, {}, "the gateway is shutting down" if self.is_closing else waits)
 
     # ---- clients ----
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether it is the one that serves."""
+        return self.term is None or self.term.serves
 
     @property
     def has_begun(self) -> bool:
@@ -231,8 +226,8 @@ class Gateway:
             infer_request = await self._read(http, share)
             if self._is_closed:
                 raise ProtocolError("the gateway is shutting down", 503)
-            if self.lease is not None and not self.lease.finishes:
-                raise ProtocolError("another gateway has taken over", 503, retry_after_s=1)
+            if not self.may_serve:
+                raise ProtocolError("another gateway serves", 503, retry_after_s=1)
             request, job = self._admitted(infer_request, self.clock.now_s(), http)
             # The job holds the inputs, and frees them when their stage is done.
             infer_request = infer_request._replace(inputs=())
@@ -415,24 +410,25 @@ class Gateway:
         answered_s = min(longest_batch_s(self.pipeline), self._replica_timeout_s)
         return min(max(self.pipeline.drop_limits_s) + answered_s, self.bound_s)
 
-    async def drain(
-        self, is_connected: Callable[[], bool], linger_s: float, passed_on: Callable[[], int] = lambda: 0
-    ) -> None:
+    async def drain(self, is_connected: Callable[[], bool], linger_s: float) -> None:
         """Close each connection after its next answer, while there is one, at most for `linger_s`.
 
-        Then take no new request, and wait until those inside, and those `passed_on` to another gateway, have ended, at
-        most for `drained_within_s`.
+        Then take no new request, and wait until those inside have ended, at most for `drained_within_s`. One of two
+        gateways first serves on until the other has taken over, at most for `TAKEN_WITHIN_S`.
         """
+        self.is_ending = True
+        if self.term is not None and self.term.serves:
+            deadline_s = self.clock.now_s() + TAKEN_WITHIN_S
+            while not self.term.is_replaced and self.clock.now_s() < deadline_s:
+                await asyncio.sleep(0.01)
         self.is_closing = True
         log.info("draining", extra={"inside": self.router.inside})
         deadline_s = self.clock.now_s() + linger_s
         while is_connected() and self.clock.now_s() < deadline_s:
             await asyncio.sleep(0.01)
         self._is_closed = True
-        if self.lease is not None:
-            self.lease.leave(self.drained_within_s)
         deadline_s = self.clock.now_s() + self.drained_within_s
-        while (self.router.inside or passed_on()) and self.clock.now_s() < deadline_s:
+        while self.router.inside and self.clock.now_s() < deadline_s:
             await asyncio.sleep(0.01)
         self._give_up()
 

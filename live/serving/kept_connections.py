@@ -41,9 +41,7 @@ class UnreachableError(Error):
 class KeptConnections:
     """The connections to all servers, by URL; there are as many as requests at a time."""
 
-    def __init__(self, may_send: Callable[[], bool] = lambda: True) -> None:
-        """`may_send` is asked at the moment of sending; where it says no, the server counts as unreachable."""
-        self._may_send = may_send
+    def __init__(self) -> None:
         self._idle: dict[str, list[tuple[float, ResponseHandler]]] = {}
         self._heads: dict[tuple[str, str], str] = {}
 
@@ -58,8 +56,6 @@ class KeptConnections:
             lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
             head = f"{self._head(url, model)}{lines}Content-Length: {len(data)}\r\n\r\n".encode()
             assert connection.transport is not None
-            if not self._may_send():
-                raise UnreachableError("this gateway may not send batches at present")
             if len(data) <= TOGETHER_BYTES:
                 connection.transport.write(head + data)
             else:

@@ -22,11 +22,11 @@ from ipa.live.serving.admission import MOST_MESSAGE_BYTES, MessageLimits
 from ipa.live.serving.bodies import Collected, in_time, in_turns
 from ipa.live.serving.generation import OUTPUT, generated_of
 from ipa.live.serving.kept_connections import CONNECT_S, KeptConnections, UnreachableError
-from ipa.live.serving.lease import ServingLease
 from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import HEADER, InferResponse, ProtocolError, batch_parameters
 from ipa.live.serving.request import Batch, Generated, RoutedReplica
 from ipa.live.serving.tensors import Tensor, of_texts
+from ipa.live.serving.term import Term
 from ipa.live.serving.web import JSON_LIMITS
 
 PROBE_S = 2.0
@@ -69,10 +69,10 @@ class ReplicaClients:
     answers nothing: the replica is asked.
     """
 
-    def __init__(self, timeout_s: float, body_bytes: int, turns: Turns, lease: ServingLease | None = None) -> None:
-        """`lease`: that by which batches may be sent; None: they always may."""
-        self._timeout_s, self._lease = timeout_s, lease
-        self._connections = KeptConnections(lambda: lease is None or lease.finishes)
+    def __init__(self, timeout_s: float, body_bytes: int, turns: Turns, term: Term | None = None) -> None:
+        """`term`: that of the gateway, if it is one of two."""
+        self._timeout_s, self._term = timeout_s, term
+        self._connections = KeptConnections()
         self._limits, self._turns = MessageLimits(body_bytes, min(body_bytes, MOST_ANSWER_JSON_BYTES)), turns
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0),
@@ -100,8 +100,8 @@ class ReplicaClients:
         """The answer to a batch; `p99_s` is the batch's by its profile. Raises ReplicaError."""
         replica = batch.replica
         peer = batch.requests[0].peer if batch.requests else ""
-        if self._lease is not None:
-            further_headers = {**further_headers, **self._lease.mark}
+        if self._term is not None:
+            further_headers = {**further_headers, **self._term.headers}
         binary = await self._takes_binary(replica.url)
         try:
             size = 0 if binary else sum(len(tensor.data) for tensor in inputs)
@@ -133,6 +133,8 @@ class ReplicaClients:
         # What the first stage takes comes from the client as it is; a later stage's input is another model's output.
         is_clients = status == 413 or (status == 400 and batch.stage == 0)
         text = f"answered {status}: {_error(data.data)}"
+        if status == 409 and self._term is not None:
+            self._term.refused()
         again = not 400 <= status < 500
         status_for_client = status if is_clients else None
         raise ReplicaError(text, served=status != 503, again=again, status=status_for_client, is_answer=status != 503)

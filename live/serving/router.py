@@ -355,12 +355,12 @@ class Router(StageHost):
         self.counts[request.stage].drops += 1
         self.flow.ended(request, DROPPED, now_s)
 
-    def give_up(self, request: Request, now_s: float) -> None:
-        """Give up a request that has been inside for longer than the bound."""
+    def give_up(self, request: Request, now_s: float, why: str = "") -> None:
+        """Give up a request that has been inside for longer than the bound; `why`: for another reason."""
         if request.outcome is None:
             batches = self.flow.end_all(request, UNFINISHED, now_s)
             for batch in batches:
-                request.problem = f"replica {batch.replica.number} ({batch.replica.variant}) has not answered"
+                request.problem = why or f"replica {batch.replica.number} ({batch.replica.variant}) has not answered"
             self.tell(request, UNFINISHED, now_s)
             self.left(request)
             self._break_off(batches, now_s)

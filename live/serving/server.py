@@ -33,11 +33,11 @@ from ipa.live.serving.bodies import in_turns, read_body
 from ipa.live.serving.checksums import why_not
 from ipa.live.serving.connections import is_gone, is_left
 from ipa.live.serving.generation import OUTPUT, TextModel
-from ipa.live.serving.lease import LEASE_HEADER, Fence
 from ipa.live.serving.models import Described, ModelError, ServedModel, folder_model, gguf_of, onnx_model, own_model
 from ipa.live.serving.peers import Turns, peer_of
 from ipa.live.serving.protocol import Body, InferRequest, InferResponse, ProtocolError
 from ipa.live.serving.tensors import TensorError
+from ipa.live.serving.term import TERM_HEADER, SeenTerms
 from ipa.live.serving.web import (
     ID,
     add_protocol_routes,
@@ -72,7 +72,7 @@ class Server(ABC):
         self.name = name
         self._described = model
         self._waiting, self._most_waiting = 0, most_waiting
-        self._fence = Fence()
+        self._terms = SeenTerms()
         self.is_ready = False
         self.is_stopping = False
 
@@ -105,7 +105,7 @@ class Server(ABC):
         """The answer to a request, once it has had its turn."""
         if problem := self.unready:
             raise ProtocolError(problem, 503)
-        if not self._fence.admits(http.headers.get(LEASE_HEADER, "")):
+        if not self._terms.admits(http.headers.get(TERM_HEADER, "")):
             raise ProtocolError("another gateway has taken over from the one that sends this batch", 409)
         if self._waiting >= self._most_waiting:
             raise ProtocolError(f"{self._waiting} requests are waiting; no more are accepted", 503)

@@ -249,62 +249,30 @@ async def listen(
 
     `turns` are those of its peers; None: of this port alone.
     """
-    listener = Listener(app, port, most_connections, turns)
-    await listener.set_up()
-    await listener.accept()
-    return listener.runner, listener.url
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+    connections, url = Connections(most_connections, turns), url_of(port)
 
+    async def close(_: web.Application) -> None:
+        server.close()
+        port.close()
 
-class Listener:
-    """An application at an open port: it accepts connections from `accept` on, until `pause` or the runner's clean-up.
-
-    While it does not, connections wait in the port's queue, also for another process that has the same port. It has at
-    most `most_connections`; `turns` are those of its peers (None: of this port alone).
-    """
-
-    def __init__(
-        self, app: web.Application, port: socket.socket, most_connections: int | None = None, turns: Turns | None = None
-    ) -> None:
-        self.runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
-        self.url = url_of(port)
-        self._port = port
-        self._connections = Connections(most_connections, turns)
-        self._server: asyncio.AbstractServer | None = None
-        app.on_shutdown.append(self._close)
-
-    async def set_up(self) -> None:
-        await self.runner.setup()
-
-    async def accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, sock=self._port.dup(), backlog=BACKLOG)
-
-    def pause(self) -> None:
-        """Accept no more connections; those that there are stay."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-    def close(self) -> None:
-        """Give up the port; the connections that there are stay."""
-        self.pause()
-        self._port.close()
-
-    async def _close(self, _: web.Application) -> None:
-        self.close()
-
-    def _connection(self) -> Reader:
-        assert self.runner.server is not None
-        connection = Connection(
-            self._connections,
-            self.runner.server,
+    def connection() -> Reader:
+        assert runner.server is not None
+        made = Connection(
+            connections,
+            runner.server,
             access_log=None,
             auto_decompress=False,  # `bodies` inflates, within limits
             logger=_http_log,
             keepalive_timeout=KEEP_ALIVE_S,
             read_bufsize=READ_AHEAD_BYTES // 2,
         )
-        return Reader(connection)
+        return Reader(made)
+
+    app.on_shutdown.append(close)
+    await runner.setup()
+    server = await asyncio.get_running_loop().create_server(connection, sock=port.dup(), backlog=BACKLOG)
+    return runner, url
 
 
 def url_of(port: socket.socket) -> str:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     "Default: drain.",
 )
 @declared(Live, "duration_s", "advise", "source", "prometheus", "prometheus_match", "decision_timeout_s")
-@declared(Live, "port", "control_port", "gateways", "metrics_port", "metrics_host", "state")
+@declared(Live, "port", "control_port", "metrics_port", "metrics_host", "state")
 @limit_options
 @out_option
 @report_option

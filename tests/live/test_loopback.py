@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -22,14 +21,13 @@ from ipa.live import loopback
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import DirectWay, GatewayClient
 from ipa.live.launcher import log_end
-from ipa.live.loopback import GATEWAYS, LoopbackBackend
+from ipa.live.loopback import LoopbackBackend
 from ipa.live.plane import Plane, Serves, server_settings
 from ipa.live.server_answers import DEFAULT_BODY
 from ipa.live.server_settings import ServerSettings
 from ipa.live.stage_replicas import Replica
 from ipa.live.tokens import TokenFile, create_token_file
 from ipa.policies import Applied, Configuration, Observation, ReplicaCounts
-from tests.live.serving.serving_plane import call
 from tests.live.world import HISTORY, descendants, is_alive, pipeline_file, running, sort, until
 
 
@@ -459,51 +457,3 @@ def test_no_more_cores_exist_than_the_limit_allows(tmp_path: Path, when_full: st
                 )
 
     asyncio.run(story())
-
-
-def test_a_run_with_two_gateways_goes_on_when_either_of_them_is_killed(tmp_path: Path) -> None:
-    """The next one has configuration, replicas, clock and load, and another is started in place of the one killed."""
-
-    async def story() -> None:
-        async with running(tmp_path, gateways=2) as backend:
-            assert await apply(backend, sort(batch=4)) == Applied(True)
-            assert [await ask(backend) for _ in range(3)] == [200] * 3
-            for _ in range(2):
-                before = (await backend.client.observation(0.0, 60))["epoch"]
-                await kill_serving(backend, tmp_path)
-                seen = await backend.client.observation(0.0, 60)
-                assert seen["epoch"] != before
-                assert seen["configuration"]["sort"]["batch"] == 4
-                assert (await observe(backend)).stages["sort"].replicas == {"small": ReplicaCounts(ready=1)}
-            assert await apply(backend, sort("large")) == Applied(True)
-            await until(
-                lambda: [each.variant for each in backend.stages["sort"].ready] == ["large"], "it is rolled out"
-            )
-            assert sum((await backend.client.observation(0.0, 60))["load_rps"]) <= 5
-            for name in GATEWAYS:
-                os.kill(backend.launcher.pids[name], signal.SIGKILL)
-            with pytest.raises(RunError, match=r"the gateway has ended \(killed by signal 9\)"):
-                await backend.failed
-
-    asyncio.run(story())
-
-
-async def kill_serving(backend: LoopbackBackend, folder: Path) -> None:
-    """Kill the gateway that holds the lease; the other one answers, and the next one waits."""
-    pids = backend.launcher.pids
-    killed = int(json.loads((folder / "gateway-lease").read_text())["holder"].partition(":")[0])
-    name = next(each for each in GATEWAYS if pids[each] == killed)
-    waited = waits(folder, name)
-    (other,) = set(GATEWAYS) - {name}
-    await until(lambda: waits(folder, other), "the other one knows that the run has begun")
-    os.kill(killed, signal.SIGKILL)
-    await until(lambda: not is_alive(killed), "it is gone, and its connections with it")
-    status, _ = await asyncio.to_thread(call, "POST", f"{backend.url}/v2/models/tiny/infer", DEFAULT_BODY)
-    assert status == 200
-    await until(lambda: waits(folder, name) > waited, "another one waits")
-
-
-def waits(folder: Path, gateway: str) -> int:
-    """How often a gateway has begun to wait in the run, by its log."""
-    lines = (folder / f"{gateway}.log").read_text().splitlines()
-    return sum("this gateway waits" in line and '"started":true' in line.replace(" ", "") for line in lines)

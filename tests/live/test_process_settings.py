@@ -42,11 +42,7 @@ GATEWAY = GatewaySettings(
     records=7,
     waits_for_start=True,
     seed=3,
-    lease_file=Path("lease"),
     is_leased=True,
-    port_fd=5,
-    port_from="port",
-    control_port_fd=6,
     log_level="warning",
 )
 SERVER = ServerSettings(

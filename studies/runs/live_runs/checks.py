@@ -33,8 +33,6 @@ def check_live(live: Live, prepared: Prepared) -> None:
     _check_scenario(prepared)
     _check_source(live)
     check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)
-    if live.gateways != 1 and live.cluster is not None:
-        raise LiveError(f"--gateways {live.gateways}: on a cluster, give it to ipa live up")
     if live.cluster is not None and (words := live.limits.arguments()):
         raise LiveError(f"{' '.join(words[:2])}: on a cluster, give it to ipa live up")
     if live.duration_s is not None and live.duration_s < 1.0:
@@ -117,7 +115,6 @@ def plane_of(prepared: Prepared, live: Live = Live()) -> Plane:
         when_full=scenario.when_full,
         port=live.port,
         control_port=live.control_port,
-        gateways=live.gateways,
         limits=live.limits,
         models=folder_of(live.models),
     )

@@ -53,9 +53,6 @@ class Live:
     control_port: int = option(
         0, "Port of the gateway's control API and metrics. Default: any free.", least=0, most=65535
     )
-    gateways: int = option(
-        1, "loopback: 1, or 2 gateways, of which one serves and the other takes over. Default: 1.", least=1, most=2
-    )
     metrics_port: int | None = option(None, "Serve the controller's own metrics on this port.", least=0, most=65535)
     metrics_host: str = option("127.0.0.1", "Address for --metrics-port. Default: 127.0.0.1.")
     state: Path | None = option(None, "Keep the journal in this file, and resume from it if it exists.")

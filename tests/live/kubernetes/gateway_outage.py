@@ -92,14 +92,14 @@ def gateways(api: Api, deployed: Deployed) -> list[str]:
 
 
 async def serving(api: Api, deployed: Deployed) -> str:
-    """The name of the only gateway's pod, or of the one that holds the Lease and has a successor."""
+    """The name of the only gateway's pod, or of the one that holds the Lease while another waits."""
     while True:
         known = gateways(api, deployed)
         if deployed.layout.gateways == 1 and len(known) == 1:
             return known[0]
-        lease = api.get("Lease", deployed.namespace, deployed.gateway_name) or {"metadata": {}}
+        lease = api.get("Lease", deployed.namespace, deployed.gateway_name) or {}
         holder = str((lease.get("spec") or {}).get("holderIdentity") or "")
-        if {holder, (lease["metadata"].get("annotations") or {}).get(names.SUCCESSOR)} <= {*known}:
+        if holder in known and len(known) == deployed.layout.gateways:
             return holder
         await asyncio.sleep(EVERY_S)
 
