@@ -60,7 +60,6 @@ from .manual import Parameter as Parameter
 from .manual import Range as Range
 from .manual import manual_of as manual_of
 from .manual import parse_range as parse_range
-from .manual import policy_names as policy_names
 from .manual import ranges_of as ranges_of
 from .optimiser import HIGHEST_LOAD_RPS as HIGHEST_LOAD_RPS
 from .optimiser import RUNGS as RUNGS

@@ -15,8 +15,6 @@ An *external* metric is one number for all replicas, as KEDA's are, and no repli
 
     desired = ceil(metric / target), or unchanged if |metric / (target x existing replicas) - 1| <= tolerance
 
-With `activation`, a stage may have no replica at all, as with KEDA (`ipa.policies.activation`).
-
 In place of the metrics server, `utilisation` is the stage's busy fraction since the last sync (a busy model server uses
 all its cores). A replica that has become ready since then has no metric yet; in Kubernetes, too, a metric counts only
 once its window lies entirely after the replica became ready. The controller's clock ticks every 15 s, and the first
@@ -27,12 +25,11 @@ therefore gives the real period, and any other does on average: 10 s syncs at 20
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, floor, nan
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.activation import Activation
 from ipa.policies.interface import Memory, Observation, PolicyError
 from ipa.policies.scaler import EPSILON, SCALER_PARAMETERS, Scaled, Scaler, Served, exists, recent_rps, within
 from ipa.policies.scaling_rules import (
@@ -70,10 +67,8 @@ class Hpa(Scaler):
     [{pods: 4, period_s: 15}, {percent: 100, period_s: 15}], which is what None means. `scale_down_rules`: by how much
     they may shrink; None: [{percent: 100, period_s: 15}]. `scale_up_select`: which of the rules holds, the one that
     allows the `max` or the `min`; or `disabled`. `scale_down_select`: likewise. `max_replicas`: the most replicas of a
-    stage; None: no bound. `activation`: up to this external metric a stage is inactive and goes to no replica; None: it
-    always has one. `polling_s`: how often that is looked at. `cooldown_s`: for how long it must not have been active.
-    `initial_cooldown_s`: the same at the start of a run. For other parameters see `Scaler`. Before anything runs there
-    is no metric; the first decision carries the mean load of the last 10 s at the target.
+    stage; None: no bound. For other parameters see `Scaler`. Before anything runs there is no metric; the first
+    decision carries the mean load of the last 10 s at the target.
 
     PolicyError: an impossible value.
     """
@@ -98,10 +93,6 @@ class Hpa(Scaler):
         scale_up_select: str = "max",
         scale_down_select: str = "max",
         max_replicas: int | Mapping[str, int] | None = None,
-        activation: float | None = None,
-        polling_s: float = 30.0,
-        cooldown_s: float = 300.0,
-        initial_cooldown_s: float = 0.0,
         **scaler: Any,
     ) -> None:
         checks.known("parameter", scaler, SCALER_PARAMETERS)
@@ -114,15 +105,6 @@ class Hpa(Scaler):
         self.external = checks.flag("external", external)
         if external and metric == "utilisation":
             raise PolicyError("external=True: a utilisation is each replica's own; allowed with concurrency and rps")
-        if activation is not None and not external:
-            raise PolicyError(f"activation={activation!r}: needs a metric of all replicas; give external=true, too")
-        self.activation = None if activation is None else checks.number("activation", activation, at_least=0)
-        self.polling_s = checks.number("polling_s", polling_s, above=0)
-        self.cooldown_s = checks.number("cooldown_s", cooldown_s, at_least=0)
-        self.initial_cooldown_s = checks.number("initial_cooldown_s", initial_cooldown_s, at_least=0)
-        self._activation: Activation | None = None
-        if self.activation is not None:
-            self._activation = Activation(self.activation, self.polling_s, self.cooldown_s, self.initial_cooldown_s)
         self.tolerance = checks.number("tolerance", tolerance, at_least=0)
         self.scale_up_tolerance = self._tolerance("scale_up_tolerance", scale_up_tolerance)
         self.scale_down_tolerance = self._tolerance("scale_down_tolerance", scale_down_tolerance)
@@ -153,43 +135,10 @@ class Hpa(Scaler):
 
         Memory: the times of the last step and the last tick, the ready replicas at the last sync and, for each stage,
         what has been measured since (the metric's integral and its seconds), the recommendations, and the replicas
-        added, each as [time, number]. With an activation also the time of the last poll, and when each stage was last
-        active.
+        added, each as [time, number].
         """
-        scaled = self._scaled(observation, memory, stages)
-        activation = self._activation
-        return scaled if activation is None else self._activated(activation, observation, memory, stages, scaled)
-
-    def _activated(
-        self,
-        activation: Activation,
-        observation: Observation,
-        memory: Memory,
-        stages: Sequence[Served],
-        scaled: Scaled,
-    ) -> Scaled:
-        """What the autoscaler does, except at stages that go to no replica or wake."""
         now_s = observation.time_s
-        last_s = memory.get("polled_s", now_s)
-        polled_s = activation.polled_s(last_s, now_s)
-        begun_s = activation.begun_s(now_s)
-        active_s = {stage.name: memory.get("active_s", {}).get(stage.name, begun_s) for stage in stages}
-        counts = dict(zip((stage.name for stage in stages), scaled.replicas, strict=True))
-        for stage in stages if polled_s > last_s else ():
-            load = self._load_rps(observation, stage) if self.metric == "rps" else stage.concurrency
-            counts[stage.name], active_s[stage.name] = activation.replicas(
-                counts[stage.name], stage.least, load, active_s[stage.name], now_s
-            )
-        return replace(
-            scaled,
-            replicas=list(counts.values()),
-            memory={**scaled.memory, "polled_s": polled_s, "active_s": active_s},
-            asleep=[name for name, count in counts.items() if count == 0],
-        )
-
-    def _scaled(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
-        now_s = observation.time_s
-        if not exists(stages) and not (memory and self._activation):
+        if not exists(stages):
             replicas = self.opening(observation, stages)
             opening = {stage.name: count for stage, count in zip(stages, replicas, strict=True)}
             histories = {name: _begun(now_s, count) for name, count in opening.items()}
@@ -204,10 +153,6 @@ class Hpa(Scaler):
         replicas, remembered, notes = [], {}, []
         for stage in stages:
             history = earlier_histories.get(stage.name) or _begun(now_s, stage.replicas)
-            if stage.replicas == 0:
-                replicas.append(0)
-                remembered[stage.name] = history
-                continue
             recommended = self._recommended(observation, stage, was_ready[stage.name], measured[stage.name])
             count, remembered[stage.name], why = self._paced(now_s, stage, recommended, history)
             replicas.append(count)

@@ -53,23 +53,15 @@ class Manual:
     parameters: tuple[Parameter, ...]
 
 
-def policy_names() -> tuple[str, ...]:
-    """The policies that have a name: those built in, then those of installed packages."""
-    return (*POLICIES, *(name for name in plugins.installed("ipa.policies") if name not in POLICIES))
-
-
 def manual_of(spec: str) -> Manual:
     """What there is to say of a policy by name, or of a class in a file (`my.py:MyPolicy`).
 
     PolicyError: an unknown name or class, or an error in the file.
     """
-    if plugins.is_file(spec):
-        kind = plugins.from_file(spec, "decide")
-    else:
-        name, colon, _ = spec.partition(":")
-        if colon:
-            raise PolicyError(f"{spec!r}: give the policy's name alone, {name!r}")
-        kind = plugins.find("policy", name, POLICIES, "ipa.policies")
+    name, colon, _ = spec.partition(":")
+    if colon and not plugins.is_file(spec):
+        raise PolicyError(f"{spec!r}: give the policy's name alone, {name!r}")
+    kind = plugins.find("policy", spec, POLICIES, "decide")
     text = inspect.getdoc(kind) or ""
     takes_argument = getattr(kind, "from_argument", None)
     argument = (inspect.getdoc(takes_argument) or "") if takes_argument else ""
@@ -84,30 +76,19 @@ def manual_of(spec: str) -> Manual:
 
 def _parameters(kind: Any) -> Iterator[Parameter]:
     """The class's own parameters, then those that it hands on to the classes it is made of."""
-    bases = (*getattr(kind, "__mro__", (kind,)), *Programme.__mro__)
-    classes = [base for base in bases if base is not object]
-    own = {parameter.name: parameter for parameter in _signature(kind)[1:]}  # the first is the pipeline
-    handed_on = (name for name in getattr(kind, "further_parameters", ()) if name not in own)
-    for parameter in (*own.values(), *(_inherited(name, classes) for name in handed_on)):
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            meaning = _meaning(parameter.name, classes)
-            yield Parameter(parameter.name, _type(parameter), _default(parameter), meaning)
-
-
-def _signature(kind: Any) -> list[inspect.Parameter]:
-    try:
-        return list(inspect.signature(kind).parameters.values())
-    except (TypeError, ValueError):
-        return []
+    classes = [base for base in (*getattr(kind, "__mro__", (kind,)), *Programme.__mro__) if base is not object]
+    own, names, _ = plugins.parameters_of(kind, 1)
+    for name in names:
+        parameter = own.get(name) or _inherited(name, classes)
+        yield Parameter(name, _type(parameter), _default(parameter), _meaning(name, classes))
 
 
 def _inherited(name: str, classes: list[Any]) -> inspect.Parameter:
     for ancestor in classes[1:]:
-        for parameter in _signature(ancestor):
-            if parameter.name == name and ancestor is Programme and name in PIPELINE_PARAMETERS:
-                return parameter.replace(default=_OfPipeline())
-            if parameter.name == name:
-                return parameter
+        parameter = plugins.parameters_of(ancestor, 0)[0].get(name)
+        if parameter is not None:
+            is_pipelines = ancestor is Programme and name in PIPELINE_PARAMETERS
+            return parameter.replace(default=_OfPipeline()) if is_pipelines else parameter
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)
 
 

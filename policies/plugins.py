@@ -1,6 +1,5 @@
-"""Finding a class by name or in a file, and calling it with checked parameters.
+"""Finding a class by name or in a file (`path.py:Class`), and calling it with checked parameters.
 
-Names are built in, or come from the entry points of installed packages; a class in a file is written `path.py:Class`.
 Errors say what is allowed, and give file and line for a mistake in a file.
 """
 
@@ -9,9 +8,8 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,23 +30,12 @@ _USER_FILE = "user file "
 """How the name of the module of a user's file begins."""
 
 
-def find(kind: str, name: str, built_in: Mapping[str, Factory], group: str) -> Factory:
-    """The class called `name`, built in or from an entry point; PolicyError for an unknown name."""
-    if name in built_in:
-        return built_in[name]
-    points = installed(group)
-    checks.known(kind, [name], sorted({*built_in, *points}))
-    try:
-        plugin = points[name].load()
-    except (Exception, SystemExit) as error:
-        where = points[name].value
-        raise PolicyError(f"{kind} {name!r} ({where}) cannot be loaded: {error}") from error
-    return _callable(plugin, f"{kind} {name!r}")
-
-
-def installed(group: str) -> dict[str, EntryPoint]:
-    """The entry points of a group, by name."""
-    return {point.name: point for point in entry_points(group=group)}
+def find(kind: str, name: str, built_in: Mapping[str, Factory], *methods: str) -> Factory:
+    """The class called `name`, or that of a file, which must have one of `methods`; PolicyError: there is none."""
+    if is_file(name):
+        return from_file(name, *methods)
+    checks.known(kind, [name], sorted(built_in))
+    return built_in[name]
 
 
 def is_file(spec: str) -> bool:
@@ -95,17 +82,16 @@ def _check_arguments(plugin: Any, method: str, where: str) -> None:
 
 
 def call(subject: str, factory: Factory, *positional: Any, parameters: Mapping[str, Any]) -> Any:
-    """`factory(*given, **parameters)`; PolicyError for an unknown or a missing parameter.
+    """`factory(*positional, **parameters)`; PolicyError for an unknown or a missing parameter, and for what it raises.
 
     A class that takes `**anything` may list the allowed names in `further_parameters`; otherwise it checks them itself.
     One that says nothing of its own also takes what its parent takes, to which it passes them on.
     """
-    named, required, open_ended = _parameters(factory, len(positional))
-    further = getattr(factory, "further_parameters", ())
-    if not open_ended or further:
-        checks.known("parameter", parameters, (*named, *further), suffix=f" of {subject}")
+    own, names, is_open = parameters_of(factory, len(positional))
+    if not is_open:
+        checks.known("parameter", parameters, names, suffix=f" of {subject}")
     _check_takes(subject, factory, positional)
-    missing = [name for name in required if name not in parameters]
+    missing = [name for name, own_one in own.items() if own_one.default is own_one.empty and name not in parameters]
     if missing:
         raise PolicyError(f"{subject} needs the parameter {', '.join(missing)}")
     try:
@@ -116,49 +102,40 @@ def call(subject: str, factory: Factory, *positional: Any, parameters: Mapping[s
         raise PolicyError(f"{origin(error)}{subject}: {said(error)}") from error
 
 
-def _check_takes(subject: str, factory: Factory, positional: Sequence[Any]) -> None:
+def _check_takes(subject: str, factory: Factory, positional: tuple[Any, ...]) -> None:
     """Raise PolicyError for a class that cannot be created with what every one of its kind is given."""
+    signature = _signature(factory)
     try:
-        signature = inspect.signature(factory)
-    except (TypeError, ValueError):
-        return  # written in C, without a signature
-    try:
-        signature.bind_partial(*positional)
+        if signature is not None:
+            signature.bind_partial(*positional)
     except TypeError:
         names = ", ".join(type(argument).__name__.lower() for argument in positional)
         where = place_of(factory) if isinstance(factory, type) else ""
         raise PolicyError(f"{where}{subject}: __init__ should take (self, {names})") from None
 
 
-def names(factory: Factory, parameter: str) -> bool:
-    """Whether the constructor itself, not a parent's, has a parameter of that name."""
+def _signature(factory: Factory) -> inspect.Signature | None:
     try:
-        return parameter in inspect.signature(factory).parameters
+        return inspect.signature(factory)
     except (TypeError, ValueError):
-        return False
+        return None  # written in C, without a signature
 
 
-def takes(factory: Factory, parameter: str) -> bool:
-    """Whether a class that is called with one thing given has a parameter of that name."""
-    named, _, open_ended = _parameters(factory, 1)
-    further = getattr(factory, "further_parameters", ())
-    return parameter in (*named, *further) or (open_ended and not further)
-
-
-def _parameters(factory: Factory, skipped: int) -> tuple[list[str], list[str], bool]:
-    """The names of the parameters after the first `skipped`, the required ones, and whether any name is taken."""
-    try:
-        every = list(inspect.signature(factory).parameters.values())
-    except (TypeError, ValueError):
-        return [], [], True
-    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in every)
-    usable = [e for e in every if e.kind in (e.POSITIONAL_OR_KEYWORD, e.KEYWORD_ONLY)][skipped:]
-    required = [parameter.name for parameter in usable if parameter.default is parameter.empty]
-    named = [parameter.name for parameter in usable]
-    if open_ended and isinstance(factory, type) and "further_parameters" not in vars(factory):
+def parameters_of(factory: Factory, given: int) -> tuple[dict[str, inspect.Parameter], tuple[str, ...], bool]:
+    """The constructor's own parameters after the `given` first ones, the names of all that it takes, those handed on to
+    other classes last, and whether it takes any name at all."""
+    signature = _signature(factory)
+    if signature is None:
+        return {}, (), True
+    every = list(signature.parameters.values())
+    usable = [each for each in every if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)][given:]
+    own = {parameter.name: parameter for parameter in usable}
+    hands_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in every)
+    names = (*own, *getattr(factory, "further_parameters", ()))
+    if hands_on and isinstance(factory, type) and "further_parameters" not in vars(factory):
         parent = next(base for base in factory.__mro__[1:] if "__init__" in vars(base))
-        named += [] if parent is object else _parameters(parent, skipped)[0]
-    return named, required, open_ended
+        names += () if parent is object else parameters_of(parent, given)[1]
+    return own, tuple(dict.fromkeys(names)), hands_on and not getattr(factory, "further_parameters", ())
 
 
 def _executed(path: Path) -> ModuleType:

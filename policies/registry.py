@@ -1,4 +1,4 @@
-"""Policies by name: built in, from an installed package, or from a file."""
+"""Policies by name: built in, or from a file."""
 
 from __future__ import annotations
 
@@ -65,10 +65,9 @@ def create(
     """The policy that a spec names, for a pipeline, with parameters.
 
     A spec is a name, a name with an argument ("scale-only:high", "scale-only:yolov5s,resnet50", "switch-only:3,3",
-    "static:yolov5n:8:3,resnet18:1:2"), or a class in a file ("my.py:MyPolicy"). Names are built in, or entry points of
-    the group `ipa.policies`. The class is called with (pipeline, **parameters); its `from_argument(argument, pipeline)`
-    turns an argument into parameters. Parameters may also follow in the spec itself, each value as in a YAML file:
-    "ipa alpha=2 predictor={name: mean, factor: 1.1}".
+    "static:yolov5n:8:3,resnet18:1:2"), or a class in a file ("my.py:MyPolicy"). The class is called with
+    (pipeline, **parameters); its `from_argument(argument, pipeline)` turns an argument into parameters. Parameters may
+    also follow in the spec itself, each value as in a YAML file: "ipa alpha=2 predictor={name: mean, factor: 1.1}".
 
     `world`: the `FACTS` of the run, of which the class gets those that it names in `facts`: as parameters where its
     constructor names them, otherwise (as in a subclass that passes `**others` on) as attributes, once it is made. A
@@ -77,16 +76,19 @@ def create(
     PolicyError: an unknown name, parameter or class, an impossible value, or an error in the file.
     """
     _check_spec(spec)
-    whole, (spec, own) = spec, split_spec(spec)
-    own_parameters = _joined(whole, own, {key: in_own_unit(value, key) for key, value in (parameters or {}).items()})
+    whole, (spec, in_spec) = spec, split_spec(spec)
+    own_parameters = _joined(
+        whole, in_spec, {key: in_own_unit(value, key) for key, value in (parameters or {}).items()}
+    )
     name, colon, argument = (spec, "", "") if plugins.is_file(spec) else spec.partition(":")
-    factory = _factory(name)
+    factory = plugins.find("policy", name, POLICIES, "decide")
     if colon:
         own_parameters = _with_argument(name, argument, factory, pipeline, own_parameters)
     facts_of_run = {
         fact: (world or {})[fact] for fact in facts(factory) if fact in (world or {}) and fact not in own_parameters
     }
-    named = {fact: value for fact, value in facts_of_run.items() if plugins.names(factory, fact)}
+    own = plugins.parameters_of(factory, 1)[0]
+    named = {fact: value for fact, value in facts_of_run.items() if fact in own}
     policy = plugins.call(f"policy {name!r}", factory, pipeline, parameters={**named, **own_parameters})
     if not isinstance(policy, Policy):
         raise PolicyError(f"policy {name!r}: {type(policy).__name__} has no decide()")
@@ -98,7 +100,8 @@ def create(
 
 def takes(spec: str, parameter: str) -> bool:
     """Whether the policy that a spec names has a parameter of that name. PolicyError: an unknown name or class."""
-    return plugins.takes(factory_of(spec), parameter)
+    _, names, is_open = plugins.parameters_of(factory_of(spec), 1)
+    return is_open or parameter in names
 
 
 def facts_of(spec: str) -> tuple[str, ...]:
@@ -110,18 +113,12 @@ def factory_of(spec: str) -> plugins.Factory:
     """The class that a spec names. PolicyError: an unknown name or class."""
     _check_spec(spec)
     spec, _ = split_spec(spec)
-    return _factory(spec if plugins.is_file(spec) else spec.partition(":")[0])
+    return plugins.find("policy", spec if plugins.is_file(spec) else spec.partition(":")[0], POLICIES, "decide")
 
 
 def _check_spec(spec: object) -> None:
     if not isinstance(spec, str) or not spec:
         raise PolicyError(f"policy {spec!r} must be a name: {', '.join(POLICIES)}, or file.py:Class")
-
-
-def _factory(name: str) -> plugins.Factory:
-    if plugins.is_file(name):
-        return plugins.from_file(name, "decide")
-    return plugins.find("policy", name, POLICIES, "ipa.policies")
 
 
 def describe(policy: object) -> dict[str, Any]:

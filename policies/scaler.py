@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -98,8 +98,6 @@ class Scaled:
     shortfall: str = ""
     """The rung of the decision if it falls short of what was wanted."""
     notes: Sequence[str] = ()
-    asleep: Collection[str] = ()
-    """The stages that are to have no replica."""
 
 
 class Scaler(ABC):
@@ -200,7 +198,6 @@ class Scaler(ABC):
         stages = self.served(observation, scaled.batches)
         replicas = [stage.bounded(count) for stage, count in zip(stages, scaled.replicas, strict=True)]
         carried_rps = self.carried_rps(stages, replicas)
-        replicas = [0 if stage.name in scaled.asleep else count for stage, count in zip(stages, replicas, strict=True)]
         configuration = {
             stage.name: StageConfiguration(
                 variant=stage.variant.name,

@@ -14,14 +14,13 @@ from ipa.policies.predictors.outlook import (
     create_predictor,
     describe_predictor,
 )
-from ipa.policies.predictors.simple import Auto, Ewma, Holt, Max, Mean, Oracle, Poisson, Reactive, Shipped, window_loads
+from ipa.policies.predictors.simple import Ewma, Holt, Max, Mean, Oracle, Poisson, Reactive, Shipped, window_loads
 
 __all__ = [
     "DEFAULT_PREDICTOR",
     "LEVELS",
     "OUTLOOK_PARAMETERS",
     "PREDICTORS",
-    "Auto",
     "Ewma",
     "Holt",
     "Lstm",

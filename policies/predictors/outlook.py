@@ -12,7 +12,7 @@ from ipa.policies import checks, plugins
 from ipa.policies.forecast import DEFAULT_HORIZON_S, Forecast, certain
 from ipa.policies.interface import Histories, Observation, PolicyError, Predictor, reads
 from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm
-from ipa.policies.predictors.simple import Auto, Ewma, Holt, Max, Mean, Oracle, Poisson, Reactive, Shipped
+from ipa.policies.predictors.simple import Ewma, Holt, Max, Mean, Oracle, Poisson, Reactive, Shipped
 
 PREDICTORS: Mapping[str, type[Predictor]] = {
     "reactive": Reactive,
@@ -25,7 +25,6 @@ PREDICTORS: Mapping[str, type[Predictor]] = {
     "lstm": Lstm,
     "lstm-quantile": LstmQuantile,
     "oracle": Oracle,
-    "auto": Auto,
 }
 
 DEFAULT_PREDICTOR = "quantile-gbm"
@@ -70,9 +69,8 @@ def _rate_rps(predicted: object) -> float | None:
 def create_predictor(predictor: str | Mapping[str, Any] | object) -> Predictor:
     """A predictor from a name, from {"name": ..., parameters ...}, or as it is.
 
-    A name is built in, an entry point of the group `ipa.predictors`, or `path.py:Class`; the class is called with the
-    parameters. It has `forecast` as in `Predictor`, or `predict(observation) -> float`. PolicyError: an unknown name
-    or parameter, or a wrong value.
+    A name is built in, or `path.py:Class`; the class is called with the parameters. It has `forecast` as in `Predictor`,
+    or `predict(observation) -> float`. PolicyError: an unknown name or parameter, or a wrong value.
     """
     if isinstance(predictor, str):
         predictor = {"name": predictor}
@@ -84,12 +82,7 @@ def create_predictor(predictor: str | Mapping[str, Any] | object) -> Predictor:
         raise PolicyError(f"predictor={dict(predictor)!r} lacks a name; names: {', '.join(PREDICTORS)}")
     name = predictor["name"]
     parameters = {key: value for key, value in predictor.items() if key != "name"}
-    if name == "auto" and "candidates" in parameters:
-        parameters["candidates"] = _candidates(parameters["candidates"])
-    if plugins.is_file(name):
-        factory = plugins.from_file(name, "forecast", "predict")
-    else:
-        factory = plugins.find("predictor", name, PREDICTORS, "ipa.predictors")
+    factory = plugins.find("predictor", name, PREDICTORS, "forecast", "predict")
     return _whole(plugins.call(f"predictor {name!r}", factory, parameters=parameters))
 
 
@@ -98,16 +91,8 @@ def describe_predictor(predictor: Predictor) -> dict[str, Any]:
     for name, kind in PREDICTORS.items():
         if type(predictor) is kind:
             parameters = {field.name: getattr(predictor, field.name) for field in fields(predictor) if field.init}  # type: ignore[arg-type]
-            if isinstance(predictor, Auto):
-                parameters["candidates"] = [describe_predictor(candidate) for candidate in predictor.candidates]
             return {"name": name, **parameters}
     return {"name": type(predictor.predictor if isinstance(predictor, PointPredictor) else predictor).__name__}
-
-
-def _candidates(predictors: Any) -> tuple[Predictor, ...]:
-    if isinstance(predictors, str | Mapping) or not isinstance(predictors, Iterable):
-        raise PolicyError(f"candidates={predictors!r} should be a list of predictors")
-    return tuple(map(create_predictor, predictors))
 
 
 def _is_predictor(candidate: object) -> bool:

@@ -1,13 +1,10 @@
-"""Predictors without training: the last windows, exponential smoothing, Poisson counts, the true future.
-
-`Auto` takes the one that did best on the latest seconds.
-"""
+"""Predictors without training: the last windows, exponential smoothing, Poisson counts, the true future."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from math import ceil, nan, sqrt
 from statistics import NormalDist
@@ -15,7 +12,7 @@ from typing import Any, ClassVar
 
 from ipa.policies import checks
 from ipa.policies.forecast import DEFAULT_HORIZON_S, LEVELS, Forecast, certain, missing, spread
-from ipa.policies.interface import Observation, PolicyError, Predictor, reads
+from ipa.policies.interface import Observation, PolicyError
 
 OF = ("max", "mean")
 """What the load of a window is: that of its busiest second, which the published system forecasts, or its mean."""
@@ -243,65 +240,3 @@ class Oracle(Shipped):
             raise PolicyError("the predictor 'oracle' needs future_rps, which only a simulation has")
         seconds = ceil(horizon_s) if self.horizon_s is None else self.horizon_s
         return certain(load_of(observation.future_rps[:seconds], self.of), float(seconds))
-
-
-EVERY_S = 10
-"""How far apart the moments are at which the candidates are tried."""
-
-
-@dataclass(frozen=True)
-class Auto(Shipped):
-    """The candidate whose forecasts of the last `window_s` seconds of the history had the least pinball loss.
-
-    Each forecasts from the history up to every tenth second whose horizon lies within the window. The loss is the mean
-    over these forecasts and over `LEVELS`. The first candidate is the default: another replaces it only if its loss is
-    lower by more than the share `margin`. All of this comes from the history, so there is no memory. If the history is
-    too short, the first candidate.
-    """
-
-    candidates: tuple[Predictor, ...] = (Poisson(), Ewma(), Holt(), Mean(), Max(windows=2))
-    window_s: int = 50
-    margin: float = 0.2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.candidates:
-            raise PolicyError("candidates=() should name at least one predictor")
-        for candidate in self.candidates:
-            if reads(candidate):
-                raise PolicyError(
-                    f"candidates: {type(candidate).__name__} reads {', '.join(reads(candidate))}, not the load alone"
-                )
-
-    def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
-        """As `Shipped.forecast`."""
-        return self.best(observation, horizon_s).forecast(observation, horizon_s)
-
-    def best(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Predictor:
-        """The candidate that is asked."""
-        trials = self._trials(observation, horizon_s)
-        losses = [
-            sum(_loss(candidate.forecast(then, horizon_s), busiest) for then, busiest in trials)
-            for candidate in self.candidates
-        ]
-        least = min(losses)
-        if not least < losses[0] * (1.0 - self.margin):  # not, as it may be NaN
-            return self.candidates[0]
-        return self.candidates[losses.index(least)]
-
-    def _trials(self, observation: Observation, horizon_s: float) -> list[tuple[Observation, float]]:
-        """What was seen at some moments, and the busiest second that followed each."""
-        load, ahead = observation.load_rps, max(1, round(horizon_s))
-        trials = []
-        for end in range(len(load) - ahead, max(0, len(load) - self.window_s - 1), -EVERY_S):
-            busiest = load_of(load[end : end + ahead], "max")
-            if busiest == busiest and load_of(load[:end], "max") == load_of(load[:end], "max"):
-                trials.append((replace(observation, load_rps=load[:end]), busiest))
-        return trials
-
-
-def _loss(forecast: Forecast, busiest_rps: float) -> float:
-    """The pinball loss, summed over `LEVELS`."""
-    values = forecast.values_rps if forecast.levels == LEVELS else tuple(map(forecast.at, LEVELS))
-    errors = ((level, busiest_rps - value) for level, value in zip(LEVELS, values, strict=True))
-    return sum(level * error if error > 0 else (level - 1.0) * error for level, error in errors)

@@ -35,15 +35,13 @@ def read(spec: Fields, version: str) -> dict[str, Any]:
     return {**parameters, **behaviour(spec.fields("behavior"))}
 
 
-def bounds(
-    spec: Fields, least_key: str, least: int, most_key: str, most: int | None, *, to_zero: bool = False
-) -> dict[str, int]:
-    """The parameters `min_replicas` and `max_replicas`. At least one replica always stays, unless it goes `to_zero`."""
+def bounds(spec: Fields, least_key: str, least: int, most_key: str, most: int | None) -> dict[str, int]:
+    """The parameters `min_replicas` and `max_replicas`. At least one replica always stays."""
     fewest = spec.whole(least_key, least, at_least=0)
     maximum = spec.whole(most_key, most, at_least=1)
     if maximum is None:
         raise PolicyError(f"{spec.at(most_key)}: is missing; allowed: a whole number of at least 1")
-    if fewest == 0 and not to_zero:
+    if fewest == 0:
         spec.notes.append(
             f"{spec.at(least_key)}: no stage goes down to 0 here; one replica stays, so none starts from 0"
         )

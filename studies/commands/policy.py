@@ -32,8 +32,8 @@ def policy() -> None:
 @policy.command("list")
 @output_options
 def list_(as_json: bool) -> None:
-    """List the policies that are built in or installed."""
-    manuals = [ipa.policies.manual_of(name) for name in ipa.policies.policy_names()]
+    """List the policies that are built in."""
+    manuals = [ipa.policies.manual_of(name) for name in ipa.policies.POLICIES]
     if as_json:
         printing.print_json([{"name": manual.name, "summary": manual.summary} for manual in manuals])
         return

@@ -159,7 +159,7 @@ def _print(load: str, cases: ForecastCases, measured: MeasuredOptions, scores: S
 @predictor.command("list")
 @output_options
 def list_(as_json: bool) -> None:
-    """List the predictors that are built in or installed, with their parameters."""
+    """List the predictors that are built in, with their parameters."""
     manuals = studies.many.predictor.manuals()
     if as_json:
         printing.print_json([asdict(manual) for manual in manuals])

@@ -199,7 +199,7 @@ def choices() -> dict[str, Any]:
         "controls": list(controls()),
         "pipelines": list(profiles.names()),
         "loads": list(traces.known_names()),
-        "policies": {name: _manual(name) for name in policies.policy_names()},
+        "policies": {name: _manual(name) for name in policies.POLICIES},
         "most": {"policies": MOST_POLICIES, "seeds": MOST_SEEDS},
     }
 

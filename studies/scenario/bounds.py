@@ -37,10 +37,6 @@ class GuardBounds(FileModel):
         default=False, strict=True, description="add no replicas while those starting and ready are enough"
     )
     variant_stays_s: NotNegative = Field(default=0.0, description="the least time for which a stage keeps a variant")
-    flap_budget: Counting | None = Field(
-        default=None, description="the most changes of a stage within flap_window_s; replicas may still be added"
-    )
-    flap_window_s: Positive = Field(default=600.0, description="the window of the flap budget")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

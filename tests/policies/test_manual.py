@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ipa import profiles
-from ipa.policies import POLICIES, PolicyError, create, manual_of, policy_names
+from ipa.policies import POLICIES, PolicyError, create, manual_of
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -84,7 +84,3 @@ def test_what_is_no_policy_is_refused(spec: str, text: str) -> None:
     with pytest.raises(PolicyError) as refused:
         manual_of(spec)
     assert text in str(refused.value)
-
-
-def test_the_built_in_ones_come_first() -> None:
-    assert policy_names()[: len(POLICIES)] == (*POLICIES,)

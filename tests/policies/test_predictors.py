@@ -259,7 +259,7 @@ def test_no_forecast_is_one_too() -> None:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ("maen", r"unknown predictor 'maen' \(did you mean 'mean'\?\); allowed: auto, ewma, holt, lstm"),
+        ("maen", r"unknown predictor 'maen' \(did you mean 'mean'\?\); allowed: ewma, holt, lstm"),
         ({"factor": 1.0}, "lacks a name"),
         ({"name": "mean", "factr": 1}, r"unknown parameter 'factr' of predictor 'mean' .*'factor'"),
         ({"name": "mean", "factor": 0}, "factor=0 must be a finite number above 0"),

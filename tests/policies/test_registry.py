@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ipa.policies import plugins
 from ipa.policies.interface import PolicyError
 from ipa.policies.ipa import Ipa
 from ipa.policies.registry import create, describe, split_spec, take_from_spec, takes
@@ -229,22 +226,6 @@ def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
     for n in (1, 2):
         policy = create(f"{written(tmp_path, body.format(n))}:A", PIPELINE)
         assert vars(type(policy))["n"] == n
-
-
-# Installed packages
-
-
-def test_policies_of_installed_packages_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = [
-        EntryPoint("twin", "ipa.policies.ipa:Ipa", "ipa.policies"),
-        EntryPoint("broken", "ipa.policies.nowhere:Ipa", "ipa.policies"),
-    ]
-    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
-    assert isinstance(create("twin", PIPELINE, {"beta": 2}), Ipa)
-    with pytest.raises(PolicyError, match=re.escape("'broken' (ipa.policies.nowhere:Ipa) cannot be")):
-        create("broken", PIPELINE)
-    with pytest.raises(PolicyError, match=r"did you mean 'twin'.*static, switch-only, twin"):
-        create("twins", PIPELINE)
 
 
 # The example

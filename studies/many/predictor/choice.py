@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ipa.policies import PREDICTORS, Predictor, create_predictor, plugins, reads
+from ipa.policies import PREDICTORS, Predictor, create_predictor, reads
 from ipa.policies.predictors.trained import load
 from ipa.studies.scenario import ScenarioError, parse_value
 
@@ -36,9 +36,8 @@ class ManualPredictor:
 
 
 def manuals() -> list[ManualPredictor]:
-    """The descriptions of named predictors: built-in ones, then those of installed packages."""
-    names = (*PREDICTORS, *(name for name in plugins.installed("ipa.predictors") if name not in PREDICTORS))
-    return [_manual(name, plugins.find("predictor", name, PREDICTORS, "ipa.predictors")) for name in names]
+    """The descriptions of named predictors."""
+    return [_manual(name, kind) for name, kind in PREDICTORS.items()]
 
 
 def _manual(name: str, factory: Any) -> ManualPredictor:

@@ -101,26 +101,14 @@ def test_a_scaled_object_is_an_hpa_with_an_external_metric(tmp_path: Path) -> No
     assert read(tmp_path, keda(prometheus())).parameters["max_replicas"] == 100
 
 
-def test_a_scaled_object_that_goes_to_no_replica(tmp_path: Path) -> None:
-    """KEDA's default, or `idleReplicaCount: 0` below the fewest that its autoscaler may have."""
-    by_default = keda(prometheus())
-    del by_default["spec"]["minReplicaCount"]
-    assert read(tmp_path, by_default).parameters["activation"] == 0.0
+def test_a_scaled_object_that_may_go_to_no_replica_keeps_one_and_says_so(tmp_path: Path) -> None:
     settings = read(tmp_path, keda(prometheus(activationThreshold="2"), pollingInterval=15, minReplicaCount=0))
-    own = {key: settings.parameters.get(key) for key in ("min_replicas", "activation", "polling_s", "cooldown_s")}
-    assert own == {"min_replicas": 1, "activation": 2.0, "polling_s": 15, "cooldown_s": None}
-    idle = read(tmp_path, keda(prometheus(), minReplicaCount=2, idleReplicaCount=0, cooldownPeriod=60)).parameters
-    assert (idle["min_replicas"], idle["activation"], idle["cooldown_s"]) == (2, 0.0, 60)
-    assert settings.notes == ()
-
-
-def test_a_scaled_object_that_always_has_a_replica(tmp_path: Path) -> None:
-    """Its polling has no consequence; a trigger by CPU cannot tell when to go to no replica."""
-    settings = read(tmp_path, keda(prometheus(), minReplicaCount=1, pollingInterval=15))
-    assert "activation" not in settings.parameters
-    assert [note.partition(": ")[0] for note in settings.notes] == ["spec.pollingInterval"]
-    by_cpu = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "55"}}
-    assert "activation" not in read(tmp_path, keda(by_cpu, minReplicaCount=0)).parameters
+    assert settings.parameters["min_replicas"] == 1
+    assert [note.partition(": ")[0] for note in settings.notes] == [
+        "spec.minReplicaCount",
+        "spec.pollingInterval",
+        "spec.triggers[0].metadata.activationThreshold",
+    ]
 
 
 def test_a_scaled_object_by_cpu(tmp_path: Path) -> None:

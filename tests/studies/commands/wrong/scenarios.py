@@ -77,7 +77,6 @@ SCENARIOS = [
     key("limit_cores=1.5", "limit_cores: should be a whole number; given 1.5"),
     key("guards.x=3", "guards.x: unknown key; allowed: min_replicas, max_replicas"),
     key("guards.hysteresis=2", "guards.hysteresis: should be at most 1; given 2"),
-    key("guards.flap_budget=0", "guards.flap_budget: should be at least 1; given 0"),
     key("guards.wait_for_starting=2", "guards.wait_for_starting: should be true or false; given 2"),
     key("limits.nodes=3", "limits.nodes: unknown key; did you mean 'node_cores'?; allowed: node_cores,"),
     key("limits.node_cores=[]", "limits.node_cores: should be a whole number of cores from 1, or a list of these"),
