@@ -69,8 +69,8 @@ def _rate_rps(predicted: object) -> float | None:
 def create_predictor(predictor: str | Mapping[str, Any] | object) -> Predictor:
     """A predictor from a name, from {"name": ..., parameters ...}, or as it is.
 
-    A name is built in, or `path.py:Class`; the class is called with the parameters. It has `forecast` as in `Predictor`,
-    or `predict(observation) -> float`. PolicyError: an unknown name or parameter, or a wrong value.
+    A name is built in, or `path.py:Class`; the class is called with the parameters. It has `forecast` as in
+    `Predictor`, or `predict(observation) -> float`. PolicyError: an unknown name or parameter, or a wrong value.
     """
     if isinstance(predictor, str):
         predictor = {"name": predictor}
