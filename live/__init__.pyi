@@ -11,10 +11,6 @@ from .fleet import run_fleet_without_load as run_fleet_without_load
 from .gateway_settings import GatewayLimits as GatewayLimits
 from .gateway_settings import limit_options as limit_options
 from .journal import open_journal as open_journal
-from .kept import Keeper as Keeper
-from .kept import as_plain as as_plain
-from .kept import from_plain as from_plain
-from .kept import read_kept as read_kept
 from .live_backend import TROUBLES as TROUBLES
 from .live_backend import LiveBackend as LiveBackend
 from .live_backend import OnRollback as OnRollback

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -68,8 +68,6 @@ class Collector:
 
     client: GatewayClient
     stages: Sequence[str]
-    on_rows: Callable[[list[list[float]]], object] = lambda _: None
-    """Called with each fetch's rows of the run's load."""
     prefix: str = ""
     """The prefix of the ids of the run's load, before the number."""
     language: Mapping[str, Mapping[str, LanguageModel]] = field(default_factory=dict)
@@ -93,18 +91,10 @@ class Collector:
     async def fetch(self) -> list[dict[str, Any]]:
         """Take the records of requests that have ended since the last call, and return them."""
         fresh: list[dict[str, Any]] = []
-        rows: list[list[float]] = []
-        try:
-            await self._fetch(fresh, rows)
-        finally:
-            self.on_rows(rows)
-        return fresh
-
-    async def _fetch(self, fresh: list[dict[str, Any]], rows: list[list[float]]) -> None:
         while True:
             answer = await self.client.records(self._next.get(self._epoch, 0))
             if not answer["started"]:  # its clock is not the run's yet, and its records will restart
-                return
+                return fresh
             if answer["epoch"] != self._epoch:
                 self._begin(answer["epoch"])
                 continue
@@ -114,23 +104,17 @@ class Collector:
                 self.retried |= {stage for stage, visit in visits_of(record, self.stages) if visit.get("retried")}
                 number = str(record["id"]).removeprefix(self.prefix)
                 if f"{self.prefix}{number}" == record["id"] and number.isdecimal():
-                    new_rows = self._rows_of(int(number), record)
-                    rows += new_rows
-                    self.take(new_rows)
+                    for row in self._rows_of(int(number), record):
+                        self._rows.extend(row)
                 else:
                     self.foreign += 1
             fresh += answer["records"]
             if not answer["records"]:
-                return
+                return fresh
 
     @property
     def refused(self) -> dict[str, int]:
         return dict(sum(map(Counter, self._refused.values()), Counter()))
-
-    def take(self, rows: Iterable[Sequence[float]]) -> None:
-        """Take rows that another collector has handed to its `on_rows`."""
-        for row in rows:
-            self._rows.extend(row)
 
     def have(self, requests: IntArray) -> BoolArray:
         """For each request, by its number, whether its record has come."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from ipa.live.kept import Keeper
 from ipa.live.loop import LEAD_S, Loop, Setup, opened
 from ipa.live.sending import Finished, Schedule, Sending, View
 from ipa.live.sharing import LiveArbiter, NoAnswerError, SharingController
@@ -31,11 +30,10 @@ class FleetMember:
 
 @dataclass(frozen=True)
 class MemberLoad:
-    """The load of a pipeline; `on_view` is called every second, and `keeper` saves ended requests to disk."""
+    """The load of a pipeline; `on_view` is called every second."""
 
     schedule: Schedule
     on_view: Callable[[View], object] = lambda _: None
-    keeper: Keeper | None = None
 
 
 def run_fleet_with_load(
@@ -49,7 +47,7 @@ def run_fleet_with_load(
 
     async def send(loop: Loop, load: MemberLoad, origin_s: float) -> Finished:
         journal = loop.controller.journal
-        sending = Sending(load.schedule, loop.backend, journal, loop.folder, load.on_view, load.keeper)
+        sending = Sending(load.schedule, loop.backend, journal, loop.folder, load.on_view)
         finished = await loop.send(sending, load.schedule.duration_s, origin_s)
         await loop.backend.close()
         with suppress(NoAnswerError):  # then its cores stay its own

@@ -18,7 +18,6 @@ from typing import Protocol, TypeVar
 
 from ipa.live.controller_metrics import ControllerMetrics, serving
 from ipa.live.errors import RunError
-from ipa.live.kept import Keeper
 from ipa.live.live_backend import LiveBackend, OnRollback
 from ipa.live.live_controller import Call, LiveController
 from ipa.live.monitoring import PrometheusServer, SourceMaker, from_gateway, from_prometheus
@@ -74,16 +73,15 @@ def run_with_load(
     initial: Configuration,
     schedule: Schedule,
     on_view: Callable[[View], object] = lambda _: None,
-    keeper: Keeper | None = None,
 ) -> Finished:
     """Send a load, and run until each of its requests has ended; `initial` is ready at t = 0.
 
-    `on_view` is called every second with a view of the run; `keeper` saves ended requests to disk. Once the load is
+    `on_view` is called every second with a view of the run. Once the load is
     being sent, a signal or a failure ends the run early; before that, it raises (see `in_loop`).
     """
 
     async def send(loop: Loop) -> Finished:
-        sending = Sending(schedule, loop.backend, controller.journal, loop.folder, on_view, keeper)
+        sending = Sending(schedule, loop.backend, controller.journal, loop.folder, on_view)
         origin_s = time.monotonic() + LEAD_S
         await loop.stopping.must_finish(loop.backend.start(origin_s))
         return await loop.send(sending, schedule.duration_s, origin_s)

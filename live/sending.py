@@ -17,7 +17,6 @@ import numpy as np
 from ipa.live.collect import Collector, ItemCollector, language_models
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import RefusedError
-from ipa.live.kept import Keeper, room_lack, timelines
 from ipa.live.launcher import in_words, log_end
 from ipa.live.live_backend import LiveBackend
 from ipa.live.load_generator import LoadJob, Tokens, read_answers, write_job
@@ -82,20 +81,14 @@ class Sending:
         journal: Journal,
         folder: Path,
         on_view: Callable[[View], object],
-        keeper: Keeper | None = None,
     ) -> None:
         self._schedule = schedule
         self._backend = backend
-
-        def keep(rows: list[list[float]]) -> None:
-            if keeper is not None:
-                keeper.note(rows, backend)
-
         # Others number their requests too, such as another load generator beside this run.
         self._prefix = f"{secrets.token_hex(8)}-"
         collects = Collector if backend.plane.pipeline.graph is None else ItemCollector
         language = language_models(backend.plane.pipeline)
-        self._collector = collects(backend.client, tuple(backend.stages), keep, self._prefix, language)
+        self._collector = collects(backend.client, tuple(backend.stages), self._prefix, language)
         self._watch = Watch(backend, self._collector, journal, schedule.duration_s, on_view)
         self._job, self._result = folder / "job.npz", folder / "sent.npz"
         self._has_ended = asyncio.Event()
@@ -143,8 +136,9 @@ class Sending:
         if why:
             sent = sent.only(has_ended)
         duration_s = schedule.duration_s if not why else min(schedule.duration_s, max(end_s, 1.0))
-        records = collector.records(sent, timelines(backend), backend.configured, duration_s, end_s)
-        lack = room_lack(backend, min(duration_s, end_s))
+        replicas = {name: stage.records() for name, stage in backend.stages.items()}
+        records = collector.records(sent, replicas, backend.configured, duration_s, end_s)
+        lack = tuple(stage.room_lack(min(duration_s, end_s)) for stage in backend.stages.values())
         limits = {} if backend.limit_held_cores is None else {"cores": backend.limit_held_cores}
         records = replace(records, limits=limits, room_lack=lack)
         is_whole = not (why or collector.lost or collector.foreign)

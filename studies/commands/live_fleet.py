@@ -12,10 +12,10 @@ import click
 
 from ipa import studies
 from ipa.live import logs
-from ipa.studies import fleets, live_runs
+from ipa.studies import fleets
 from ipa.studies.commands import live_view, printing, reports, unwritten
 from ipa.studies.commands.fleets import build_fleet, print_answers
-from ipa.studies.commands.live_results import check_no_results, write_live
+from ipa.studies.commands.live_results import check_no_results
 from ipa.studies.commands.options import Results
 from ipa.studies.scenario import choices
 
@@ -51,19 +51,17 @@ def _run(fleet: Fleet, how: Live, results: Results) -> None:
     out, report = results.out, results.report
     if out is not None:
         studies.results.claim(out)
-        live_runs.check_none_kept(out)
     if report is not None:
         reports.check_report(report, out)
     names = [member.name for member in fleet.pipelines]
     for load in dict.fromkeys(studies.load_of(member.scenario) for member in fleet.pipelines):
         printing.say_load(load.trace())
     with live_view.showing_several(names) as show, redirect_stdout(sys.stderr):  # a user's policy may print
-        kept_folder = None if out is None else live_runs.kept_folder(out)
-        finished = fleets.run_live_fleet(fleet, how, show, kept_folder)
+        finished = fleets.run_live_fleet(fleet, how, show)
     answers = fleets.answers_of(finished)
     if out is not None:
         with unwritten.told_last():
-            write_live(partial(fleets.write_fleet, finished, answers), out)
+            unwritten.write_or_elsewhere(partial(fleets.write_fleet, finished, answers), out)
     if report is not None:
         with unwritten.told_last():
             reports.write_report(answers, report)

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
-from pathlib import Path
-
 import click
 
-from ipa.studies import live_runs
-from ipa.studies.commands import unwritten
 from ipa.studies.commands.options import Results
-from ipa.studies.scenario import ScenarioError
 
 
 def check_no_results(results: Results, why: str) -> None:
@@ -23,18 +16,3 @@ def check_no_results(results: Results, why: str) -> None:
             f"{', '.join(wanted_results)}: with {why} on a cluster no load is sent, so there are no results to write; "
             "use --state FILE to keep the journal, or --metrics-port"
         )
-
-
-def write_live(write: Callable[[Path], object], out: Path) -> None:
-    """Write results, elsewhere if need be, and remove what was kept during the run. Raises ScenarioError."""
-    folder = live_runs.kept_folder(out)
-    try:
-        unwritten.write_or_elsewhere(write, out)
-    except unwritten.ElsewhereError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    except ScenarioError as problem:
-        if not folder.exists():
-            raise
-        raise ScenarioError(f"{problem}; what was kept during the run is in {folder}") from None
-    shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,7 @@ from ipa import studies
 from ipa.live import limit_options, logs
 from ipa.studies import live_runs
 from ipa.studies.commands import live_fleet, live_view, printing, reports, unwritten
-from ipa.studies.commands.live_results import check_no_results, write_live
+from ipa.studies.commands.live_results import check_no_results
 from ipa.studies.commands.options import (
     Results,
     Words,
@@ -97,16 +97,15 @@ def _run(scenario: Scenario, how: Live, results: Results) -> None:
     out, report = results.out, results.report
     if out is not None:
         studies.results.claim(out)
-        live_runs.check_none_kept(out)
     if report is not None:
         reports.check_report(report, out, scenario.records)
     printing.say_load(studies.load_of(scenario).trace())
     title = f"{scenario.pipeline}, policy {scenario.policy.title}, {scenario.trace}"
     with live_view.showing(title) as show, redirect_stdout(sys.stderr):  # a user's policy may print
-        finished = live_runs.run_live(scenario, how, show, None if out is None else live_runs.kept_folder(out))
+        finished = live_runs.run_live(scenario, how, show)
     if out is not None:
         with unwritten.told_last():
-            write_live(partial(studies.results.write_run, finished), out)
+            unwritten.write_or_elsewhere(partial(studies.results.write_run, finished), out)
     if report is not None:
         with unwritten.told_last():
             reports.write_report(finished, report)

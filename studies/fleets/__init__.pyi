@@ -12,7 +12,6 @@ from .fleet import load_fleet as load_fleet
 from .live import LiveFleetRun as LiveFleetRun
 from .live import control_live_fleet as control_live_fleet
 from .live import quota_of as quota_of
-from .live import recover_fleet as recover_fleet
 from .live import run_live_fleet as run_live_fleet
 from .many import TABLE as TABLE
 from .many import figures_of_fleet as figures_of_fleet

@@ -6,7 +6,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,6 @@ from ipa.policies import Configuration, check_configuration
 from ipa.policies.sharing import Arbiter, Step
 from ipa.sim import LawError, check_budget
 from ipa.studies.fleets.fleet import Fleet
-from ipa.studies.fleets.results import FLEET
 from ipa.studies.fleets.run import BY_OBJECTIVE, FleetRun, curves_of, prepare_fleet
 from ipa.studies.runs import Prepared, guarded, live_runs
 from ipa.studies.runs.live_runs import Live, LiveCluster, LiveRun
@@ -65,7 +64,6 @@ def run_live_fleet(
     fleet: Fleet,
     live: Live,
     on_view: Callable[[str, View], object] = lambda *_: None,
-    keep_in: Path | None = None,
 ) -> LiveFleetRun:
     """Run a fleet on this machine until all its loads are over, or a signal ends it; parameters as of `run_live`.
 
@@ -87,20 +85,14 @@ def run_live_fleet(
         }
         arrivals_s = {name: arrivals_of(prepared.scenario, prepared.trace) for name, prepared in all_prepared.items()}
         loads = {name: live_runs.load_of_run(prepared, arrivals_s[name]) for name, prepared in all_prepared.items()}
-        kept_steps = KeptSteps(fleet, live.state, keep_in)
-        arbiter.on_step = kept_steps.note
+        arbiter.on_step = KeptSteps(live.state).note
         initial = _ready_at_first(all_prepared, controllers, loads)
         members, sends = {}, {}
         for name, prepared in all_prepared.items():
             make_backend = live_runs.loopback_or_cluster(live, prepared, loads[name].before(0.0))
             members[name] = _member(live, prepared, make_backend, controllers[name], initial[name])
-            keeper = None
-            if keep_in is not None:
-                how = live_runs.how_of(live, controllers[name])
-                keeper = live_runs.keeper_of(keep_in / name, prepared, controllers[name], initial[name], how)
-                stack.enter_context(closing(keeper))
             schedule = live_runs.schedule_of(live, prepared, arrivals_s[name])
-            sends[name] = MemberLoad(schedule, partial(_shown, kept_steps, on_view, name), keeper)
+            sends[name] = MemberLoad(schedule, partial(on_view, name))
         all_finished = run_fleet_with_load(members, sends, arbiter)
     wall_s = perf_counter() - started_s
     runs = {}
@@ -126,7 +118,7 @@ def control_live_fleet(fleet: Fleet, live: Live, on_step: Callable[[Step], objec
     sharers = fleet.sharers(shared)
     all_prepared = {name: _checked(name, prepared, live) for name, prepared in prepare_fleet(fleet, shared).items()}
     arbiter = _arbiter(fleet, Arbiter(fleet.sharing, fleet.budget, sharers), {})
-    steps = KeptSteps(fleet, live.state)
+    steps = KeptSteps(live.state)
 
     def note(step: Step) -> None:
         steps.note(step)
@@ -173,65 +165,27 @@ def _deployment(live: Live, name: str) -> LiveCluster:
     return replace(live.cluster, name=name)
 
 
-def recover_fleet(folder: Path, name: Path) -> LiveFleetRun:
-    """A killed run of a fleet, from what it has kept in a folder; `name` is that of its results.
-
-    Raises LiveError if a pipeline kept nothing, or the run is still going on.
-    """
-    description = json.loads((folder / FLEET).read_text(encoding="utf-8"))
-    fleet = Fleet.model_validate(description)
-    runs = {member.name: live_runs.recovered(folder / member.name, name) for member in fleet.pipelines}
-    lines = (folder / STEPS).read_text(encoding="utf-8").splitlines(keepends=True)
-    steps = [Step(**json.loads(line)) for line in lines if line.endswith("\n")]
-    return _finished(fleet, runs, steps, max(run.summary["wall_s"] for run in runs.values()))
-
-
 class KeptSteps:
-    """Saves the steps of a fleet while it runs: in its `state` folder, and in `keep_in` once that run has begun."""
+    """Saves the steps of a fleet in its `state` folder while it runs."""
 
-    def __init__(self, fleet: Fleet, state: Path | None = None, keep_in: Path | None = None) -> None:
-        self._fleet = fleet
-        self._keep_in = keep_in
-        self._folders = [] if state is None else [state]
-        self._waiting: list[str] = []
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
         self._lines = 0
         self._lock = Lock()
 
     def note(self, step: Step) -> None:
         """Append a step; called from any thread. A write error is logged, and the run goes on."""
-        line = json.dumps(step._asdict()) + "\n"
+        if self._folder is None:
+            return
         with self._lock:
-            if self._keep_in is not None:
-                self._waiting.append(line)
             self._lines += 1
-            for folder in self._folders:
-                _append(folder / STEPS, [line])
+            try:
+                with (self._folder / STEPS).open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(step._asdict()) + "\n")
                 if self._lines % MOST_LINES == 0:
-                    (folder / STEPS).replace(folder / BEFORE)
-
-    def begin(self) -> None:
-        """Note that requests are being served: from now on, there is something to recover."""
-        with self._lock:
-            if self._keep_in is None:
-                return
-            self._keep_in.mkdir(parents=True, exist_ok=True)
-            (self._keep_in / FLEET).write_text(self._fleet.model_dump_json(), encoding="utf-8")
-            _append(self._keep_in / STEPS, self._waiting)
-            self._folders.append(self._keep_in)
-            self._keep_in = None
-
-
-def _append(path: Path, lines: Sequence[str]) -> None:
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(lines)
-    except OSError as error:
-        log.warning("the steps of the fleet are not kept", extra={"problem": str(error)})
-
-
-def _shown(kept_steps: KeptSteps, on_view: Callable[[str, View], object], name: str, view: View) -> None:
-    kept_steps.begin()
-    on_view(name, view)
+                    (self._folder / STEPS).replace(self._folder / BEFORE)
+            except OSError as error:
+                log.warning("the steps of the fleet are not kept", extra={"problem": str(error)})
 
 
 def _finished(fleet: Fleet, runs: Mapping[str, LiveRun], steps: Sequence[Step], wall_s: float) -> LiveFleetRun:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ipa.live.kept import replicas_as_plain, replicas_of
 from ipa.live.stage_replicas import Replica, StageReplicas
 from ipa.policies import ReplicaCounts, StageConfiguration
 
@@ -201,13 +199,6 @@ def test_of_two_batch_sizes_the_larger_one_holds_until_it_is_known_which_is_in_f
     for batch, sent_s in ((2, 9.0), (2, 10.0), (8, 12.0)):
         sort.note_batch(batch, sent_s, sent_s + 0.5)
     assert sort.batches == [(0.0, 4), (9.5, 2), (12.0, 8)]
-
-
-def test_records_are_the_same_after_a_kill() -> None:
-    sort = stage("small", 2)
-    sort.all[1].removed_s, sort.all[1].gone_s = 10.0, 12.0
-    text = json.dumps(replicas_as_plain(sort.records()))
-    assert json.dumps(replicas_as_plain(replicas_of(json.loads(text)))) == text
 
 
 def test_cost_and_readiness_come_from_the_timeline() -> None:

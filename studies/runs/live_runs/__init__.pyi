@@ -11,9 +11,6 @@ from .on_cluster import first_configuration as first_configuration
 from .on_cluster import remembered as remembered
 from .options import Live as Live
 from .options import LiveCluster as LiveCluster
-from .recover import check_none_kept as check_none_kept
-from .recover import kept_folder as kept_folder
-from .recover import recovered as recovered
 from .run import HANDED_OVER_S as HANDED_OVER_S
 from .run import LiveRun as LiveRun
 from .run import check_opening as check_opening
@@ -22,7 +19,6 @@ from .run import control_live as control_live
 from .run import decision_limit_s as decision_limit_s
 from .run import facts_of as facts_of
 from .run import how_of as how_of
-from .run import keeper_of as keeper_of
 from .run import live_run_of as live_run_of
 from .run import load_of_run as load_of_run
 from .run import loopback_or_cluster as loopback_or_cluster

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,6 @@ from ipa.policies import (
     goal_of,
 )
 from ipa.sim import LoadView, Opening, RunView, rules, summarise
-from ipa.studies.runs import results
 from ipa.studies.runs.live_runs.checks import check_installed, check_live, plane_of
 from ipa.studies.runs.live_runs.load import drawn_tokens, load_table, loss
 from ipa.studies.runs.live_runs.on_cluster import LeaseHolder, backend_maker, first_configuration, remembered
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from ipa.live import (
         BackendMaker,
         Finished,
-        Keeper,
         LiveBackend,
         LiveController,
         OnRollback,
@@ -85,13 +82,11 @@ def run_live(
     scenario: Scenario,
     live: Live | None = None,
     on_view: Callable[[View], object] = lambda _: None,
-    keep_in: Path | None = None,
 ) -> LiveRun:
     """Run a scenario on real servers until its load is over, or SIGINT or SIGTERM ends it.
 
     `live` says on what and how it runs; default: on this machine. `on_view` is called every second with the state of
-    the run. Ended requests are kept in the new folder `keep_in` meanwhile, so that `recover` can write the results if
-    this process is killed.
+    the run.
     Raises as `prepare`, LiveError for settings that a live run cannot have, PolicyError for a journal of another
     pipeline, RunError if the servers do not start, and KeyboardInterrupt for a signal before they have started.
     """
@@ -109,9 +104,7 @@ def run_live(
         setup = setup_of(live, prepared, loopback_or_cluster(live, prepared, load.before(0.0)))
         schedule = schedule_of(live, prepared, arrivals_s)
         how = how_of(live, controller)
-        keeper = None if keep_in is None else keeper_of(keep_in, prepared, controller, initial, how)
-        with nullcontext() if keeper is None else closing(keeper):
-            finished = run_with_load(setup, controller, initial, schedule, on_view, keeper)
+        finished = run_with_load(setup, controller, initial, schedule, on_view)
     answers = checked(live.samples, finished.answers)
     wall_s = perf_counter() - started_s
     facts = facts_of(how, controller.deadline.held, finished)
@@ -131,20 +124,6 @@ def load_of_run(prepared: Prepared, arrivals_s: FloatArray) -> LoadView:
     """The load; live, the time of day is this machine's, whatever day the load is from."""
     trace = prepared.trace
     return LoadView(arrivals_s, trace.history_counts, prepared.scenario.history_s, trace.duration_s, time())
-
-
-def keeper_of(
-    folder: Path, prepared: Prepared, controller: LiveController, initial: Configuration, how: Mapping[str, Any]
-) -> Keeper:
-    """Keeps a run in a new folder, for `recover`."""
-    from ipa.live import Keeper, as_plain
-
-    def about(folder: Path) -> dict[str, Any]:
-        inputs = results.keep(prepared.inputs, folder)
-        facts = {"duration_s": prepared.trace.duration_s, "initial": as_plain(initial), "live": dict(how)}
-        return {"scenario": prepared.scenario.as_dict(), "inputs": inputs, **facts}
-
-    return Keeper(folder, about, controller)
 
 
 def live_run_of(

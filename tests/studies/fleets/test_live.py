@@ -167,7 +167,7 @@ class Interrupted(NamedTuple):
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     folder = tmp_path_factory.mktemp("interrupted")
     process = began(folder)
-    kept = folder / ".run.running" / "steps.jsonl"
+    kept = folder / "state" / "steps.jsonl"
 
     def is_handed_on() -> bool:
         steps = [json.loads(line) for line in kept.read_text().splitlines(keepends=True) if line.endswith("\n")]
@@ -229,14 +229,14 @@ def test_the_journal_of_each_gives_its_decisions_again(finished: tuple[Path, dic
 
 
 def began(folder: Path, *more: object) -> Any:
-    """A long run in a process of its own that has served for a second, and has saved that."""
-    process = start("live", "run", fleet_file(folder, 60), *RUN, "--out", "run", *more, cwd=folder)
-    kept = folder / ".run.running"
-    until_now(
-        lambda: all((kept / name / "state.json").exists() for name in ("prod", "other")) or process.poll() is not None,
-        "what has ended is kept",
-    )
-    until_now(lambda: (kept / "steps.jsonl").exists() or process.poll() is not None, "steps are kept")
+    """A long run in a process of its own that has served for a while."""
+    process = start("live", "run", fleet_file(folder, 60), *RUN, "--out", "run", "--state", "state", *more, cwd=folder)
+    steps = folder / "state" / "steps.jsonl"
+
+    def has_served() -> bool:
+        return steps.exists() and '"step": 2' in steps.read_text()
+
+    until_now(lambda: has_served() or process.poll() is not None, "the third step")
     assert process.poll() is None, process.communicate()
     return process
 
@@ -250,7 +250,6 @@ def test_ctrl_c_ends_all_and_their_results_are_written(interrupted: Interrupted)
     assert "Results: run" in stdout
     for name in ("prod", "other"):
         assert json.loads((folder / "run" / name / "manifest.json").read_text())["live"]["ended"] == "interrupted"
-    assert not (folder / ".run.running").exists()
 
 
 @pytest.mark.long
