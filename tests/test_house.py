@@ -81,7 +81,7 @@ def test_live_mode_takes_of_the_simulator_what_needs_no_engine() -> None:
                 "from ipa import live, policies, profiles, sim, studies, traces\n"
                 "policies.create_predictor('lstm')\nstudies.many.predictor.KINDS"
             ),
-            ("keras", "jax", "sklearn", "h5py"),
+            ("keras", "jax", "sklearn"),
         ),
         ("from ipa.sim import Opening, LoadView, Records, laws, rules, summarise", ("simpy", "numba", "pandas")),
         (

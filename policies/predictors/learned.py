@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Learned(Shipped):
-    """`model`: the name of a shipped one, or a file, .npz or .keras. PolicyError: it cannot be used here."""
+    """`model`: the name of a shipped one, or an .npz file. PolicyError: it cannot be used here."""
 
     model: str
     _trained: TrainedModel = field(init=False, repr=False, compare=False)

@@ -179,7 +179,7 @@ def list_(as_json: bool) -> None:
 @window_option
 @scale_options
 @declared(Recipe, "kind")
-@click.option("--out", required=True, type=NEW_FILE, help="File to write: .npz, or .keras for a network.")
+@click.option("--out", required=True, type=NEW_FILE, help="File to write, .npz.")
 @declared(Recipe, "seed", "every_s", "epochs", "thinned_by")
 @output_options
 def train(
@@ -208,11 +208,9 @@ def train(
     recipe = replace(recipe, command=f"ipa predictor train {' '.join(words)}")
     steps = studies.many.predictor.steps(recipe.kind, recipe.epochs)
     with progress.counted(f"training {recipe.kind}", steps) as on_step:
-        trained = studies.many.predictor.train(load, recipe, on_step)
-    card = studies.many.predictor.write(trained, out)
-    scores = {
-        part: trained.model.card[part] for part in ("training", "validation", "test") if part in trained.model.card
-    }
+        model = studies.many.predictor.train(load, recipe, on_step)
+    card = studies.many.predictor.write(model, out)
+    scores = {part: model.card[part] for part in ("training", "validation", "test") if part in model.card}
     if as_json:
         printing.print_json({"file": str(out), "card": str(card), **scores})
         return

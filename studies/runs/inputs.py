@@ -81,16 +81,14 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def content_of(name: str) -> Content:
-    """A file that a scenario names: a pipeline's with the numbers of other files in it, a model's with its card.
+    """A file that a scenario names: a pipeline's with the numbers of other files in it.
 
     Raises ProfileError or OSError if it cannot be read.
     """
     path = Path(name)
     if not name.endswith(POLICY_FILES):
         return {path.name: profiles.text(name).encode()}
-    card = path.with_suffix(".card.json")
-    beside = [card] if path.suffix == ".keras" and card.is_file() else []
-    return {file.name: file.read_bytes() for file in (path, *beside)}
+    return {path.name: path.read_bytes()}
 
 
 def digest_of(content: Content) -> str:

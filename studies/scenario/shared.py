@@ -30,7 +30,7 @@ MOST_LOADS = 128
 MOST_NUMBERS = 2**16
 """The most numbers of a load that is kept, or of its arrivals: half a megabyte."""
 
-POLICY_FILES = (".py", ".npz", ".keras")
+POLICY_FILES = (".py", ".npz")
 """Endings of files in a policy's name or parameters; such a file may change before the next run."""
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
-import zipfile
 from dataclasses import replace
 from math import isnan, nan
 from pathlib import Path
@@ -237,10 +235,9 @@ def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_no_model_of_that_name_or_file(tmp_path: Path) -> None:
-    allowed = f"{', '.join(shipped())}, or a .npz or .keras file"
+    allowed = f"{', '.join(shipped())}, or a .npz file"
     assert refusal("lstn") == f"model='lstn' is none of: {allowed} (did you mean 'lstm'?)"
     assert "gone.npz: cannot be read: No such file" in refusal(str(tmp_path / "gone.npz"))
-    assert "gone.keras: cannot be read: No such file" in refusal(str(tmp_path / "gone.keras"))
     assert refusal("lstm", "quantile-gbm") == "model='lstm' is of kind 'lstm'; this predictor needs 'quantile-gbm'"
 
 
@@ -331,88 +328,6 @@ def test_a_file_that_holds_code_or_is_damaged_is_refused(tmp_path: Path) -> None
     with path.open("wb") as file:
         np.save(file, np.zeros(3))
     assert "is no .npz file but a single array" in refusal(str(path))
-
-
-# ---- .keras files ----
-
-
-def keras_config(*layers: tuple[str, dict[str, Any]], kind: str = "Sequential") -> str:
-    made = [{"class_name": name, "config": settings} for name, settings in (("InputLayer", {}), *layers)]
-    return json.dumps({"class_name": kind, "config": {"layers": made}})
-
-
-LSTM = {
-    "activation": "tanh",
-    "recurrent_activation": "sigmoid",
-    "use_bias": True,
-    "return_sequences": False,
-    "go_backwards": False,
-}
-DENSE = {"activation": "linear", "use_bias": True}
-
-
-def keras_file(path: Path, config: str, weights: bytes = b"") -> str:
-    with zipfile.ZipFile(path, "w") as packed:
-        packed.writestr("config.json", config)
-        packed.writestr("model.weights.h5", weights)
-    return str(path)
-
-
-def test_a_keras_file_of_other_layers_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "m.keras"
-    known = "allowed: an input, one LSTM, then one Dense layer"
-    harmful = keras_config(("LSTM", LSTM), ("Lambda", {"function": "code"}), ("Dense", DENSE))
-    assert f"has the layers LSTM, Lambda, Dense; {known}" in refusal(keras_file(path, harmful))
-    assert "is a Subclassed" in refusal(
-        keras_file(path, keras_config(("LSTM", LSTM), ("Dense", DENSE), kind="Subclassed"))
-    )
-    both = keras_config(("LSTM", {**LSTM, "activation": "elu"}), ("Dense", DENSE))
-    assert "LSTM has activation='elu'; allowed: tanh, relu" in refusal(keras_file(path, both))
-    squashed = keras_config(("LSTM", LSTM), ("Dense", {**DENSE, "activation": "relu"}))
-    assert "Dense has activation='relu'; allowed: 'linear'" in refusal(keras_file(path, squashed))
-    assert "describes no model of keras 3" in refusal(keras_file(path, "[]"))
-    assert "is no whole .keras file" in refusal(keras_file(path, "{"))
-    with zipfile.ZipFile(path, "w") as packed:
-        packed.writestr("other", "")
-    assert "holds no config.json, so it is no .keras file" in refusal(str(path))
-    path.write_bytes(b"not a zip")
-    assert "is no whole .keras file" in refusal(str(path))
-
-
-def weights_file(given: dict[str, npt.NDArray[Any]]) -> bytes:
-    h5py = pytest.importorskip("h5py")
-    stored = io.BytesIO()
-    with h5py.File(stored, "w") as file:
-        for place, name in enumerate(("kernel", "recurrent", "bias")):
-            file[f"layers/lstm/cell/vars/{place}"] = given[name]
-        for place, name in enumerate(("dense_kernel", "dense_bias")):
-            if name in given:
-                file[f"layers/dense/vars/{place}"] = given[name]
-    return stored.getvalue()
-
-
-def test_a_keras_file_is_the_published_predictor_unless_its_card_says_more(tmp_path: Path) -> None:
-    path, given = tmp_path / "m.keras", arrays()
-    config = keras_config(("LSTM", {**LSTM, "activation": "relu"}), ("Dense", DENSE))
-    model = load(keras_file(path, config, weights_file(given)))
-    assert (model.kind, model.card["normalisation"], model.card["activation"]) == ("lstm", "none", "relu")
-    assert np.array_equal(model.arrays["kernel"], given["kernel"])
-    (tmp_path / "m.card.json").write_text(json.dumps({"seed": 7}))
-    assert load(str(path)).card["seed"] == 7
-    (tmp_path / "m.card.json").write_text("{")
-    assert "m.card.json: cannot be read as JSON" in refusal(str(path))
-
-
-def test_a_keras_file_with_other_weights_is_refused(tmp_path: Path) -> None:
-    path, config = tmp_path / "m.keras", keras_config(("LSTM", LSTM), ("Dense", DENSE))
-    lacking = {name: array for name, array in arrays().items() if name != "dense_bias"}
-    assert "model.weights.h5:" in refusal(keras_file(path, config, weights_file(lacking)))
-    assert "model.weights.h5:" in refusal(keras_file(path, config, weights_file(arrays())[:500]))
-    assert "gates of 11" in refusal(
-        keras_file(
-            path, config, weights_file({n: a[..., :11] if a.shape[-1] == 12 else a for n, a in arrays().items()})
-        )
-    )
 
 
 @pytest.mark.parametrize(("name", "least_s"), [("quantile-gbm", 20), ("lstm-quantile", 80)])

@@ -23,7 +23,6 @@ from .options import Recipe as Recipe
 from .training import EPOCHS as EPOCHS
 from .training import KINDS as KINDS
 from .training import TRAINED_S as TRAINED_S
-from .training import Trained as Trained
 from .training import check_target as check_target
 from .training import steps as steps
 from .training import train as train

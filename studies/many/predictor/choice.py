@@ -58,7 +58,7 @@ def choose(text: str) -> Chosen:
     """
     name, *assignments = re.split(r"\s+(?=[A-Za-z_]\w*=)", text.strip())
     settings = {"name": name}
-    if name.endswith((".npz", ".keras")):
+    if name.endswith(".npz"):
         settings = {"name": load(name).kind, "model": name}
     for assignment in assignments:
         key, _, value = assignment.partition("=")

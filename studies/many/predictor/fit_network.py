@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -34,22 +32,10 @@ PATIENCE = 10
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network: its arrays as in `models.SHAPES`, how it was trained, and the Keras network."""
+    """A trained network: its arrays as in `models.SHAPES`, and how it was trained."""
 
     arrays: dict[str, npt.NDArray[Any]]
     recipe: dict[str, Any]
-    network: Any
-
-    def keras_file(self, shift: npt.NDArray[np.float64]) -> bytes:
-        """The .keras file, with `shift` added to the outputs."""
-        dense = self.network.layers[-1]
-        kernel, bias = dense.get_weights()
-        dense.set_weights([kernel, bias + shift])
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / "model.keras"
-            self.network.save(file)
-            dense.set_weights([kernel, bias])
-            return file.read_bytes()
 
 
 def fit(
@@ -97,7 +83,7 @@ def fit(
         "loss": "pinball" if levels else "mean_squared_error",
         **({} if levels else {"kernel_l1": L1, "optimizer": "adam"}),
     }
-    return Fitted(dict(zip(names, weights, strict=True)), recipe, network)
+    return Fitted(dict(zip(names, weights, strict=True)), recipe)
 
 
 def _column(samples: Set) -> npt.NDArray[np.float32]:

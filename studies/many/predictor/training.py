@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -48,15 +48,7 @@ CARD_VERSION = 1
 _ROWS = 10_000
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained model and, for a network, its .keras file."""
-
-    model: TrainedModel
-    keras_file: bytes | None
-
-
-def train(trace: Trace, recipe: Recipe, on_step: Callable[[], object] = lambda: None) -> Trained:
+def train(trace: Trace, recipe: Recipe, on_step: Callable[[], object] = lambda: None) -> TrainedModel:
     """Train a model on the first `learnt_s` of a trace, or on all of it; the rest is for testing.
 
     The last seventh of these seconds is for validation and for calibrating the quantiles; the published network, which
@@ -84,19 +76,19 @@ def train(trace: Trace, recipe: Recipe, on_step: Callable[[], object] = lambda: 
         scored = {"training": training, **scored}
     card = _card(trace, recipe, every_s, ends_s)
     card |= {"samples": {name: len(part) for name, part in parts.items()}, "thinned_by": list(recipe.thinned_by)}
-    model, fitted = _fitted(recipe, training, scored.get("validation"), card, on_step)
+    model = _fitted(recipe, training, scored.get("validation"), card, on_step)
     if model.levels and len(counts) < SHORT_S:
         errors = []
         for rest, *others in samples.folds(counts, every_s, np.random.default_rng(seed), horizons):
             learnt, (stop, part) = _learnt(rest, recipe, rng), (samples.set_of(fold, kind) for fold in others)
-            errors.append(_errors(_fitted(recipe, learnt, stop, card)[0], part))
+            errors.append(_errors(_fitted(recipe, learnt, stop, card), part))
     else:
         errors = [_errors(model, scored["training" if kind == "lstm" else "validation"])]
     shift = _shift(np.concatenate(errors), model.levels, every_s)
     offset = "baseline" if kind == TREE_KIND else "dense_bias"
     model = replace(model, arrays={**model.arrays, offset: model.arrays[offset] + shift})
     model = replace(model, card={**model.card, **{name: _scores(model, part) for name, part in scored.items()}})
-    return Trained(model, None if fitted is None else fitted.keras_file(shift))
+    return model
 
 
 def _learnt(training: TrainingSamples, recipe: Recipe, rng: np.random.Generator) -> Set:
@@ -112,15 +104,15 @@ def _fitted(
     validation: Set | None,
     card: dict[str, Any],
     on_step: Callable[[], object] = lambda: None,
-) -> tuple[TrainedModel, Any]:
-    """A model before calibration and, for a network, its `Fitted`."""
+) -> TrainedModel:
+    """A model before calibration."""
     kind, seed = recipe.kind, recipe.seed
     levels = () if kind == "lstm" else LEVELS
     if kind == TREE_KIND:
         arrays = _fitter("fit_trees").fit(training, validation, levels, seed, TREES, on_step)
-        return TrainedModel(kind, arrays, {**card, "fit": {"trees": TREES}}, "the trained model"), None
+        return TrainedModel(kind, arrays, {**card, "fit": {"trees": TREES}}, "the trained model")
     fitted = _fitter("fit_network").fit(training, validation, levels, seed, recipe.epochs or EPOCHS[kind], on_step)
-    return TrainedModel(kind, fitted.arrays, {**card, "fit": fitted.recipe}, "the trained model"), fitted
+    return TrainedModel(kind, fitted.arrays, {**card, "fit": fitted.recipe}, "the trained model")
 
 
 def steps(kind: str, epochs: int | None = None) -> int:
@@ -128,29 +120,24 @@ def steps(kind: str, epochs: int | None = None) -> int:
     return len(LEVELS) if kind == TREE_KIND else epochs or EPOCHS[kind]
 
 
-def write(trained: Trained, to: Path) -> Path:
-    """Write the model to an .npz or .keras file, and its card to a file beside it; returns the card's path."""
+def write(model: TrainedModel, to: Path) -> Path:
+    """Write the model to an .npz file, and its card to a file beside it; returns the card's path."""
     card = card_of(to)
     with results.whole_file(to) as part:
-        if to.suffix == ".keras":
-            assert trained.keras_file is not None
-            part.write_bytes(trained.keras_file)
-        else:
-            write_npz(trained.model, part)
-    results.write_text(json.dumps(trained.model.card, indent=2) + "\n", card)
+        write_npz(model, part)
+    results.write_text(json.dumps(model.card, indent=2) + "\n", card)
     return card
 
 
 def card_of(model: Path) -> Path:
-    """The file of a model's card; NAME.npz and NAME.keras share it."""
+    """The file of a model's card."""
     return model.with_suffix(".card.json")
 
 
 def check_target(kind: str, to: Path) -> None:
     """Raise ScenarioError if a model of a kind and its card cannot be written to this path as new files."""
-    allowed = (".npz",) if kind == TREE_KIND else (".npz", ".keras")
-    if to.suffix not in allowed:
-        raise ScenarioError(f"--out {to}: a model of kind {kind} is written to {' or '.join(allowed)}")
+    if to.suffix != ".npz":
+        raise ScenarioError(f"--out {to}: a model of kind {kind} is written to .npz")
     for path in (to, card_of(to)):
         if path.exists():
             raise ScenarioError(f"--out {to}: {path} already exists; give another name")

@@ -197,11 +197,9 @@ def test_a_study_is_read_with_the_files_that_it_had(files: Path) -> None:
 
 
 def test_a_copy_holds_what_a_file_names(tmp_path: Path) -> None:
-    """The numbers of a graph's edges, and the card of a Keras model."""
-    (tmp_path / "net.keras").write_bytes(b"weights")
-    assert list(content_of(f"{tmp_path}/net.keras")) == ["net.keras"]
-    (tmp_path / "net.card.json").write_text("{}")
-    assert content_of(f"{tmp_path}/net.keras") == {"net.keras": b"weights", "net.card.json": b"{}"}
+    """The numbers of a graph's edges, and a model."""
+    (tmp_path / "net.npz").write_bytes(b"weights")
+    assert content_of(f"{tmp_path}/net.npz") == {"net.npz": b"weights"}
     (tmp_path / "cars.csv").write_text("small,nano\n4,2\n")
     (tmp_path / "tree.yaml").write_text(changed(f"{ITEMS}, from: bench", "counts: cars.csv"))
     assert b'counts: {"small": [4], "nano": [2]}' in content_of(f"{tmp_path}/tree.yaml")["tree.yaml"]
@@ -209,9 +207,9 @@ def test_a_copy_holds_what_a_file_names(tmp_path: Path) -> None:
 
 def test_files_that_only_share_a_name_with_a_value_are_no_inputs(files: Path) -> None:
     """Files called as a shipped pipeline, a policy, a load or the value of a key are not what a run reads."""
-    for name in ("video", "ipa", "lognormal", "bursty", "auto"):
+    for name in ("video", "ipa", "lognormal", "bursty", "holt"):
         (files / name).write_text("no input\n")
-    assert ipa("simulate", "video", *SHORT, "--policy", "ipa predictor=auto", "--out", "plain", "-q").exit_code == 0
+    assert ipa("simulate", "video", *SHORT, "--policy", "ipa predictor=holt", "--out", "plain", "-q").exit_code == 0
     manifest = json.loads((files / "plain" / "manifest.json").read_text())
     assert (manifest["files"], manifest["inputs"]) == ({}, {"files": {}, "loads": {}})
     assert not (files / "plain" / "inputs").exists()

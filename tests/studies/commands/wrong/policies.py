@@ -113,7 +113,7 @@ ANSWERS = [
     key("policy.predictor={name: ewma, wieght: 3}", "unknown parameter 'wieght' of predictor 'ewma' (did you mean"),
     key("policy.predictor={nam: ewma}", "predictor={'nam': 'ewma'} lacks a name; names: reactive, max, mean, ewma,"),
     key("policy.predictor={name: mean, factor: x}", "factor='x' must be a finite number above 0"),
-    key("policy.predictor={name: lstm, model: gone.keras}", "gone.keras: cannot be read: No such file or directory"),
+    key("policy.predictor={name: lstm, model: gone.npz}", "gone.npz: cannot be read: No such file or directory"),
     scored("return None", "a.py:1: A.predict returned None; allowed: requests per second, a finite number of at least"),
     scored("1 / 0", "a.py:3: ZeroDivisionError: division by zero"),
     scored("exit(0)", "a.py:3: SystemExit: 0"),
