@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, Any
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation, Predictor
 from ipa.policies.predictors import DEFAULT_PREDICTOR, Outlook
-from ipa.policies.scaler import EPSILON, SCALER_PARAMETERS, Scaled, Scaler, Served, moment
+from ipa.policies.scaler import EPSILON, Scaled, Scaler, Served, moment
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -150,8 +150,6 @@ class Faro(Scaler):
     parameters see `Scaler`. Without a forecast, a plan stays as it is. PolicyError: an impossible value.
     """
 
-    further_parameters = SCALER_PARAMETERS
-
     def __init__(
         self,
         pipeline: Pipeline,
@@ -165,7 +163,6 @@ class Faro(Scaler):
         overload_s: float = 30.0,
         **scaler: Any,
     ) -> None:
-        checks.known("parameter", scaler, SCALER_PARAMETERS)
         super().__init__(pipeline, **scaler)
         self.solve_s = checks.number("solve_s", solve_s, at_least=1)
         self.outlook = Outlook(predictor, horizon_s=self.solve_s if horizon_s is None else horizon_s)

@@ -26,12 +26,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, floor, nan
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation, PolicyError
-from ipa.policies.scaler import EPSILON, SCALER_PARAMETERS, Scaled, Scaler, Served, exists, recent_rps, within
+from ipa.policies.scaler import ABOVE_0, EPSILON, Scaled, Scaler, Served, exists, recent_rps, within
 from ipa.policies.scaling_rules import (
     DOWN,
     LONGEST_WINDOW_S,
@@ -73,8 +74,6 @@ class Hpa(Scaler):
     PolicyError: an impossible value.
     """
 
-    further_parameters = SCALER_PARAMETERS
-
     def __init__(
         self,
         pipeline: Pipeline,
@@ -95,13 +94,10 @@ class Hpa(Scaler):
         max_replicas: int | Mapping[str, int] | None = None,
         **scaler: Any,
     ) -> None:
-        checks.known("parameter", scaler, SCALER_PARAMETERS)
         super().__init__(pipeline, max_replicas=max_replicas, **scaler)
         self.metric = checks.choice("metric", metric, METRICS)
-        self.target, self._targets = (
-            target,
-            self.by_stage("target", target, above=0, at_most=1 if metric == "utilisation" else None),
-        )
+        most = 1 if metric == "utilisation" else None
+        self.target, self._targets = target, self.by_stage("target", target, partial(ABOVE_0, at_most=most))
         self.external = checks.flag("external", external)
         if external and metric == "utilisation":
             raise PolicyError("external=True: a utilisation is each replica's own; allowed with concurrency and rps")

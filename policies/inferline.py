@@ -91,7 +91,7 @@ class InferLinePlan:
 
 
 Parents = Sequence[Sequence[int]]
-"""For each stage, the positions of those right before it."""
+"""For each stage, in topological order, the positions of those right before it."""
 
 
 def plan(
@@ -99,11 +99,9 @@ def plan(
     choices: Sequence[Sequence[Size]],
     sla_s: float,
     max_replicas: Sequence[int],
-    parents: Parents | None = None,
+    parents: Parents,
 ) -> InferLinePlan:
     """The plan for a sample, a count for each second; `choices`: the batch sizes of each stage, rising from 1.
-
-    `parents`: those of a graph, whose stages are in topological order; None: the stages are a chain.
 
     If not even `max_replicas` keep the SLA, the plan is not feasible: it has batches of 1 and the replicas at which the
     search ended. If the batches alone take longer than the SLA, it has the replicas for the mean load.
@@ -126,10 +124,9 @@ def plan(
     return InferLinePlan(sizes, replicas, rho, True)
 
 
-def batching_s(sizes: Sequence[Size], parents: Parents | None) -> float:
-    """The p99 latencies of the batches, added up over the stages, or along the slowest way of a graph [s]."""
-    own_s = [size.latency_s for size in sizes]
-    return sum(own_s) if parents is None else max(_finished(own_s, parents))
+def batching_s(sizes: Sequence[Size], parents: Parents) -> float:
+    """The p99 latencies of the batches, added up along the slowest way [s]."""
+    return max(_finished([size.latency_s for size in sizes], parents))
 
 
 def _finished(own_s: Sequence[float], parents: Parents) -> list[float]:
@@ -140,26 +137,31 @@ def _finished(own_s: Sequence[float], parents: Parents) -> list[float]:
     return finished_s
 
 
-def latency_s(
-    sample_rps: Sequence[float], sizes: Sequence[Size], replicas: Sequence[float], parents: Parents | None = None
-) -> float:
+def latency_s(sample_rps: Sequence[float], sizes: Sequence[Size], replicas: Sequence[float], parents: Parents) -> float:
     """The latency that 99 % of the sample's requests keep [s]; infinite if a stage carries less than the mean load.
 
-    Replicas may be fractions. `parents` as in `plan`.
+    Replicas may be fractions.
     """
     total = sum(sample_rps)
     least = min(k * size.throughput_rps for k, size in zip(replicas, sizes, strict=True))
     if least * len(sample_rps) < total * (1 - EPSILON):
         return inf
-    if parents is not None:
-        least_s = max(_finished([size.latency_s + size.fill_s for size in sizes], parents))
-        latencies_s = _latencies_of_graph_s(sample_rps, sizes, replicas, parents)
-        return _late_beyond([latency - least_s for latency in latencies_s], sample_rps, least_s)
-    waits_s, arriving = [0.0] * len(sample_rps), list(sample_rps)
-    for size, count in zip(sizes, replicas, strict=True):
-        arriving, own_s = _served(arriving, count * size.throughput_rps)
-        waits_s = [before + wait for before, wait in zip(waits_s, own_s, strict=True)]
-    return _late_beyond(waits_s, sample_rps, sum(size.latency_s + size.fill_s for size in sizes))
+    least_s = max(_finished([size.latency_s + size.fill_s for size in sizes], parents))
+    served: list[list[float]] = []
+    waits: list[list[float]] = []
+    for size, count, before in zip(sizes, replicas, parents, strict=True):
+        arriving = served[before[0]] if len(before) == 1 else _joined([served[i] for i in before]) or sample_rps
+        passed, waits_s = _served(arriving, count * size.throughput_rps)
+        served.append(passed)
+        waits.append([wait_s + size.latency_s + size.fill_s for wait_s in waits_s])
+    latencies_s = [max(_finished(own_s, parents)) for own_s in zip(*waits, strict=True)]
+    return _late_beyond([latency - least_s for latency in latencies_s], sample_rps, least_s)
+
+
+def _joined(served: Sequence[Sequence[float]]) -> list[float]:
+    """What comes to a stage that waits for several: in each second, what all of them have served."""
+    slowest = [min(done) for done in zip(*(accumulate(each) for each in served), strict=True)]
+    return [total - before for total, before in zip(slowest, [0.0, *slowest], strict=False)]
 
 
 def _served(arriving: Sequence[float], capacity: float) -> tuple[list[float], list[float]]:
@@ -171,24 +173,6 @@ def _served(arriving: Sequence[float], capacity: float) -> tuple[list[float], li
         served.append(waiting - backlog)
         waits_s.append(backlog / capacity)
     return served, waits_s
-
-
-def _latencies_of_graph_s(
-    sample_rps: Sequence[float], sizes: Sequence[Size], replicas: Sequence[float], parents: Parents
-) -> list[float]:
-    """The latency of each second, on the slowest of all ways."""
-    served: list[list[float]] = []
-    waits: list[list[float]] = []
-    for size, count, before in zip(sizes, replicas, parents, strict=True):
-        totals = [list(accumulate(served[i])) for i in before]
-        slowest = [min(done) for done in zip(*totals, strict=True)]
-        arriving = [
-            total - earlier_total for total, earlier_total in zip(slowest, [0.0, *slowest], strict=False)
-        ] or sample_rps
-        passed, waits_s = _served(arriving, count * size.throughput_rps)
-        served.append(passed)
-        waits.append([wait_s + size.latency_s + size.fill_s for wait_s in waits_s])
-    return [max(_finished(own_s, parents)) for own_s in zip(*waits, strict=True)]
 
 
 def _late_beyond(waits_s: Sequence[float], sample_rps: Sequence[float], batching_s: float) -> float:
@@ -209,7 +193,7 @@ class _World:
     sample_rps: Sequence[float]
     choices: Sequence[Sequence[Size]]
     sla_s: float
-    parents: Parents | None
+    parents: Parents
 
     @property
     def mean_rps(self) -> float:
@@ -278,7 +262,6 @@ class InferLine(Scaler):
         bucket_s: int = 5,
         **scaler: Any,
     ) -> None:
-        checks.known("parameter", scaler, BATCHLESS_PARAMETERS)
         super().__init__(pipeline, **scaler)
         self.sample_rps = None if sample_rps is None else _sample(sample_rps)
         self.stable_s = checks.number("stable_s", stable_s, at_least=0)
@@ -320,8 +303,7 @@ class InferLine(Scaler):
         sample = self.sample_rps or [count for count in observation.load_rps if count == count]
         mean_rps = sum(sample) / len(sample)
         choices = [self._sizes(k, stage, mean_rps * stage.factor) for k, stage in enumerate(stages)]
-        is_chain = self._programme.pipeline.graph is None
-        parents = None if is_chain else self._programme.table.flow.parents
+        parents = self._programme.table.flow.parents
         best: InferLinePlan = plan(sample, choices, self._programme.target_s, [s.most for s in stages], parents)
         service_s = max(1, ceil(batching_s(best.sizes, parents) - EPSILON))
         windows = [service_s]

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation
 from ipa.policies.scaler import (
+    ABOVE_0,
     EPSILON,
-    SCALER_PARAMETERS,
     Scaled,
     Scaler,
     Served,
@@ -58,7 +58,6 @@ class Kpa(Scaler):
     PolicyError: an impossible value.
     """
 
-    further_parameters = SCALER_PARAMETERS
     reads = ("concurrency",)
 
     def __init__(
@@ -76,10 +75,9 @@ class Kpa(Scaler):
         max_replicas: int | Mapping[str, int] | None = None,
         **scaler: Any,
     ) -> None:
-        checks.known("parameter", scaler, SCALER_PARAMETERS)
         super().__init__(pipeline, max_replicas=max_replicas, **scaler)
         self.target_concurrency = target_concurrency
-        self._targets = self.by_stage("target_concurrency", target_concurrency, above=0)
+        self._targets = self.by_stage("target_concurrency", target_concurrency, ABOVE_0)
         self.utilisation = self.share = checks.number("utilisation", utilisation, above=0, at_most=1)
         self.stable_window_s = checks.number("stable_window_s", stable_window_s, above=0)
         self.panic_window_s = checks.number("panic_window_s", panic_window_s, above=0, at_most=self.stable_window_s)

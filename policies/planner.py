@@ -63,7 +63,6 @@ class Planner(Scaler):
         correction: bool = True,
         **scaler: Any,
     ) -> None:
-        checks.known("parameter", scaler, BATCHLESS_PARAMETERS)
         super().__init__(pipeline, **scaler)
         self.throughput_interval_s = checks.number("throughput_interval_s", throughput_interval_s, at_least=1)
         self.load_interval_s = checks.number("load_interval_s", load_interval_s, above=0)

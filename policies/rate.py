@@ -15,7 +15,7 @@ from ipa.policies import checks
 from ipa.policies.interface import Histories, Memory, Observation, Predictor
 from ipa.policies.optimiser import replicas_for
 from ipa.policies.predictors import Outlook
-from ipa.policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served
+from ipa.policies.scaler import Scaled, Scaler, Served
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -31,8 +31,6 @@ class Rate(Scaler):
     rate. For other parameters see `Scaler`. Without a rate (NaN), the replicas stay. PolicyError: an impossible value.
     """
 
-    further_parameters = SCALER_PARAMETERS
-
     def __init__(
         self,
         pipeline: Pipeline,
@@ -43,7 +41,6 @@ class Rate(Scaler):
         margin: float = 0.2,
         **scaler: Any,
     ) -> None:
-        checks.known("parameter", scaler, SCALER_PARAMETERS)
         super().__init__(pipeline, **scaler)
         self.outlook = Outlook(predictor, quantile, horizon_s)
         self.reads = self.outlook.reads

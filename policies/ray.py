@@ -28,9 +28,9 @@ from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation
 from ipa.policies.optimiser import replicas_for
 from ipa.policies.scaler import (
+    ABOVE_0,
     EPSILON,
     OPENING_S,
-    SCALER_PARAMETERS,
     Scaled,
     Scaler,
     Served,
@@ -60,7 +60,6 @@ class Ray(Scaler):
     PolicyError: an impossible value.
     """
 
-    further_parameters = SCALER_PARAMETERS
     reads = ("concurrency",)
 
     def __init__(
@@ -75,13 +74,12 @@ class Ray(Scaler):
         downscaling_factor: float = 1.0,
         **scaler: Any,
     ) -> None:
-        checks.known("parameter", scaler, SCALER_PARAMETERS)
         super().__init__(pipeline, **scaler)
         if target_ongoing_requests is None:
             by_stage = {stage.name: LANGUAGE_MODEL_TARGET if stage.tokens else TARGET for stage in pipeline.stages}
             target_ongoing_requests = by_stage if LANGUAGE_MODEL_TARGET in by_stage.values() else TARGET
         self.target_ongoing_requests = target_ongoing_requests
-        self._targets = self.by_stage("target_ongoing_requests", target_ongoing_requests, above=0)
+        self._targets = self.by_stage("target_ongoing_requests", target_ongoing_requests, ABOVE_0)
         self.look_back_period_s = checks.number("look_back_period_s", look_back_period_s, above=0)
         self.upscale_delay_s = checks.number("upscale_delay_s", upscale_delay_s, at_least=0)
         self.downscale_delay_s = checks.number("downscale_delay_s", downscale_delay_s, at_least=0)

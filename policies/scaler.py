@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +32,7 @@ BATCHLESS_PARAMETERS = ("variants", "min_replicas", "max_replicas")
 """The same for those that choose batches themselves."""
 LARGEST = "largest"
 EPSILON = 1e-9
+ABOVE_0 = partial(checks.number, above=0)
 OPENING_S = 10
 """The seconds whose load a warm start is to carry."""
 
@@ -114,7 +116,7 @@ class Scaler(ABC):
     PolicyError: an impossible name or number.
     """
 
-    further_parameters: tuple[str, ...] = ()
+    further_parameters: tuple[str, ...] = SCALER_PARAMETERS
     reads: tuple[str, ...] = ()
     share: float = 1.0
     """The share of a replica's throughput that is meant to be used."""
@@ -133,8 +135,9 @@ class Scaler(ABC):
         self.variants = explicit_variants(pipeline, variants)
         self.batch = self._batches(batch)
         self.min_replicas, self.max_replicas = min_replicas, max_replicas
-        self._least = self._counts("min_replicas", min_replicas)
-        self._most = self._counts("max_replicas", MOST_REPLICAS if max_replicas is None else max_replicas)
+        self._least = self.by_stage("min_replicas", min_replicas, checks.integer)
+        most = MOST_REPLICAS if max_replicas is None else max_replicas
+        self._most = self.by_stage("max_replicas", most, checks.integer)
         if any(self._most[name] < least for name, least in self._least.items()):
             raise PolicyError(f"{max_replicas=} is below {min_replicas=}")
 
@@ -240,41 +243,29 @@ class Scaler(ABC):
         if isinstance(batch, str):
             checks.choice("batch", batch, [LARGEST])
             return {stage.name: self._largest(stage) for stage in stages}
-        if not isinstance(batch, Mapping):
-            batch = dict.fromkeys((stage.name for stage in stages), batch)
-        sizes = checks.mapping("batch", batch, [stage.name for stage in stages])
+        by_name = batch if isinstance(batch, Mapping) else dict.fromkeys((stage.name for stage in stages), batch)
+        sizes = self.by_stage("batch", by_name, checks.integer)
         for stage in stages:
             largest = stage.variant(self.variants[stage.name]).max_batch()
-            if checks.integer(f"batch.{stage.name}", sizes[stage.name]) > largest:
+            if sizes[stage.name] > largest:
                 raise PolicyError(
                     f"batch.{stage.name}={sizes[stage.name]} is above the largest profiled for "
                     f"{self.variants[stage.name]}: {largest}"
                 )
         return sizes
 
-    def by_stage(
-        self, key: str, parameter: float | Mapping[str, float] | None, **bounds: float | None
-    ) -> dict[str, float]:
+    def by_stage(self, key: str, parameter: N | Mapping[str, N] | None, check: Callable[[str, N], N]) -> dict[str, N]:
         """Stage -> number, of a parameter that is a number for all stages or stage -> number; empty for None.
 
-        PolicyError: a missing or unknown stage, or a number out of bounds (see `checks.number`).
+        PolicyError: a missing or unknown stage, or a number that the `check` refuses.
         """
         if parameter is None:
             return {}
         names = [stage.name for stage in self._pipeline.stages]
         if not isinstance(parameter, Mapping):
-            return dict.fromkeys(names, checks.number(key, parameter, **bounds))
+            return dict.fromkeys(names, check(key, parameter))
         numbers = checks.mapping(key, parameter, names)
-        return {name: checks.number(f"{key}.{name}", value, **bounds) for name, value in numbers.items()}
-
-    def _counts(self, key: str, replicas: int | Mapping[str, int]) -> dict[str, int]:
-        """Stage -> a number of replicas, checked."""
-        names = [stage.name for stage in self._pipeline.stages]
-        counts = (
-            checks.mapping(key, replicas, names) if isinstance(replicas, Mapping) else dict.fromkeys(names, replicas)
-        )
-        by_stage = isinstance(replicas, Mapping)
-        return {name: checks.integer(f"{key}.{name}" if by_stage else key, count) for name, count in counts.items()}
+        return {name: check(f"{key}.{name}", value) for name, value in numbers.items()}
 
     def _largest(self, stage: Stage) -> int:
         variant = stage.variant(self.variants[stage.name])

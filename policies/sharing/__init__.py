@@ -1,10 +1,8 @@
 """One budget of cores or GPUs over several pipelines: who gets how many of these units where they do not suffice.
 
 - `members`: what a pipeline of a fleet is to the rules, and the weights of priorities and tenants;
-- `water`: quotas, water-filling and strict priority, which see demands alone;
-- `optimum`: the split of the greatest weighted objective, and of the greatest least one;
-- `curves`: the best objective of a pipeline within each number of units, which these two maximise;
-- `rules`: all of them by name;
+- `curves`: the best objective of a pipeline within each number of units;
+- `rules`: quotas, water-filling, strict priority, and the greatest weighted objective, by name;
 - `arbiter`: who may have how many units now, so that those that exist never exceed the budget.
 """
 

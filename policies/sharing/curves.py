@@ -1,4 +1,4 @@
-"""The best objective of a pipeline within each number of cores or GPUs: what the rules that weigh objectives go by."""
+"""The best objective of a pipeline within each number of cores or GPUs: what the rule `objective` goes by."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from ipa.studies.runs import (
 )
 from ipa.studies.scenario import ScenarioError, Shared
 
-BY_OBJECTIVE = ("fair", "objective")
+BY_OBJECTIVE = ("objective",)
 """The rules for which each pipeline's best objective within each part of the budget is needed."""
 
 

@@ -28,7 +28,7 @@ LIVE_POLICY = "foresight"
 """The default policy of commands that run live: the safer of `ipa` and `foresight` if the load is unknown
 (docs/which-policy.md). A simulation has the scenario's default."""
 
-Sharing = Literal["quota", "priority", "water-filling", "fair", "objective"]
+Sharing = Literal["quota", "priority", "water-filling", "objective"]
 
 FileKind = Literal["pipeline", "scenario", "fleet", "study", "published"]
 SchemaOf = Literal["pipeline", "scenario", "fleet", "study", "published", "tables"]

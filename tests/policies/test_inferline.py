@@ -15,35 +15,39 @@ SINGLE = Size(batch=1, throughput_rps=10.0, latency_s=0.1, fill_s=0.0, cores=1)
 PAIRS = Size(batch=2, throughput_rps=12.5, latency_s=0.16, fill_s=0.05, cores=1)
 
 
+ONE, TWO = ((),), ((), (0,))
+"""The parents of the stages of a chain."""
+
+
 # The plan
 
 
 def test_a_fluid_queue_makes_a_burst_wait() -> None:
     """20, then nothing: of 20 requests 10 wait a second: 10 / 10 = 1 s, and 0.1 s of service. Then it is empty."""
-    assert latency_s([20, 0, 0, 0], [SINGLE], [1]) == pytest.approx(1.1)
-    assert latency_s([20, 0, 0, 0], [SINGLE], [2]) == pytest.approx(0.1)
+    assert latency_s([20, 0, 0, 0], [SINGLE], [1], ONE) == pytest.approx(1.1)
+    assert latency_s([20, 0, 0, 0], [SINGLE], [2], ONE) == pytest.approx(0.1)
 
 
 def test_what_a_stage_cannot_serve_does_not_reach_the_next() -> None:
     """The second stage sees 10, 10 and never waits: 1 s in all, and twice 0.1 s."""
-    assert latency_s([20, 0, 0, 0], [SINGLE, SINGLE], [1, 1]) == pytest.approx(1.2)
+    assert latency_s([20, 0, 0, 0], [SINGLE, SINGLE], [1, 1], TWO) == pytest.approx(1.2)
 
 
 def test_one_request_of_a_hundred_may_be_late() -> None:
     """The burst's 20, which wait a second, are 1 % of 2,000 requests, and more of 1,990."""
-    assert latency_s([20, 0, *[10] * 198], [SINGLE], [1]) == pytest.approx(0.1)
-    assert latency_s([20, 0, *[10] * 197], [SINGLE], [1]) == pytest.approx(1.1)
+    assert latency_s([20, 0, *[10] * 198], [SINGLE], [1], ONE) == pytest.approx(0.1)
+    assert latency_s([20, 0, *[10] * 197], [SINGLE], [1], ONE) == pytest.approx(1.1)
 
 
 def test_less_than_the_mean_load_is_never_enough() -> None:
-    assert latency_s([10, 10], [SINGLE], [0.99]) == inf
-    assert latency_s([10, 10], [SINGLE], [1]) == pytest.approx(0.1)
+    assert latency_s([10, 10], [SINGLE], [0.99], ONE) == inf
+    assert latency_s([10, 10], [SINGLE], [1], ONE) == pytest.approx(0.1)
 
 
 def test_a_larger_batch_is_taken_where_it_saves_a_replica() -> None:
     """12 rps: two replicas with batches of 1; one with batches of 2 (12.5), which adds 0.21 s: if the SLA allows."""
     sample = [12.0] * 60
-    roomy, tight = (plan(sample, [[SINGLE, PAIRS]], sla_s, [100]) for sla_s in (0.25, 0.2))
+    roomy, tight = (plan(sample, [[SINGLE, PAIRS]], sla_s, [100], ONE) for sla_s in (0.25, 0.2))
     assert (roomy.sizes, roomy.replicas) == ((PAIRS,), (1,))
     assert (tight.sizes, tight.replicas) == ((SINGLE,), (2,))
 
@@ -51,27 +55,27 @@ def test_a_larger_batch_is_taken_where_it_saves_a_replica() -> None:
 def test_the_bottleneck_grows_first_and_nothing_is_left_over() -> None:
     """25 rps on 10 and on 20: 3 and 2 replicas."""
     fast = Size(batch=1, throughput_rps=20.0, latency_s=0.05, fill_s=0.0, cores=1)
-    assert plan([25.0] * 60, [[SINGLE], [fast]], 1.0, [100, 100]).replicas == (3, 2)
+    assert plan([25.0] * 60, [[SINGLE], [fast]], 1.0, [100, 100], TWO).replicas == (3, 2)
 
 
 def test_rho_is_of_the_replicas_needed() -> None:
     """12 rps need 1.2 of the 2 replicas: rho 1. A burst of 30 that may wait 1 s needs 1.5: rho = 3 / 15."""
-    steady = plan([12.0] * 60, [[SINGLE]], 1.0, [100])
+    steady = plan([12.0] * 60, [[SINGLE]], 1.0, [100], ONE)
     assert (steady.replicas, steady.rho) == ((2,), (pytest.approx(1.0),))
-    bursty = plan([30.0, *[0.0] * 9], [[SINGLE]], 1.1, [100])
+    bursty = plan([30.0, *[0.0] * 9], [[SINGLE]], 1.1, [100], ONE)
     assert (bursty.replicas, bursty.rho) == ((2,), (pytest.approx(3 / 15, rel=1e-4),))
 
 
 def test_what_cannot_be_is_said() -> None:
-    slow = plan([25.0] * 10, [[SINGLE]], 0.05, [100])
+    slow = plan([25.0] * 10, [[SINGLE]], 0.05, [100], ONE)
     assert (slow.replicas, slow.feasible) == ((3,), False)
-    capped = plan([25.0] * 10, [[SINGLE]], 1.0, [2])
+    capped = plan([25.0] * 10, [[SINGLE]], 1.0, [2], ONE)
     assert (capped.replicas, capped.feasible) == ((2,), False)
-    assert plan([0.0] * 10, [[SINGLE]], 1.0, [2]) == InferLinePlan((SINGLE,), (1,), (1.0,), True)
+    assert plan([0.0] * 10, [[SINGLE]], 1.0, [2], ONE) == InferLinePlan((SINGLE,), (1,), (1.0,), True)
 
 
 def test_a_sample_of_next_to_nothing_leaves_a_number_of_replicas() -> None:
-    assert plan([1e-300, 0.0], [[SINGLE]], 1.0, [100]).rho == (1e-6,)
+    assert plan([1e-300, 0.0], [[SINGLE]], 1.0, [100], ONE).rho == (1e-6,)
     policy = InferLine(PIPELINE, sample_rps=[1e-300], max_replicas=7)
     decision = policy.decide(observation([50.0] * 20), {})
     assert [stage.replicas for stage in decision.configuration.values()] == [7, 7]

@@ -106,27 +106,6 @@ def test_objective_is_the_best_of_all_splits(start: int) -> None:
         assert total(answer) == max(total(cores) for cores in splits(fleet)), seed
 
 
-def normalised(fleet: Fleet, place: int, cores: int) -> float:
-    """The objective between that of the floor, 0, and that of the demand, 1; 1 if these are the same."""
-    member, demand, curve = fleet[1][place], fleet[2][place], fleet[3][place]
-    least = curve[member.at_least]
-    most = curve[max(member.at_least, min(demand, member.at_most))]
-    return 1.0 if most == least else float((curve[cores] - least) / (most - least))
-
-
-@pytest.mark.parametrize("start", range(0, 200, 50))
-def test_fair_raises_the_least_as_far_as_any_split_does(start: int) -> None:
-    for seed in SEEDS[start : start + 50]:
-        fleet = random_fleet(np.random.default_rng(seed))
-
-        def least(cores: Sequence[int], of: Fleet = fleet) -> float:
-            return min(normalised(of, place, c) for place, c in enumerate(cores))
-
-        answer = split("fair", *fleet[:3], given(fleet[3]))
-        assert sum(answer) <= fleet[0]
-        assert least(answer) == max(least(cores) for cores in splits(fleet)), seed
-
-
 @pytest.mark.parametrize("rule", SHARING)
 def test_every_split_keeps_the_budget_the_floors_and_the_demands(rule: str) -> None:
     for seed in SEEDS:

@@ -21,8 +21,8 @@ SHORT = fleet(
 
 
 def test_the_result_does_not_depend_on_the_workers_and_seeds_are_those_of_the_pipelines_and_the_next() -> None:
-    alone = compare_sharing(SHORT, ["quota", "fair"], 2, Running(None, jobs=1))
-    together = compare_sharing(SHORT, ["quota", "fair"], 2, Running(None, jobs=2))
+    alone = compare_sharing(SHORT, ["quota", "water-filling"], 2, Running(None, jobs=1))
+    together = compare_sharing(SHORT, ["quota", "water-filling"], 2, Running(None, jobs=2))
 
     def figures(comparison: FleetComparison) -> str:
         runs = [run for runs in comparison.runs.values() for each in runs for run in each.values()]
@@ -30,7 +30,7 @@ def test_the_result_does_not_depend_on_the_workers_and_seeds_are_those_of_the_pi
 
     assert figures(alone) == figures(together)
     assert alone.short == together.short
-    seeds = [[run["prod"]["seed"], run["research"]["seed"]] for run in alone.runs["fair"]]
+    seeds = [[run["prod"]["seed"], run["research"]["seed"]] for run in alone.runs["water-filling"]]
     assert seeds == [[1, 2], [2, 3]]
 
 
@@ -44,10 +44,10 @@ def compared(late: Mapping[str, Sequence[float]]) -> FleetComparison:
 
 
 def test_the_rule_with_the_fewest_late_requests_by_priority_is_recommended() -> None:
-    late = {"quota": [0.4, 0.4, 0.44], "fair": [0.2, 0.16, 0.2], "priority": [0.16, 0.2, 0.24]}
+    late = {"quota": [0.4, 0.4, 0.44], "water-filling": [0.2, 0.16, 0.2], "priority": [0.16, 0.2, 0.24]}
     assert list(recommendation(compared(late))) == [
         (
-            "Take fair: weighted by priority, 14.00 % of the requests are late, the fewest "
+            "Take water-filling: weighted by priority, 14.00 % of the requests are late, the fewest "
             "(priority 15.00 %, quota 31.00 %)."
         ),
         "From priority, 3 seeds do not tell it apart.",
@@ -56,18 +56,18 @@ def test_the_rule_with_the_fewest_late_requests_by_priority_is_recommended() -> 
 
 def test_the_command_prints_a_row_for_each_rule_and_pipeline(tmp_path: Path) -> None:
     path = str(written(tmp_path, "limit_cores: 5\n" + TWO))
-    result = ipa("compare", path, "--sharing", "quota,fair", "--set", "scale=3", "--jobs", "1", "-q")
+    result = ipa("compare", path, "--sharing", "quota,water-filling", "--set", "scale=3", "--jobs", "1", "-q")
     assert result.exit_code == 0, result.stderr
-    rows = [line.split()[:2] for line in result.stdout.splitlines() if line.startswith(("  quota", "  fair"))]
-    assert rows == [["quota", "a"], ["quota", "b"], ["fair", "a"], ["fair", "b"]]
+    rows = [line.split()[:2] for line in result.stdout.splitlines() if line.startswith(("  quota", "  wat"))]
+    assert rows == [["quota", "a"], ["quota", "b"], ["water-filling", "a"], ["water-filling", "b"]]
     assert "Take " in result.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("video", "--sharing", "fair"), "--sharing takes a fleet, and video is none"),
-        (("fleet.yaml", "--sharing", "fairest"), "'fairest'; allowed: quota, priority, water-filling, fair, objective"),
+        (("video", "--sharing", "water-filling"), "--sharing takes a fleet, and video is none"),
+        (("fleet.yaml", "--sharing", "waterfall"), "'waterfall'; allowed: quota, priority, water-filling, objective"),
         (("fleet.yaml", "--policy", "ipa"), "--policy does not go with a fleet"),
     ],
 )

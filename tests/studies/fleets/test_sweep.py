@@ -37,14 +37,19 @@ def test_a_point_that_cannot_be_run_is_told_before_anything_runs() -> None:
 
 
 def test_the_fewest_cores_are_those_with_which_no_pipeline_is_late() -> None:
-    rows = [(10, "fair", "a", 0.0), (10, "fair", "b", 0.02), (12, "fair", "a", 0.0), (12, "fair", "b", 0.01)]
+    rows = [
+        (10, "water-filling", "a", 0.0),
+        (10, "water-filling", "b", 0.02),
+        (12, "water-filling", "a", 0.0),
+        (12, "water-filling", "b", 0.01),
+    ]
     rows += [(12, "quota", "a", 0.0), (12, "quota", "b", 0.004), (14, "quota", "a", 0.0), (14, "quota", "b", 0.0)]
     table = pd.DataFrame(rows, columns=["limit_cores", "sharing", "pipeline", "sla_violation_rate"])
     keys = ["limit_cores", "sharing"]
     assert least_budget_sentence(fleet(12), table, keys, 0.01) == (
         "The fewest cores with at most 1 % late requests of any pipeline: 12 with sharing=quota."
     )
-    assert least_budget_sentence(fleet(12), table, keys, 0.03).endswith(": 10 with sharing=fair.")
+    assert least_budget_sentence(fleet(12), table, keys, 0.03).endswith(": 10 with sharing=water-filling.")
     assert (
         least_budget_sentence(fleet(12), table[:2], keys, 0.01)
         == "No point keeps the late requests of every pipeline to 1 %."
