@@ -55,10 +55,6 @@ class GatewayLimits(ProcessSettings):
     most_items: int | None = setting(
         "Items that a request may become in a graph; beyond, it is answered with 413. Default: 1000.", COUNT
     )
-    peer_share: float | None = setting(
-        "Share of the bytes of all requests inside that those of one client address may hold. Default: 0.9.",
-        click.FloatRange(0, 1, min_open=True),
-    )
     most_json_bytes: int | None = setting(
         "Most bytes of JSON in a request or an answer; binary data may be larger. Default: 4194304.", COUNT
     )

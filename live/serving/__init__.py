@@ -3,7 +3,7 @@
 A request passes:
 
     connections, web, access             its connection, bounded; the protocol's routes; whether it may ask
-    peers, admission, bodies             whose turn it is, whether there is room, its body piece by piece
+    admission, bodies                    whether there is room, its body piece by piece
     protocol, tensors                    JSON or binary to tensors, and at the end back
     host, request                        the gateway: its timers, and the client that waits
     router, graph_flow, stage_queue, deadlines      stage after stage: its place in a queue, its batch, its outcome

@@ -21,7 +21,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ipa.live.errors import LiveError
 from ipa.live.plane import ACCEPTS_PATH
-from ipa.live.serving.peers import peer_of
+from ipa.live.serving.connections import peer_of
 from ipa.live.serving.web import error_response
 from ipa.live.tokens import CONTROL_HEADER, TokenFile
 

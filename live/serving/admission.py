@@ -8,11 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
-from ipa.live.serving.peers import Holdings
 from ipa.live.serving.protocol import ProtocolError
 
 MOST_INSIDE_BYTES = 2 * 2**30
@@ -110,20 +108,15 @@ _M_MMAP_THRESHOLD = -3
 
 
 class Admission:
-    """Counts the bytes that the requests inside hold, at most `most_bytes`, and at most `peer_share` of them for those
-    of one peer.
+    """Counts the bytes that the requests inside hold, at most `most_bytes`, and at most PEER_SHARE of them for those of
+    one peer. Without room, a body that has stalled while it arrives gives way."""
 
-    Without room, a body that is still arriving gives way: first one that has stalled, of the peer whose bodies hold
-    most. So neither stalled bodies nor a peer that sends many keep others out.
-    """
-
-    def __init__(self, most_bytes: int, peer_share: float = 1.0) -> None:
+    def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._most_of_peer = int(peer_share * most_bytes)
         self._inside_bytes = 0
         self._of_peer = Counter[str]()
-        self._arriving: dict[str, dict[Share, None]] = {}
-        self._arriving_bytes = Holdings()
+        self._arriving: dict[Share, None] = {}
+        """In the order in which they grew last."""
 
     def share(self, peer: str = "", head_bytes: int = 0) -> Share:
         """The share of one request of a peer, until the end of a `with` block. Raises ProtocolError (503) without
@@ -135,54 +128,32 @@ class Admission:
         peer = share.peer
         while bytes_more > 0:
             if self._inside_bytes + bytes_more > self._most_bytes:
-                crowd = self._arriving_bytes.largest_first()
-                problem = f"the requests inside hold {self._inside_bytes} bytes"
-            elif self._of_peer[peer] + bytes_more > self._most_of_peer:
-                crowd, problem = iter((peer,)), f"the requests of {peer} inside hold {self._of_peer[peer]} bytes"
+                problem, peers = f"the requests inside hold {self._inside_bytes} bytes", None
+            elif peer and self._of_peer[peer] + bytes_more > PEER_SHARE * self._most_bytes:
+                problem, peers = f"the requests of {peer} inside hold {self._of_peer[peer]} bytes", peer
             else:
                 break
-            if (other := self._gives_way(share, bytes_more, crowd)) is None:
+            waits_s = SMALL_WAITS_S if share.held_bytes + bytes_more <= SMALL_BYTES else LARGE_WAITS_S
+            others = (each for each in self._arriving if each is not share and peers in (None, each.peer))
+            first = next(others, None)
+            if first is None or first.stood_s <= waits_s:
                 raise ProtocolError(f"{problem}; no more are admitted", 503)
-            other.give_way()
+            first.give_way()
         self._inside_bytes += bytes_more
         self._of_peer[peer] += bytes_more
         if not self._of_peer[peer]:
             del self._of_peer[peer]
         share.held_bytes += bytes_more
-        if share in (arriving := self._arriving.get(share.peer, {})):
-            self._arriving_bytes.add(share.peer, bytes_more)
-            if bytes_more > 0:  # the latest to grow comes last
-                arriving[share] = arriving.pop(share)
-
-    def _gives_way(self, share: Share, bytes_more: int, peers: Iterator[str]) -> Share | None:
-        """The body of one of these peers that gives way to more of this one: one that has stalled (sooner for a small
-        request), or one of the first, if this request's peer holds less."""
-        others = (other for peer in peers if (other := self._oldest(peer, share)) is not None)
-        if (first := next(others, None)) is None:
-            return None
-        waits_s = SMALL_WAITS_S if share.held_bytes + bytes_more <= SMALL_BYTES else LARGE_WAITS_S
-        if stands := next((each for each in chain((first,), others) if each.stood_s > waits_s), None):
-            return stands
-        is_fair = self._arriving_bytes[share.peer] + bytes_more < self._arriving_bytes[first.peer]
-        return first if is_fair and first.peer != share.peer else None
-
-    def _oldest(self, peer: str, share: Share) -> Share | None:
-        """The body of a peer that has gone longest without growing, but for this one."""
-        return next((each for each in self._arriving.get(peer, ()) if each is not share), None)
+        if bytes_more > 0 and share in self._arriving:
+            self._arriving[share] = self._arriving.pop(share)
 
     def begin(self, share: Share) -> None:
         """The body of a share begins to arrive."""
-        self._arriving.setdefault(share.peer, {})[share] = None
-        self._arriving_bytes.add(share.peer, share.held_bytes)
+        self._arriving[share] = None
 
     def end(self, share: Share) -> None:
         """The body of a share has arrived, or arrives no more."""
-        bodies = self._arriving.get(share.peer, {})
-        if share in bodies:
-            del bodies[share]
-            self._arriving_bytes.add(share.peer, -share.held_bytes)
-            if not bodies:
-                del self._arriving[share.peer]
+        self._arriving.pop(share, None)
 
 
 class Share:

@@ -1,6 +1,6 @@
 """Bodies of messages as they arrive: inflated piece by piece, and bounded before anything is built from them.
 
-Nothing here takes longer than a few milliseconds at a time: between two pieces, others have their turn.
+Nothing here takes longer than a few milliseconds at a time: between two pieces, others have the event loop.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext, suppress
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from aiohttp import StreamReader, hdrs, web
 
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import JSON_GROWS, MessageLimits, Share
-from ipa.live.serving.connections import Connection
-from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import HEADER, ProtocolError, Steps, at_once
 
 READ_S = 30.0
@@ -38,7 +36,7 @@ CODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate"
 """The content codings that are inflated, with the window bits by which zlib tells them apart."""
 
 AT_ONCE_BYTES = 64 * 2**10
-"""JSON that is longer is read and written in turns."""
+"""JSON that is longer is read and written in steps."""
 STEPS_S = 30.0
 """How long large JSON may take to be read or written, beside that of others."""
 
@@ -141,11 +139,11 @@ def _pieces(http: web.Request) -> AsyncIterator[bytes]:
 
 
 async def _inflated(coding: str, http: web.Request) -> AsyncIterator[bytes]:
-    inflater, connection = Inflater(coding), cast(Connection, http.protocol)
+    inflater = Inflater(coding)
     async for compressed in http.content.iter_any():
         for piece in inflater.feed(compressed):
             yield piece
-            await connection.turn()
+            await asyncio.sleep(0)
     inflater.end()
 
 
@@ -201,8 +199,9 @@ class Inflater:
         return ProtocolError(f"the body cannot be read: it is not {self._coding}: {why}")
 
 
-async def in_turns(turns: Turns, peer: str, size: int, steps: Steps[T]) -> T:
-    """The result of steps over about `size` bytes of a peer's JSON, each of them in its turn if they are many.
+async def in_steps(one_step: asyncio.Lock, size: int, steps: Steps[T]) -> T:
+    """The result of steps over about `size` bytes of JSON, one in a pass of the event loop if they are many: so they
+    take no more of it than those of one, however many have large JSON at a time.
 
     Raises ProtocolError (503) if they take too long.
     """
@@ -211,10 +210,11 @@ async def in_turns(turns: Turns, peer: str, size: int, steps: Steps[T]) -> T:
     try:
         async with asyncio.timeout(STEPS_S):
             while True:
-                await turns.come((peer, "json"))
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    return end.value  # type: ignore[no-any-return]
+                async with one_step:
+                    await asyncio.sleep(0)
+                    try:
+                        next(steps)
+                    except StopIteration as end:
+                        return end.value  # type: ignore[no-any-return]
     except TimeoutError:
         raise ProtocolError(f"large JSON took more than {STEPS_S:g} s; send binary data", 503) from None

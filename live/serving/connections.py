@@ -2,15 +2,17 @@
 
 Each port of live mode listens by `web.listen`, which uses this. Before its request is complete, a connection can make
 the server keep one head, for a limited time. With too many connections, the one that has gone longest without a
-complete request gives way, first among those that never sent one: an honest client among strangers is served.
+complete request gives way, first among those that never sent one: an honest client among strangers is served. One
+address has no more than half of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections import Counter
 from http import HTTPStatus
+from ipaddress import IPv6Address, ip_address
 from itertools import chain
 from socket import SO_ERROR, SOL_SOCKET
 from typing import Any, cast
@@ -23,14 +25,13 @@ from aiohttp.web_protocol import RequestHandler
 
 from ipa.live.logs import OnceASecond
 from ipa.live.serving.admission import memory_bytes
-from ipa.live.serving.peers import Holdings, Turns, peer_at
 from ipa.live.serving.protocol import write_error
 
 MOST_HEAD_BYTES = 16 * 2**10
 """How large the head of a request, its trailers, or the heads of requests that wait behind it, may be."""
 MOST_HEADS_BYTES = 16 * 2**20
 """How much the unfinished heads of all connections of a port may have, and those of requests that have not begun."""
-PIECE_BYTES = 256 * 2**10
+PIECE_BYTES = 64 * 2**10
 """How much of a body is read at once."""
 HEAD_S = 10.0
 """How long a head may take from its first byte, and trailers."""
@@ -58,83 +59,83 @@ def default_connections() -> int:
     return most if files == resource.RLIM_INFINITY else max(2, min(most, files // PORTS))
 
 
-class _Peer:
-    """One peer's connections: those that may give way, first those without a complete head yet, then others in the
-    order in which their last request ended; and those that hold heads."""
+def peer_at(transport: asyncio.BaseTransport) -> str:
+    """The peer for which a connection counts: its IPv4 address, or its IPv6 network of 64 bits."""
+    address = ip_address((transport.get_extra_info("peername") or ("::",))[0].partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return f"{address.exploded[:19]}::/64"
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
-    def __init__(self) -> None:
-        self.strangers: dict[Connection, None] = {}
-        self.known: dict[Connection, None] = {}
-        self.with_heads: dict[Connection, None] = {}
 
-    def remove(self, connection: Connection) -> None:
-        self.strangers.pop(connection, None)
-        self.known.pop(connection, None)
+def peer_of(http: web.BaseRequest) -> str:
+    """The peer for which a request counts."""
+    return str(getattr(http.protocol, "peer", http.remote))
 
 
 class Connections:
-    """The connections of a port: at most `most`, and half of them of one peer, whose requests begin in turns."""
+    """The connections of a port: at most `most`, and half of them of one peer.
 
-    def __init__(self, most: int | None = None, turns: Turns | None = None) -> None:
+    Those that may give way are in order: first those without a complete head yet, then others in the order in which
+    their last request ended.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
         self.most = default_connections() if most is None else most
-        self.turns = turns or Turns()
-        self._peers: dict[str, _Peer] = {}
-        self._numbers, self._heads = Holdings(), Holdings()
-        self._count = self._heads_bytes = 0
+        self._of_peer = Counter[str]()
+        self._strangers: dict[Connection, None] = {}
+        self._known: dict[Connection, None] = {}
+        self._with_heads: dict[Connection, None] = {}
+        self._heads_bytes = 0
         self._warn = OnceASecond(log, CROWDED)
 
     def admit(self, connection: Connection) -> bool:
         """Admit a connection if there is room, perhaps in place of one that gives way; returns whether it is
         admitted."""
         peer = connection.peer
-        if 2 * self._numbers[peer] >= self.most:
-            is_room = self._gives_way((peer,))
-        else:
-            is_room = self._count < self.most or self._gives_way(self._numbers.largest_first())
-        if is_room:
-            self._peers.setdefault(peer, _Peer()).strangers[connection] = None
-            self._numbers.add(peer, 1)
-            self._count += 1
-        return is_room
+        if 2 * self._of_peer[peer] >= self.most:
+            self._warn(peer=peer, connections=self._of_peer[peer])
+            return False
+        if self._of_peer.total() >= self.most and not self._gives_way():
+            return False
+        self._strangers[connection] = None
+        self._of_peer[peer] += 1
+        return True
 
-    def _gives_way(self, peers: Iterable[str]) -> bool:
-        """Close a connection of the first of these peers that has one which is not inside; returns whether there was
-        one."""
-        owners = (self._peers[peer] for peer in peers)
-        found = next(chain.from_iterable(chain(owner.strangers, owner.known) for owner in owners), None)
+    def _gives_way(self) -> bool:
+        """Close a connection that is not inside; returns whether there was one."""
+        found = next(chain(self._strangers, self._known), None)
         if found is not None:
-            self._warn(peer=found.peer, connections=self._count)
+            self._warn(peer=found.peer, connections=self.most)
             found.refuse(503, CROWDED)
         return found is not None
 
     def note(self, connection: Connection) -> None:
         """A request of a connection has come, has begun, has arrived or has ended."""
-        peer = self._peers[connection.peer]
-        peer.remove(connection)
+        self._forget(connection)
         if not connection.is_inside:
-            peer.known[connection] = None
+            self._known[connection] = None
 
     def hold(self, connection: Connection, bytes_more: int) -> None:
-        """A connection holds more bytes of heads, or fewer. Beyond the bound, one of the peer that holds most gives up
-        its heads."""
-        owner = self._peers[connection.peer]
+        """A connection holds more bytes of heads, or fewer. Beyond the bound, the one that has held some for longest
+        gives up its heads."""
         self._heads_bytes += bytes_more
-        self._heads.add(connection.peer, bytes_more)
-        owner.with_heads.setdefault(connection)
+        self._with_heads.setdefault(connection)
         if connection.held_bytes + bytes_more == 0:
-            del owner.with_heads[connection]
+            del self._with_heads[connection]
         connection.held_bytes += bytes_more
         while bytes_more > 0 and self._heads_bytes > MOST_HEADS_BYTES:
-            largest = self._peers[next(self._heads.largest_first())]
-            next(iter(largest.with_heads)).give_up_heads()
+            next(iter(self._with_heads)).give_up_heads()
 
     def remove(self, connection: Connection) -> None:
         """A connection that was admitted is closed."""
-        self._peers[connection.peer].remove(connection)
-        self._numbers.add(connection.peer, -1)
-        self._count -= 1
-        if not self._numbers[connection.peer]:
-            del self._peers[connection.peer]
+        self._forget(connection)
+        self._of_peer[connection.peer] -= 1
+        if not self._of_peer[connection.peer]:
+            del self._of_peer[connection.peer]
+
+    def _forget(self, connection: Connection) -> None:
+        self._strangers.pop(connection, None)
+        self._known.pop(connection, None)
 
 
 class Resuming(BaseProtocol):
@@ -146,7 +147,7 @@ class Resuming(BaseProtocol):
 
 
 class Connection(Resuming, RequestHandler):
-    """One connection: aiohttp's, with a bound on what arrives before a request has begun, which it does in its turn."""
+    """One connection: aiohttp's, with a bound on what arrives before a request has begun."""
 
     def __init__(self, connections: Connections, server: web.Server, **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
@@ -156,12 +157,11 @@ class Connection(Resuming, RequestHandler):
         self.is_left = False
         """Whether its client has closed its side, or is gone."""
         self._connections = connections
-        self._handle, self._request_handler = self._request_handler, self._in_turn
+        self._handle, self._request_handler = self._request_handler, self._begin
         self._begun: web.BaseRequest | None = None
         self._is_admitted = self._is_lost = self._is_last = self._is_asked = False
-        self._waits_for_turn = False
         self._requests = 0
-        self._head_bytes = self._next_bytes = 0  # of the unfinished head, and of the one whose turn has not come
+        self._head_bytes = 0  # of the unfinished head
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -258,20 +258,6 @@ class Connection(Resuming, RequestHandler):
         left_bytes = (self._begun.content_length or 0) - self._begun.content.total_bytes
         return max(MOST_HEAD_BYTES, min(PIECE_BYTES, left_bytes))
 
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        if self._reading_paused and not self._waits_for_turn:
-            self._waits_for_turn = True
-            self._connections.turns.take((self.peer, "body"), self._resume)
-
-    def _resume(self) -> None:
-        self._waits_for_turn = False
-        if self.transport is not None:
-            super().resume_reading()
-
-    async def turn(self) -> None:
-        """Wait for the turn of another piece of its body."""
-        await self._connections.turns.come((self.peer, "body"))
-
     def data_received(self, data: bytes) -> None:
         if not self._is_admitted or self._close or self._is_last:
             return
@@ -313,23 +299,17 @@ class Connection(Resuming, RequestHandler):
 
     def _note_heads(self) -> None:
         """Set the bytes of heads that are held; that of the next request counts once it has to wait."""
-        waits = self._begun is not None or self._next_bytes or len(self._messages) > 1
-        size = self._head_bytes + self._next_bytes + (self._waiting_bytes if waits and self._messages else 0)
+        waits = self._begun is not None or len(self._messages) > 1
+        size = self._head_bytes + (self._waiting_bytes if waits and self._messages else 0)
         if size != self.held_bytes and self._is_admitted:
             self._connections.hold(self, size - self.held_bytes)  # may close this very connection
 
     # ---- requests and answers ----
 
-    async def _in_turn(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Handle a request, from its peer's turn on."""
-        turns = self._connections.turns
-        if turns.are_taken:
-            self._next_bytes = _size(request._message)
-            self._note_heads()
-        await turns.come((self.peer, "request"))
+    async def _begin(self, request: web.BaseRequest) -> web.StreamResponse:
         if self.transport is None or self._handle is None:
             raise ConnectionResetError("its client is gone, or had to give way")
-        self._next_bytes, self._begun = 0, request
+        self._begun = request
         self._note_heads()
         self._connections.note(self)
         return await self._handle(request)

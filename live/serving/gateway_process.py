@@ -60,7 +60,7 @@ async def run(
     )
     data.router.add_get(ACCEPTS_PATH, gateway.accepts)
     control = control_application(gateway, control_tokens)
-    data_runner, url = await listen(data, data_port, turns=gateway.turns)
+    data_runner, url = await listen(data, data_port)
     control_runner, control_url = await listen(control, control_port)
     stopping = stopped()
     announce(url=url, control_url=control_url, control_token_file=str(control_tokens.path))

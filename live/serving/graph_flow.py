@@ -99,7 +99,6 @@ class GraphRouting:
             arrival_s=whole.arrival_s,
             kind=whole.kind,
             size_bytes=whole.size_bytes,
-            peer=whole.peer,
             number=whole.number,
             stage=stage,
             whole=whole,

@@ -23,7 +23,6 @@ from ipa.live.plane import TAKEN_WITHIN_S, longest_batch_s
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import (
     MOST_JSON_BYTES,
-    PEER_SHARE,
     Admission,
     MessageLimits,
     Share,
@@ -31,14 +30,13 @@ from ipa.live.serving.admission import (
     default_recorded_bytes,
 )
 from ipa.live.serving.batch_service import BatchService, Job, batch_bytes
-from ipa.live.serving.bodies import in_turns, read_body
-from ipa.live.serving.connections import head_bytes, is_gone
+from ipa.live.serving.bodies import in_steps, read_body
+from ipa.live.serving.connections import head_bytes, is_gone, peer_of
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals, RunClock
 from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.graph_flow import GraphRouting
 from ipa.live.serving.graph_tensors import MOST_ITEMS, GraphTensors, WholeJob
-from ipa.live.serving.peers import Turns, peer_of
 from ipa.live.serving.protocol import InferRequest, InferResponse, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request, RoutedReplica, WholeRequest
@@ -107,14 +105,14 @@ class Gateway:
         self._limits = limits = MessageLimits.within(inside_bytes, settings.most_json_bytes or MOST_JSON_BYTES)
         self._items = None if pipeline.graph is None else GraphTensors(pipeline, settings.most_items or MOST_ITEMS)
         self.router = self._router()
-        self.turns = Turns()
+        self.one_step = asyncio.Lock()
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
-        self.clients = ReplicaClients(self._replica_timeout_s, limits.body_bytes, self.turns, self.term)
+        self.clients = ReplicaClients(self._replica_timeout_s, limits.body_bytes, self.one_step, self.term)
         self._batches = BatchService(
             pipeline, self.router, self.clients, self.metrics, self.clock, self.spawn, self._items
         )
         self.metadata = self._batches.metadata
-        self._admission = Admission(inside_bytes, settings.peer_share or PEER_SHARE)
+        self._admission = Admission(inside_bytes)
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._timers: list[asyncio.TimerHandle | None] = [None] * len(self.names)
@@ -243,7 +241,7 @@ class Gateway:
             size = protocol.json_size(infer_request, job.tensors)
             response = InferResponse(job.tensors, job.answer_parameters)
             writing = protocol.writing_response(self.pipeline.name, infer_request, response, self._limits.json_bytes)
-            answer = await in_turns(self.turns, share.peer, size, writing)
+            answer = await in_steps(self.one_step, size, writing)
             del job
             return await send(http, answer)
 
@@ -270,7 +268,7 @@ class Gateway:
         """Read a client's request, and refuse it as early as possible; `share` counts what it holds."""
         body = await read_body(http, self._limits, share)
         reading = protocol.reading_request(body.data, http.headers.get(protocol.HEADER))
-        infer_request = await in_turns(self.turns, share.peer, body.json_bytes, reading)
+        infer_request = await in_steps(self.one_step, body.json_bytes, reading)
         if reserved := protocol.RESERVED & infer_request.parameters.keys():
             raise ProtocolError(f"the parameter {min(reserved)!r} is the gateway's own; leave it out")
         self._batches.parameters_of_texts(infer_request.parameters)
@@ -287,9 +285,9 @@ class Gateway:
         self, infer_request: InferRequest, now_s: float, http: web.Request | None = None
     ) -> tuple[Request, Job]:
         """The request, which may have ended at once and then holds its job no longer, and the job."""
-        peer, name, request_id, traceparent = "", None, "", ""
+        name, request_id, traceparent = None, "", ""
         if http is not None:
-            peer, name, request_id = peer_of(http), known_id(http, infer_request.id), http[ID]
+            name, request_id = known_id(http, infer_request.id), http[ID]
             traceparent = traceparent_of(http)
         make_job, make_request = (Job, Request) if self._items is None else (WholeJob, WholeRequest)
         of_texts = self._batches.parameters_of_texts(infer_request.parameters)
@@ -297,7 +295,7 @@ class Gateway:
         job = make_job(infer_request.inputs, others, self._loop.create_future(), request_id, traceparent)
         job.of_texts = of_texts
         size_bytes = batch_bytes(infer_request.inputs)
-        request = make_request(name, now_s, kind(infer_request.inputs, others), job, size_bytes, peer)
+        request = make_request(name, now_s, kind(infer_request.inputs, others), job, size_bytes)
         self.arrivals.add(now_s)
         self._inside[request] = http
         self.router.arrive(request, now_s)

@@ -19,10 +19,9 @@ from ipa.errors import Error
 from ipa.live.plane import ASKED_WITHIN_S, asked_after_s, given_up_after_s
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, MessageLimits
-from ipa.live.serving.bodies import Collected, in_time, in_turns
+from ipa.live.serving.bodies import Collected, in_steps, in_time
 from ipa.live.serving.generation import OUTPUT, generated_of
 from ipa.live.serving.kept_connections import CONNECT_S, KeptConnections, UnreachableError
-from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import HEADER, InferResponse, ProtocolError, batch_parameters
 from ipa.live.serving.request import Batch, Generated, RoutedReplica
 from ipa.live.serving.tensors import Tensor, of_texts
@@ -69,11 +68,11 @@ class ReplicaClients:
     answers nothing: the replica is asked.
     """
 
-    def __init__(self, timeout_s: float, body_bytes: int, turns: Turns, term: Term | None = None) -> None:
+    def __init__(self, timeout_s: float, body_bytes: int, one_step: asyncio.Lock, term: Term | None = None) -> None:
         """`term`: that of the gateway, if it is one of two."""
         self._timeout_s, self._term = timeout_s, term
         self._connections = KeptConnections()
-        self._limits, self._turns = MessageLimits(body_bytes, min(body_bytes, MOST_ANSWER_JSON_BYTES)), turns
+        self._limits, self._one_step = MessageLimits(body_bytes, min(body_bytes, MOST_ANSWER_JSON_BYTES)), one_step
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0),
             timeout=aiohttp.ClientTimeout(total=PROBE_S, sock_connect=CONNECT_S),
@@ -99,14 +98,13 @@ class ReplicaClients:
     ) -> InferResponse:
         """The answer to a batch; `p99_s` is the batch's by its profile. Raises ReplicaError."""
         replica = batch.replica
-        peer = batch.requests[0].peer if batch.requests else ""
         if self._term is not None:
             further_headers = {**further_headers, **self._term.headers}
         binary = await self._takes_binary(replica.url)
         try:
             size = 0 if binary else sum(len(tensor.data) for tensor in inputs)
             writing = protocol.writing_request(inputs, parameters, binary, MOST_MESSAGE_BYTES)
-            body = await in_turns(self._turns, peer, size, writing)
+            body = await in_steps(self._one_step, size, writing)
         except ProtocolError as error:
             too_large = 413 if error.status == 413 else None
             raise ReplicaError(f"cannot be asked: {error}", again=False, status=too_large) from None
@@ -121,7 +119,7 @@ class ReplicaClients:
                     )
             if status == 200:
                 reading = protocol.reading_response(data.data, headers.get(HEADER))
-                return await in_turns(self._turns, peer, data.json_bytes, reading)
+                return await in_steps(self._one_step, data.json_bytes, reading)
         except UnreachableError as error:
             raise ReplicaError(f"cannot be reached: {error}", served=False) from None
         except TimeoutError:
@@ -276,7 +274,7 @@ class Probe:
     """A client of one model of one server that speaks the Open Inference Protocol V2; to be made in an event loop."""
 
     def __init__(self, url: str, model: str, timeout_s: float) -> None:
-        self._clients = ReplicaClients(timeout_s, MOST_MESSAGE_BYTES, Turns())
+        self._clients = ReplicaClients(timeout_s, MOST_MESSAGE_BYTES, asyncio.Lock())
         self._replica = RoutedReplica(0, model, 1, url.rstrip("/"), model)
         self._batches = 0
 

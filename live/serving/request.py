@@ -26,7 +26,7 @@ class Visit:
 class Request:
     """A request on its way through the pipeline; `kind`, `data` and `size_bytes` are those at its present stage.
 
-    `peer` is whose it is, and `turn` the number of its turn at its present stage (see `QueueTurns`). `outcome` is None
+    `outcome` is None
     until it has ended. `tries` counts the failed batches that it was in at this stage. `number` counts the requests in
     order of arrival at the pipeline, `place` what came to its present stage before it.
     """
@@ -36,10 +36,8 @@ class Request:
     kind: Any = None
     data: Any = None
     size_bytes: int = 0
-    peer: str = ""
     number: int = 0
     place: int = 0
-    turn: int = 0
     stage: int = 0
     tries: int = 0
     visits: list[Visit] = field(default_factory=list)

@@ -29,12 +29,11 @@ from ipa.live.process_settings import options_of
 from ipa.live.server_settings import ServerSettings
 from ipa.live.serving import access, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, MessageLimits, default_inside_bytes
-from ipa.live.serving.bodies import in_turns, read_body
+from ipa.live.serving.bodies import in_steps, read_body
 from ipa.live.serving.checksums import why_not
 from ipa.live.serving.connections import is_gone, is_left
 from ipa.live.serving.generation import OUTPUT, TextModel
 from ipa.live.serving.models import Described, ModelError, ServedModel, folder_model, gguf_of, onnx_model, own_model
-from ipa.live.serving.peers import Turns, peer_of
 from ipa.live.serving.protocol import Body, InferRequest, InferResponse, ProtocolError
 from ipa.live.serving.tensors import TensorError
 from ipa.live.serving.term import TERM_HEADER, SeenTerms
@@ -68,7 +67,7 @@ class Server(ABC):
         # However little memory there is, one batch is admitted: what a model needs for it is its owner's affair.
         self._admission = Admission(max(inside_bytes, 2 * MOST_MESSAGE_BYTES + REQUEST_BYTES))
         self._limits = replace(MessageLimits.within(inside_bytes), body_bytes=MOST_MESSAGE_BYTES)
-        self.turns = Turns()
+        self.one_step = asyncio.Lock()
         self.name = name
         self._described = model
         self._waiting, self._most_waiting = 0, most_waiting
@@ -93,10 +92,10 @@ class Server(ABC):
         return "" if self.is_live else f"replica of {self.name!r} works on a batch that has been given up"
 
     async def infer(self, http: web.Request) -> web.StreamResponse:
-        with self._admission.share(peer_of(http)) as share:
+        with self._admission.share() as share:
             body = await read_body(http, self._limits, share)
             reading = protocol.reading_request(body.data, http.headers.get(protocol.HEADER))
-            request = await in_turns(self.turns, share.peer, body.json_bytes, reading)
+            request = await in_steps(self.one_step, body.json_bytes, reading)
             del body
             share.hold(2 * sum(len(tensor.data) for tensor in request.inputs))
             return await send(http, await self._serve(http, request))
@@ -125,7 +124,7 @@ class Server(ABC):
     async def _written(self, http: web.Request, request: InferRequest, answer: InferResponse) -> Body:
         size = protocol.json_size(request, answer.outputs)
         writing = protocol.writing_response(self.name, request, answer, self._limits.json_bytes)
-        return await in_turns(self.turns, peer_of(http), size, writing)
+        return await in_steps(self.one_step, size, writing)
 
     async def metadata(self) -> Mapping[str, Any]:
         return self._described.metadata()
@@ -204,7 +203,7 @@ async def run(settings: ServerSettings, model: ServedModel | TextModel, start_up
         metadata=server.metadata,
         infer=server.infer,
     )
-    runner, url = await listen(app, port, turns=server.turns)
+    runner, url = await listen(app, port)
     stopping = stopped()
     announce(url=url)
     log.info("listening", extra={"url": url, "model": name, "backend": settings.backend})

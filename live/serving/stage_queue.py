@@ -3,11 +3,7 @@
 There is no clock and no network here: every method is told the time, and a `StageHost` carries out what follows. So the
 gateway runs it with real replicas, and the tests run it in virtual time with the simulator's stories.
 
-Three things are not in the model.
-
-Peers take turns, of as many requests as a batch has. So one that sends many requests, or one that becomes many items,
-keeps the others waiting for no longer than a batch. The requests of one peer, as a load generator is, stay first in,
-first out.
+Two things are not in the model.
 
 Requests whose tensors differ in name, datatype or shape never share a batch. Nobody is overtaken for that, so a batch
 ends where the kind changes; and once a request of another kind waits behind a batch, the batch cannot grow and counts
@@ -23,16 +19,13 @@ look at the length of the queue, as they do where requests are dropped by deadli
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from math import inf
-from operator import attrgetter
 from typing import Protocol
 
-from ipa.live.serving.peers import QueueTurns
 from ipa.live.serving.request import Batch, Request, RoutedReplica, Visit
 from ipa.policies import StageConfiguration
 from ipa.sim import NEVER, rules
@@ -92,7 +85,6 @@ class StageQueue:
         self.in_service = 0
         self.timer_s = NEVER
         self._request_s, self._request_s_at_s = 0.0, 0.0  # the integral, and up to when it has been taken
-        self._turns = QueueTurns()
         self._changes_of_kind = 0
         self._ended = 0  # how many of those waiting have their outcome already
         self._by_age: list[tuple[float, int, Request]] = []  # a heap of those waiting, and some that no longer are
@@ -159,21 +151,13 @@ class StageQueue:
             request.stage = self.position
             request.tries = 0
             request.visits.append(Visit(now_s))
-            self._insert(self._in_turn(request), request)
+            self._insert(len(self.waiting), request)
 
     def put_back(self, requests: Sequence[Request], now_s: float) -> None:
         """Requests of a batch that failed return to the head, in order."""
         self._integrate(now_s)
         for request in reversed(requests):
             self._insert(0, request)
-
-    def _in_turn(self, request: Request) -> int:
-        """Give a request its peer's next turn; returns its place in the queue."""
-        waiting = self.waiting
-        request.turn = self._turns.next(request.peer, waiting[0].turn if waiting else None, self.batch)
-        if not waiting or waiting[-1].turn <= request.turn:
-            return len(waiting)
-        return bisect_right(waiting, request.turn, key=attrgetter("turn"))
 
     def _insert(self, at: int, request: Request) -> None:
         """Have a request wait before the one that is the `at`-th now."""

@@ -21,8 +21,7 @@ from ipa.live.plane import BACKLOG
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import MessageLimits, open_files, return_large_blocks
 from ipa.live.serving.bodies import read_body
-from ipa.live.serving.connections import Connection, Connections, Reader
-from ipa.live.serving.peers import Turns, peer_of
+from ipa.live.serving.connections import Connection, Connections, Reader, peer_of
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 from ipa.live.stopping import heeded, leave_closed_terminal
 
@@ -243,14 +242,12 @@ def add_health_routes(app: web.Application, live: Handler, ready: Handler) -> No
 
 
 async def listen(
-    app: web.Application, port: socket.socket, most_connections: int | None = None, turns: Turns | None = None
+    app: web.Application, port: socket.socket, most_connections: int | None = None
 ) -> tuple[web.AppRunner, str]:
-    """Serve `app` at an open port to at most `most_connections`; returns the runner, to be cleaned up, and the URL.
-
-    `turns` are those of its peers; None: of this port alone.
-    """
+    """Serve `app` at an open port to at most `most_connections`; returns the runner, to be cleaned up, and the
+    URL."""
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
-    connections, url = Connections(most_connections, turns), url_of(port)
+    connections, url = Connections(most_connections), url_of(port)
 
     async def close(_: web.Application) -> None:
         server.close()

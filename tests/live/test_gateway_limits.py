@@ -22,7 +22,7 @@ from ipa.studies.runs.live_runs.checks import check_live, plane_of
 from tests.live.kubernetes.world import tiny
 from tests.live.world import pipeline_file
 
-SET = GatewayLimits(most_items=50, peer_share=0.5, most_json_bytes=1000, most_recorded_bytes=2000)
+SET = GatewayLimits(most_items=50, most_json_bytes=1000, most_recorded_bytes=2000)
 
 
 def understood(arguments: list[str]) -> dict[str, Any]:

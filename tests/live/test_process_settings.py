@@ -16,7 +16,6 @@ from ipa.live.serving import gateway, server
 
 GATEWAY = GatewaySettings(
     most_items=50,
-    peer_share=0.5,
     most_json_bytes=1000,
     most_recorded_bytes=2000,
     pipeline="my pipeline.yaml",

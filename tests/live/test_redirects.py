@@ -20,7 +20,6 @@ from ipa.live.kubernetes.api import Api
 from ipa.live.load_generator import LoadJob, generate
 from ipa.live.monitoring.prometheus_api import PrometheusApi
 from ipa.live.server_answers import DEFAULT_BODY, metadata_of
-from ipa.live.serving.peers import Turns
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import of_array
@@ -44,7 +43,7 @@ def test_every_request_of_a_client_session_refuses_redirects() -> None:
 
 
 async def replica(url: str) -> None:
-    clients = ReplicaClients(5.0, 2**20, Turns())
+    clients = ReplicaClients(5.0, 2**20, asyncio.Lock())
     try:
         asked = RoutedReplica(0, "m", 1, url)
         await clients.metadata(asked)

@@ -15,13 +15,12 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ipa.live.serving import replica_clients
 from ipa.live.serving.admission import JSON_GROWS, REQUEST_BYTES, Admission, MessageLimits, Share
 from ipa.live.serving.bodies import MOST_MEMBERS, PIECE_BYTES, Collected, Inflater, in_time
-from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import ProtocolError, at_once, reading_request
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
 from ipa.live.serving.request import Batch, RoutedReplica
@@ -144,10 +143,10 @@ def test_bodies_that_stand_still_give_way_the_longest_first(monkeypatch: pytest.
     monkeypatch.setattr("ipa.live.serving.admission.SMALL_WAITS_S", -1.0)
     admission, cut = Admission(3 * MB + 1), list[str]()
     with ExitStack() as stack:
-        first, second, _ = [arriving(admission, "a", MB, cut, stack) for _ in range(3)]
+        first, second, _ = [arriving(admission, peer, MB, cut, stack) for peer in "abc"]
         first.hold(MB + 1 - REQUEST_BYTES)
         with admission.share("a"):
-            assert (cut, first.gave_way, second.gave_way) == (["a"], False, True)
+            assert (cut, first.gave_way, second.gave_way) == (["b"], False, True)
             with pytest.raises(ProtocolError, match="no room for a body that arrives so slowly"):
                 second.hold(MB)
     with admission.share() as everything:
@@ -160,29 +159,14 @@ def test_a_body_that_keeps_coming_gives_way_to_nobody(size: int, monkeypatch: py
     waits = "ipa.live.serving.admission." + ("LARGE_WAITS_S" if size == MB else "SMALL_WAITS_S")
     admission, cut = Admission(2 * MB), list[str]()
     with ExitStack() as stack:
-        arriving(admission, "a", 2 * MB - size + 1, cut, stack)
+        arriving(admission, "", 2 * MB - size + 1, cut, stack)
         monkeypatch.setattr(waits, float("inf"))
         with pytest.raises(ProtocolError, match="no more are admitted"):
-            arriving(admission, "a", size, cut, stack)
+            arriving(admission, "", size, cut, stack)
         assert cut == []
         monkeypatch.setattr(waits, -1.0)
-        arriving(admission, "a", size, cut, stack)
-        assert cut == ["a"]
-
-
-def test_a_peer_that_sends_many_bodies_gives_way_to_another_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the room of 4 MB, the other peer gets its half, and no more."""
-    for waits in ("LARGE_WAITS_S", "SMALL_WAITS_S"):
-        monkeypatch.setattr(f"ipa.live.serving.admission.{waits}", float("inf"))
-    admission, cut = Admission(4 * MB), list[str]()
-    with ExitStack() as stack:
-        crowd = [arriving(admission, "a", MB, cut, stack) for _ in range(4)]
-        arriving(admission, "b", MB, cut, stack)
-        assert cut == ["a"]
-        share = stack.enter_context(admission.share("b"))
-        with pytest.raises(ProtocolError, match="no more are admitted"):
-            share.hold(3 * MB)
-        assert [each.gave_way for each in crowd] == [True, True, False, False]
+        arriving(admission, "", size, cut, stack)
+        assert cut == [""]
 
 
 @pytest.mark.parametrize("peer", ["a", "c"])
@@ -201,16 +185,16 @@ def test_a_body_that_stands_still_gives_way_before_a_larger_one_that_comes(
 
 
 def test_one_peer_leaves_room_for_another() -> None:
-    """A peer may have three of four; where a body of its own has stalled, that gives way to its next."""
-    admission, cut = Admission(4 * MB, 0.75), list[str]()
+    """A peer may have nine tenths; where a body of its own has stalled, that gives way to its next."""
+    admission, cut = Admission(10 * MB), list[str]()
     with ExitStack() as stack:
-        shares = [stack.enter_context(admission.share("a")) for _ in range(3)]
+        shares = [stack.enter_context(admission.share("a")) for _ in range(9)]
         for share in shares:
             share.hold(MB - REQUEST_BYTES)
-        with pytest.raises(ProtocolError, match="the requests of a inside hold 3145728 bytes; no more are admitted"):
+        with pytest.raises(ProtocolError, match="the requests of a inside hold 9437184 bytes; no more are admitted"):
             stack.enter_context(admission.share("a"))
         stack.enter_context(admission.share("b")).hold(MB - REQUEST_BYTES)
-        with pytest.raises(ProtocolError, match="the requests inside hold 4194304 bytes; no more are admitted"):
+        with pytest.raises(ProtocolError, match="the requests inside hold 10485760 bytes; no more are admitted"):
             stack.enter_context(admission.share("c"))
         with shares[0].arriving(partial(cut.append, "a")):
             shares[0]._changed_s -= 60.0
@@ -226,7 +210,7 @@ def test_a_large_head_counts() -> None:
 
 def test_what_has_arrived_gives_way_to_nobody() -> None:
     admission = Admission(MB)
-    with admission.share("a") as share:
+    with admission.share() as share:
         with share.arriving(pytest.fail):
             share.hold(MB - REQUEST_BYTES)
         with pytest.raises(ProtocolError, match="no more are admitted"), admission.share("b"):
@@ -302,7 +286,7 @@ def test_a_replica_s_answer_that_would_never_end_is_given_up(
             await asyncio.sleep(0.01)
 
     async def story() -> None:
-        clients = ReplicaClients(60.0, 2**20, Turns())
+        clients = ReplicaClients(60.0, 2**20, asyncio.Lock())
         async with await asyncio.start_server(answers, "127.0.0.1", 0) as server, asyncio.timeout(20.0):
             replica = RoutedReplica(0, "m", 1, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
             with pytest.raises(ReplicaError, match=said):
@@ -328,7 +312,7 @@ def raw_deflate(data: bytes) -> bytes:
     return stream.compress(data) + stream.flush()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=300), st.integers(1, 400), st.integers(1, 50))
 def test_what_was_compressed_comes_back_however_it_is_cut(data: bytes, times: int, part: int) -> None:
     body = data * times

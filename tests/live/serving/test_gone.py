@@ -6,18 +6,18 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ipa.live.serving.graph_flow import GraphRouting
-from ipa.live.serving.request import WholeRequest
+from ipa.live.serving.request import Arrival, Item, WholeRequest
 from ipa.live.serving.router import Router
 from ipa.profiles import Edge, Graph
 from tests.live.serving.serving_plane import HeldModel, Plane, Process, ask, entry, plane, until, until_ready
-from tests.live.serving.test_gateway_queue import arrive, ready, router
-from tests.live.serving.test_turns import Fans, GraphHost
+from tests.live.serving.test_gateway_queue import Host, arrive, ready, router
 from tests.live.serving.video_plane import CLASSIFICATION, DETECTION, infer, listed, observed, recorded
 from tests.sim.stories import of
 
@@ -115,6 +115,22 @@ def test_one_that_leaves_a_batch_leaves_the_others_in_it_and_is_not_dropped_wher
     assert made.inside == 1
 
 
+class Fans:
+    """The request a becomes 999 items, and any other one."""
+
+    def carried(self, item: Item, edge: int, drawn: Callable[[], int]) -> Sequence[Any]:
+        return [None] * (999 if item.name == "a" else 1)
+
+    def prepare(self, item: Item, arrived: Sequence[Arrival]) -> str:
+        return ""
+
+
+class GraphHost(Host):
+    def later(self, stage: int, at_s: float) -> None: ...
+
+    def left(self, request: WholeRequest) -> None: ...
+
+
 def test_of_a_request_that_leaves_a_graph_no_item_goes_on() -> None:
     """999 items: 4 are served, and the others wait; of another request, one waits behind them."""
     graph, host = Graph((Edge("fan", "work", items_from="rows"),), 10.0), GraphHost()
@@ -122,7 +138,7 @@ def test_of_a_request_that_leaves_a_graph_no_item_goes_on() -> None:
     made = Router(names, (100.0, 100.0), configuration, host, flow=GraphRouting(names, host, Fans(), graph))
     for stage in (0, 1):
         ready(made, stage, range(1))
-    many, one = (WholeRequest(name, 0.0, "k", peer=name) for name in "ab")
+    many, one = (WholeRequest(name, 0.0, "k") for name in "ab")
     for request in (many, one):
         made.arrive(request, 0.0)
     made.finished(host.serving.pop(0), 1.0)

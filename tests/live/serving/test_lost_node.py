@@ -24,7 +24,6 @@ from ipa import profiles
 from ipa.live.plane import ASKED_WITHIN_S, asked_after_s, given_up_after_s
 from ipa.live.serving import kept_connections, replica_clients
 from ipa.live.serving.batch_service import BatchService, Job
-from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import BINARY_EXTENSION
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
 from ipa.live.serving.request import Batch, Request, RoutedReplica
@@ -36,7 +35,7 @@ def test_a_batch_whose_connection_hangs_has_not_reached_its_replica(monkeypatch:
     monkeypatch.setattr(kept_connections, "CONNECT_S", 0.2)
 
     async def story(hanging: str) -> None:
-        clients = ReplicaClients(60.0, 2**20, Turns())
+        clients = ReplicaClients(60.0, 2**20, asyncio.Lock())
         clients._is_binary[hanging] = False  # it has served before
         batch: Any = SimpleNamespace(replica=SimpleNamespace(url=hanging, model="small"), requests=())
         try:
@@ -77,7 +76,7 @@ def test_a_batch_that_is_late_is_given_up_once_its_replica_answers_nothing(
     async def story() -> None:
         app = web.Application()
         app.router.add_route("*", "/{_:.*}", answer)
-        clients = ReplicaClients(600.0, 2**20, Turns())
+        clients = ReplicaClients(600.0, 2**20, asyncio.Lock())
         async with TestServer(app) as server, asyncio.timeout(PATIENCE_S):
             replica = RoutedReplica(0, "small", 1, str(server.make_url("/")).rstrip("/"), "small")
             clients._is_binary[replica.url] = False
@@ -138,7 +137,7 @@ def test_one_bad_answer_of_a_replica_about_itself_is_not_remembered() -> None:
     async def story() -> None:
         app = web.Application()
         app.router.add_get("/{_:.*}", describe)
-        clients = ReplicaClients(60.0, 2**20, Turns())
+        clients = ReplicaClients(60.0, 2**20, asyncio.Lock())
         async with TestServer(app) as server:
             replica = RoutedReplica(0, "small", 1, str(server.make_url("/")).rstrip("/"))
             assert [await clients._takes_binary(replica.url) for _ in range(3)] == [False, True, True]

@@ -1,4 +1,4 @@
-"""Large JSON is read and written in turns, with the same results as at once, and others have theirs in between."""
+"""Large JSON is read and written in steps, with the same results as at once, and others come in between."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import pytest
 
 from ipa.live.serving import bodies, protocol, tensors
 from ipa.live.serving.bodies import AT_ONCE_BYTES
-from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import InferRequest, InferResponse, ProtocolError, Steps, Wanted, at_once
 
 VALUES = np.arange(50_000, dtype=np.float32)
 PLAIN = InferRequest("7", {}, [], Wanted(None, False))
 
 
-def in_turns(steps: Steps[Any]) -> tuple[Any, int]:
-    """What the steps give, and how often somebody else had a turn meanwhile."""
+def in_steps(steps: Steps[Any]) -> tuple[Any, int]:
+    """What the steps give, and how often somebody else had the event loop meanwhile."""
 
     async def story() -> tuple[Any, int]:
         others = 0
@@ -31,7 +30,7 @@ def in_turns(steps: Steps[Any]) -> tuple[Any, int]:
                 others += 1
 
         beside = asyncio.create_task(other())
-        found = await bodies.in_turns(Turns(), "a", AT_ONCE_BYTES + 1, steps)
+        found = await bodies.in_steps(asyncio.Lock(), AT_ONCE_BYTES + 1, steps)
         beside.cancel()
         return found, others
 
@@ -50,7 +49,7 @@ def test_a_large_request_is_read_as_a_small_one_is(datatype: str, shape: list[in
     """About 550 kB: more than ten pieces of 32 KiB."""
     values = VALUES.astype(tensors.DTYPES[datatype]).reshape(shape)
     body = large(datatype=datatype, shape=shape, data=values.tolist())
-    found, others = in_turns(protocol.reading_request(body, None))
+    found, others = in_steps(protocol.reading_request(body, None))
     assert found == at_once(protocol.reading_request(body, None))
     assert found.inputs == [tensors.of_array("x", values)]
     assert others >= 5
@@ -58,33 +57,32 @@ def test_a_large_request_is_read_as_a_small_one_is(datatype: str, shape: list[in
 
 def test_what_breaks_the_protocol_is_refused_in_the_same_words() -> None:
     with pytest.raises(ProtocolError, match=r"input 'x': 50000 elements of data; the shape \[2\] has 2") as refused:
-        in_turns(protocol.reading_request(large(shape=[2]), None))
+        in_steps(protocol.reading_request(large(shape=[2]), None))
     assert refused.value.status == 400
 
 
 def test_a_large_answer_is_read_and_written_as_a_small_one_is() -> None:
     outputs = [tensors.of_array("y", VALUES)]
-    written, others = in_turns(protocol.writing_response("m", PLAIN, InferResponse(outputs)))
+    written, others = in_steps(protocol.writing_response("m", PLAIN, InferResponse(outputs)))
     assert others >= 2
     assert written == at_once(protocol.writing_response("m", PLAIN, InferResponse(outputs)))
-    read, _ = in_turns(protocol.reading_response(written.data, None))
+    read, _ = in_steps(protocol.reading_response(written.data, None))
     assert read.outputs == outputs
 
 
 def test_an_answer_that_is_too_large_as_json_can_still_be_had_as_binary_data() -> None:
     outputs = [tensors.of_array("y", VALUES)]
     with pytest.raises(ProtocolError, match=r"the outputs are too large for JSON; allowed: 200000 bytes") as refused:
-        in_turns(protocol.writing_response("m", PLAIN, InferResponse(outputs), 200_000))
+        in_steps(protocol.writing_response("m", PLAIN, InferResponse(outputs), 200_000))
     assert refused.value.status == 413
     binary = PLAIN._replace(wanted=Wanted({"y": True}, False))
-    answer, _ = in_turns(protocol.writing_response("m", binary, InferResponse(outputs), 200_000))
+    answer, _ = in_steps(protocol.writing_response("m", binary, InferResponse(outputs), 200_000))
     assert answer.data.endswith(VALUES.tobytes())
 
 
-def test_peers_take_turns_with_large_messages_and_one_that_takes_too_long_is_refused(
+def test_of_large_messages_one_step_is_made_in_a_pass_and_one_that_takes_too_long_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two messages of a and one of b; that of b is read when as much of those of a has been, not after both."""
     told: list[str] = []
 
     def steps(name: str) -> Steps[str]:
@@ -93,16 +91,27 @@ def test_peers_take_turns_with_large_messages_and_one_that_takes_too_long_is_ref
             yield
         return name
 
+    async def passes() -> None:
+        while True:
+            told.append(".")
+            await asyncio.sleep(0)
+
     async def story() -> None:
-        turns, large = Turns(), AT_ONCE_BYTES + 1
-        messages = [bodies.in_turns(turns, name[0], large, steps(name)) for name in ("a0", "a1", "b0")]
-        assert await asyncio.gather(*messages) == ["a0", "a1", "b0"]
-        assert told == ["a0", "a0", "b0", "a1", "b0", "a0", "b0", "a1", "a1"]
+        one_step, large = asyncio.Lock(), AT_ONCE_BYTES + 1
+        beside = asyncio.create_task(passes())
+        assert await asyncio.gather(*[bodies.in_steps(one_step, large, steps(name)) for name in "abc"]) == [
+            "a",
+            "b",
+            "c",
+        ]
+        beside.cancel()
+        text = "".join(told)
+        assert max(map(len, text.split("."))) == 1
+        assert text.replace(".", "") == "abcabcabc"
         monkeypatch.setattr(bodies, "STEPS_S", 0.0)
-        turns.take(("a", "json"), bool)
         with pytest.raises(ProtocolError, match="large JSON took more than 0 s; send binary data") as refused:
-            await bodies.in_turns(turns, "c", large, steps("c"))
+            await bodies.in_steps(one_step, large, steps("c"))
         assert refused.value.status == 503
-        assert await bodies.in_turns(turns, "d", AT_ONCE_BYTES, steps("d")) == "d"
+        assert await bodies.in_steps(one_step, AT_ONCE_BYTES, steps("d")) == "d"
 
     asyncio.run(story())
