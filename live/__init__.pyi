@@ -8,8 +8,6 @@ from .fleet import FleetMember as FleetMember
 from .fleet import MemberLoad as MemberLoad
 from .fleet import run_fleet_with_load as run_fleet_with_load
 from .fleet import run_fleet_without_load as run_fleet_without_load
-from .gateway_settings import GatewayLimits as GatewayLimits
-from .gateway_settings import limit_options as limit_options
 from .journal import open_journal as open_journal
 from .live_backend import TROUBLES as TROUBLES
 from .live_backend import LiveBackend as LiveBackend

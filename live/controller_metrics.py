@@ -102,6 +102,6 @@ def serving(port: int | None, pipeline: Pipeline, host: str = LOOPBACK) -> Itera
     try:
         served = metrics.of_process.served(host, port)
     except OSError as error:
-        raise LiveError(f"--metrics-port: {error.strerror}") from None
+        raise LiveError(f"controller.metrics_port: {error.strerror}") from None
     with served:
         yield metrics

@@ -1,4 +1,4 @@
-"""The settings of a gateway, for its own command and for those who start one: `ipa live run` and `ipa live up`."""
+"""The settings of a gateway's process, for its own command and for those who start one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from ipa.live.process_settings import (
     SECONDS,
     SEED,
     ProcessSettings,
-    options_of,
     setting,
 )
 
@@ -49,33 +48,14 @@ class _Network(click.ParamType[str]):
 
 
 @dataclass(frozen=True)
-class GatewayLimits(ProcessSettings):
-    """What requests may take of a gateway, for whoever runs one to set; None: its own default."""
-
-    most_items: int | None = setting(
-        "Items that a request may become in a graph; beyond, it is answered with 413. Default: 1000.", COUNT
-    )
-    most_json_bytes: int | None = setting(
-        "Most bytes of JSON in a request or an answer; binary data may be larger. Default: 4194304.", COUNT
-    )
-    most_recorded_bytes: int | None = setting(
-        "Most bytes of the records of ended requests, 512 each row. Default: an eighth of memory, at most 64 MiB.",
-        COUNT,
-    )
-
-
-limit_options = options_of(GatewayLimits)
-"""Gives a command the options of the limits."""
-
-
-@dataclass(frozen=True)
-class GatewaySettings(GatewayLimits):
+class GatewaySettings(ProcessSettings):
     """What a gateway serves, where, and its limits: the options of `python -m ipa.live.serving.gateway`.
 
     Unless `is_leased`, it serves alone. `drop_limits_s` are pairs of a stage and its limit.
     """
 
     pipeline: str = setting("A shipped pipeline's name, or a file.", default="", is_required=True)
+    limits: str = setting("Limits on requests, as JSON: keys of the section gateway of a deployment.", default="")
     sla_s: float | None = setting("End-to-end latency target in seconds [the pipeline's].", SECONDS)
     drop_limits_s: tuple[tuple[str, float], ...] = setting(
         "How long a request may be old at a stage before it is dropped there [the pipeline's].",

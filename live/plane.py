@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ipa.live.gateway_settings import GatewayLimits, GatewaySettings
+from ipa.live.gateway_settings import GatewaySettings
 from ipa.live.server_settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -78,8 +78,9 @@ class Plane:
     """The settings of a serving plane, under the scenario's keys.
 
     `source` is the pipeline's name or file; `pipeline` the same with the run's SLA and drop limits. `port` is the
-    gateway's for clients, `control_port` that of its control API and metrics; 0: any free one. Policies plan with
-    `limit_cores`; `most_cores` may exist at any time (None: no limit). `models` is the folder with the real models,
+    gateway's for clients, `control_port` that of its control API and metrics; 0: any free one; its `limits` are as
+    `GatewayLimits.as_text` writes them. Policies plan with `limit_cores`; `most_cores` may exist at any time (None: no
+    limit). `models` is the folder with the real models,
     [PIPELINE/]STAGE/VARIANT/; empty: they are emulated.
     """
 
@@ -97,7 +98,7 @@ class Plane:
     when_full: str = "replace"
     port: int = 0
     control_port: int = 0
-    limits: GatewayLimits = field(default_factory=GatewayLimits)
+    limits: str = ""
     models: str = ""
 
 
@@ -135,8 +136,8 @@ def gateway_settings(plane: Plane, pipeline_file: str, control_token_file: str) 
     """The settings of a run's gateway that are the same on loopback and on a cluster."""
     pipeline = plane.pipeline
     return GatewaySettings(
-        **asdict(plane.limits),
         pipeline=pipeline_file,
+        limits=plane.limits,
         sla_s=pipeline.sla_s,
         drop_limits_s=tuple(zip((stage.name for stage in pipeline.stages), pipeline.drop_limits_s, strict=True)),
         drop=plane.drop,

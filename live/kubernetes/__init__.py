@@ -7,7 +7,7 @@
     stage_state, deployments, pods       what is there: Deployments, what hinders them, pods as replicas
     within_budget, difference            what a Deployment may ask for now, and the actions that are left
     foreign_scalers, fixed_models        whose replicas these are; that all replicas have the run's models
-    manifests, *_manifests, pod_settings what is applied, and what users add to it
+    manifests, *_manifests, pod_templates  what is applied, and what users add to it
     api                                  the requests to the API server
     watch, timeline                      what becomes of it: the pods' events as the replicas' times
     cluster_gateway, replica_lister, gateway_lease    the gateway: reached, told its replicas, one of two

@@ -6,7 +6,7 @@ from . import model_store as model_store
 from . import names as names
 from . import overview as overview
 from . import permissions as permissions
-from . import pod_settings as pod_settings
+from . import pod_templates as pod_templates
 from .api import Api as Api
 from .api import ApiError as ApiError
 from .api import connect as connect
@@ -17,11 +17,7 @@ from .kubernetes_backend import Options as Options
 from .lease import Lease as Lease
 from .memory import ControllerMemory as ControllerMemory
 from .pace import ChangeLimit as ChangeLimit
-from .pod_settings import PodSections as PodSections
 from .quota import cores_left as cores_left
 from .readiness import client_url as client_url
 from .settings import Deployed as Deployed
-from .settings import Layout as Layout
-from .settings import cpu_cores as cpu_cores
-from .settings import memory_bytes as memory_bytes
 from .stage_state import Look as Look

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ipa.live.errors import LiveError
-from ipa.live.kubernetes import names, pod_settings
+from ipa.live.kubernetes import names, pod_templates
 from ipa.live.kubernetes.manifest_parts import (
     CONTROL_TOKEN_PATH,
     GRACE_S,
@@ -21,6 +21,7 @@ from ipa.live.kubernetes.manifest_parts import (
     budget,
     container_security,
     lost_node_tolerations,
+    over_nodes,
     pod_security,
     secret_mount,
     secret_volume,
@@ -31,33 +32,34 @@ from ipa.live.kubernetes.permissions import READ_ONLY_RULES, RULES, Rule, role
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.live_backend import TROUBLES
 from ipa.live.plane import EVERYWHERE
+from ipa.live.settings import RUN
 from ipa.policies import plugins, split_spec
 
 METRICS_PORT = 9100
 FOLDER = "/etc/ipa"
 SCENARIO = "scenario.yaml"
 STATE_FOLDER = "/var/lib/ipa"
-NOT_OURS = ("trace", "window", "scale", "scaling", "arrivals", "kubernetes")
-"""The keys of a scenario that a controller ignores: its load, and the layout of pods."""
+NOT_OURS = ("trace", "window", "scale", "scaling", "arrivals")
+"""The keys of a scenario that a controller ignores: its load."""
 
 
 def access(deployed: Deployed, name: str, rules: Sequence[Rule] = RULES) -> list[Manifest]:
     """A ServiceAccount with these rules; an account that is given by name is not made."""
-    account_name = str(deployed.pods_of(CONTROLLER).get("serviceAccountName") or "")
-    return account(deployed, deployed.meta(name, CONTROLLER), role(deployed, name, rules), account_name)
+    return account(
+        deployed, deployed.meta(name, CONTROLLER), role(deployed, name, rules), deployed.account_of(CONTROLLER)
+    )
 
 
-def controller(
-    deployed: Deployed, files: Mapping[str, str], advise: bool = False, state_claim: str = ""
-) -> list[Manifest]:
+def controller(deployed: Deployed, files: Mapping[str, str]) -> list[Manifest]:
     """The objects of a controller for a deployed pipeline: its scenario, its permissions and its Deployment.
 
-    `files` are those of its scenario, by name (`scenario_files`). With `advise` it decides and changes nothing, and its
-    Role allows no write.
+    `files` are those of its scenario, by name (`scenario_files`). With `controller.advise` it decides and changes
+    nothing, and its Role allows no write.
 
     State that must not be lost is in the cluster's objects. The journal, with what the policy has learnt, lasts as long
-    as the pod, or is on the PersistentVolumeClaim `state_claim`; its latest entry is always on the cluster.
+    as the pod, or is on the PersistentVolumeClaim `controller.state_claim`; its latest entry is always on the cluster.
     """
+    advise, state_claim = deployed.settings.controller.advise, deployed.settings.controller.state_claim
     name = names.name(deployed.instance, "controller")
     meta = deployed.meta(name, CONTROLLER)
     selector = names.selector(deployed.instance, CONTROLLER)
@@ -66,13 +68,16 @@ def controller(
             "labels": deployed.labels(CONTROLLER),
             "annotations": {names.CONTENT: _content(deployed, files)},
         },
-        "spec": _pod(deployed, name, advise, _state(deployed, files, advise, state_claim)),
+        "spec": {
+            **_pod(deployed, name, advise, _state(deployed, files, advise, state_claim)),
+            "topologySpreadConstraints": over_nodes(selector),
+        },
     }
-    pod_settings.put_into(template, deployed.pods_of(CONTROLLER), selector)
+    template = pod_templates.merged(template, deployed.settings.cluster.pods, CONTROLLER)
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": dict(files)},
         *access(deployed, name, READ_ONLY_RULES if advise else RULES),
-        *([controller_policy(deployed, meta, METRICS_PORT)] if deployed.layout.network_policy else []),
+        *([controller_policy(deployed, meta, METRICS_PORT)] if deployed.settings.access.network_policy else []),
         # Evictions take one pod at a time; a single one starts elsewhere, and resumes from the cluster's objects.
         budget(meta, {"maxUnavailable": 1}, selector),
         {
@@ -113,7 +118,7 @@ def _state(deployed: Deployed, files: Mapping[str, str], advise: bool, claim: st
     a new one, since its controller might not understand, or not read, the previous one."""
     if not claim:
         return _State(f"{STATE_FOLDER}/journal.jsonl", {"name": "state", "emptyDir": {"sizeLimit": "1Gi"}})
-    digest = _digest(_content(deployed, files), deployed.layout.image, str(advise))
+    digest = _digest(_content(deployed, files), deployed.settings.image.name, str(advise))
     path = f"{STATE_FOLDER}/{deployed.instance}-{digest}.jsonl"
     # Another name: an apply that only changes a volume's type leaves both types, and is refused.
     return _State(path, {"name": "kept-state", "persistentVolumeClaim": {"claimName": claim}})
@@ -142,15 +147,24 @@ def _pod(deployed: Deployed, name: str, advise: bool, state: _State) -> Manifest
 
 def _container(deployed: Deployed, advise: bool, state: _State) -> Manifest:
     arguments = ["live", "run", f"{FOLDER}/{SCENARIO}", "--backend", "kubernetes"]
-    arguments += ["--advise" if advise else "--no-load"]
-    arguments += ["--namespace", deployed.namespace, "--name", deployed.instance]
-    arguments += ["--control-token-file", CONTROL_TOKEN_PATH]
-    arguments += ["--state", state.path, "--metrics-port", str(METRICS_PORT), "--metrics-host", EVERYWHERE]
+    arguments += ["--no-load", "--namespace", deployed.namespace, "--name", deployed.instance]
+    given = {
+        key: value for key, where, value in deployed.settings.given() if key.startswith("controller.") and RUN in where
+    }
+    ours = {
+        "access.control_token_file": CONTROL_TOKEN_PATH,
+        "controller.advise": advise,
+        "controller.state": state.path,
+        "controller.metrics_port": METRICS_PORT,
+        "controller.metrics_host": EVERYWHERE,
+    }
+    for key, value in (given | ours).items():
+        arguments += ["--set", f"{key}={json.dumps(value, default=list)}"]
     probe = {"httpGet": {"path": "/metrics", "port": METRICS_PORT}, "timeoutSeconds": 5}
     return {
         "name": "controller",
-        "image": deployed.layout.image,
-        "imagePullPolicy": deployed.layout.pull_policy,
+        "image": deployed.settings.image.name,
+        "imagePullPolicy": deployed.settings.image.pull,
         "command": ["python", "-m", "ipa"],
         "args": arguments,
         "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],

@@ -35,7 +35,7 @@ def up(
     Stages that the pipeline no longer has are deleted last, once the gateway that used them has ended.
 
     The Deployments are written under the Lease. A controller that holds it writes them itself, or ends if the pipeline
-    or layout has changed. Raises LiveError for a refusal, RunError if the pipeline does not become ready.
+    or settings have changed. Raises LiveError for a refusal, RunError if the pipeline does not become ready.
     """
     try:
         owner = owner_of(api.apply(root(deployed)))
@@ -64,7 +64,7 @@ def _until_ready(
     lease: Lease,
 ) -> None:
     reconciler = Reconciler(api, deployed)
-    until_s = time.monotonic() + within_s + deployed.layout.nodes_within_s
+    until_s = time.monotonic() + within_s + deployed.settings.cluster.nodes_within_s
     while True:
         lease.acquire()
         try:

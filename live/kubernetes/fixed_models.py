@@ -2,7 +2,7 @@
 
 The pod of a replica says the key and the digest of its model (`pod_model`). Who holds the Lease fixes that of a
 variant's first pod; the pods that come later compare theirs with it. A digest belongs to the place of the models,
-`--models`: those of another place are fixed anew.
+`models.source`: those of another place are fixed anew.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def models_map(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
 
 def key_of(deployed: Deployed, stage: str, variant: str) -> str:
     """The key of a variant's digest in the ConfigMap."""
-    place = sha256(deployed.layout.models.rstrip("/").encode()).hexdigest()[:8]
+    place = sha256(deployed.settings.models.source.rstrip("/").encode()).hexdigest()[:8]
     return f"{place}.{stage}.{variant}"
 
 

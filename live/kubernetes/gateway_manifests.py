@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
 from ipa.live import plane
-from ipa.live.gateway_settings import GatewayLimits, GatewaySettings
+from ipa.live.gateway_settings import GatewaySettings
 from ipa.live.kubernetes import manifest_parts, names
 from ipa.live.kubernetes.manifest_parts import (
     CONTROL_TOKEN_PATH,
@@ -20,8 +20,9 @@ from ipa.live.kubernetes.manifest_parts import (
     secret_volume,
 )
 from ipa.live.kubernetes.names import GATEWAY
-from ipa.live.kubernetes.settings import Deployed, memory_bytes
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import ACCEPTS_PATH, EVERYWHERE, TAKEN_WITHIN_S, gateway_settings, longest_batch_s
+from ipa.live.settings import memory_bytes
 from ipa.live.tokens import new_token
 from ipa.profiles import Pipeline
 from ipa.sim import rules
@@ -49,11 +50,11 @@ three times their size, and the rest is for the gateway itself and its records."
 def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
     """The gateway's Deployment: the router with its queues, and beside it the watch that sends it the list of
     replicas."""
-    is_pair = deployed.layout.gateways > 1
+    is_pair = deployed.settings.gateway.count > 1
     waits_s = DRAIN_S + (TAKEN_WITHIN_S if is_pair else 0)
     volumes = [_token_volume(), secret_volume("control", deployed.control_name)]
-    if deployed.layout.client_token_secret:
-        volumes += [secret_volume("clients", deployed.layout.client_token_secret)]
+    if deployed.settings.access.token_secret:
+        volumes += [secret_volume("clients", deployed.settings.access.token_secret)]
     pod = manifest_parts.pod(
         deployed,
         [_router(deployed), _watch(deployed)],
@@ -61,8 +62,6 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
         volumes=volumes,
     )
     pod["serviceAccountName"] = deployed.gateway_name
-    if is_pair:
-        pod["topologySpreadConstraints"] = [_on_different_nodes(deployed)]
     deployment = manifest_parts.deployment(
         deployed,
         deployed.meta(deployed.gateway_name, GATEWAY, owner),
@@ -70,28 +69,19 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
         deployed.labels(GATEWAY),
         pod,
         _strategy(deployed),
-        added=deployed.pods_of(GATEWAY),
+        (GATEWAY,),
     )
     if is_pair:
-        deployment["spec"]["replicas"] = deployed.layout.gateways
+        deployment["spec"]["replicas"] = deployed.settings.gateway.count
     return deployment
 
 
 def _strategy(deployed: Deployed) -> Manifest:
     """A new gateway takes requests before the old one finishes its own and ends. Of two, one is never ready, so a
     rollout replaces both at once and has no deadline; the old holder serves until a new one does."""
-    if deployed.layout.gateways > 1:
+    if deployed.settings.gateway.count > 1:
         return manifest_parts.rolling(2, 2, NO_DEADLINE_S)
-    return manifest_parts.rolling(1, 0, deployed.layout.rollout_within_s())
-
-
-def _on_different_nodes(deployed: Deployed) -> Manifest:
-    return {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": names.selector(deployed.instance, GATEWAY)},
-    }
+    return manifest_parts.rolling(1, 0, deployed.settings.rollout_within_s())
 
 
 def gateway_lease(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
@@ -101,25 +91,25 @@ def gateway_lease(deployed: Deployed, owner: Manifest | None = None) -> Manifest
 
 
 def _router(deployed: Deployed) -> Manifest:
-    memory = {"memory": deployed.layout.gateway_memory}
+    memory = {"memory": deployed.settings.gateway.memory}
     container = manifest_parts.container(
         deployed,
         manifest_parts.GATEWAY_CONTAINER,
         plane.GATEWAY,
         _settings(deployed).arguments(),
-        {"requests": {**memory, "cpu": deployed.layout.gateway_cpu}, "limits": memory},
+        {"requests": {**memory, "cpu": deployed.settings.gateway.cpu}, "limits": memory},
     )
     container |= manifest_parts.serving({"http": DATA_PORT, "control": CONTROL_PORT}, ACCEPTS_PATH)
     container |= manifest_parts.draining(DRAIN_S)
     container["volumeMounts"] += [secret_mount("control", CONTROL_TOKEN_PATH)]
-    if deployed.layout.client_token_secret:
+    if deployed.settings.access.token_secret:
         container["volumeMounts"] += [secret_mount("clients", CLIENT_TOKEN_PATH)]
     return container
 
 
 def _settings(deployed: Deployed) -> GatewaySettings:
     """Replicas have addresses of pods, and our port."""
-    layout = deployed.layout
+    given = deployed.settings
     service = f"{deployed.control_name}.{deployed.namespace}"
     settings = replace(
         gateway_settings(deployed.plane, PIPELINE_PATH, CONTROL_TOKEN_PATH),
@@ -128,16 +118,16 @@ def _settings(deployed: Deployed) -> GatewaySettings:
         control_host=EVERYWHERE,
         control_port=CONTROL_PORT,
         control_names=(deployed.control_name, service, f"{service}.svc", f"{service}.svc.cluster.local"),
-        data_origins=layout.client_origins,
-        replica_networks=layout.pod_networks or EVERY_NETWORK,
+        data_origins=given.access.origins,
+        replica_networks=given.access.pod_networks or EVERY_NETWORK,
         replica_port=MODEL_PORT,
         linger_s=LINGER_S,
-        most_inside_bytes=memory_bytes(layout.gateway_memory) // MEMORY_SHARE,
-        **{each.name: getattr(layout, each.name) for each in fields(GatewayLimits)},
+        most_inside_bytes=memory_bytes(given.gateway.memory) // MEMORY_SHARE,
+        limits=given.gateway.as_text(),
     )
-    if layout.gateways > 1:
+    if given.gateway.count > 1:
         settings = replace(settings, is_leased=True)
-    if layout.client_token_secret:
+    if given.access.token_secret:
         settings = replace(settings, data_token_file=Path(CLIENT_TOKEN_PATH))
     return settings
 
@@ -158,7 +148,7 @@ def _watch(deployed: Deployed) -> Manifest:
         arguments,
         {"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
     )
-    if deployed.layout.gateways > 1:
+    if deployed.settings.gateway.count > 1:
         name = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
         container["env"] += [{"name": "POD_NAME", "valueFrom": name}]  # and it gives the Lease back at once
     else:
@@ -197,12 +187,11 @@ def gateway_access(deployed: Deployed, owner: Manifest | None = None) -> list[Ma
     ServiceAccount that is given by name is not made."""
     meta = deployed.meta(deployed.gateway_name, GATEWAY, owner)
     rules: list[Manifest] = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
-    if deployed.layout.gateways > 1:
+    if deployed.settings.gateway.count > 1:
         of_lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
         rules += [{**of_lease, "resourceNames": [deployed.gateway_name], "verbs": ["get", "watch", "update"]}]
     sees_pods = manifest_parts.role(meta, rules)
-    account_name = str(deployed.pods_of(GATEWAY).get("serviceAccountName") or "")
-    return manifest_parts.account(deployed, meta, sees_pods, account_name, token=False)
+    return manifest_parts.account(deployed, meta, sees_pods, deployed.account_of(GATEWAY), token=False)
 
 
 def control_secret(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
@@ -220,7 +209,9 @@ def services(deployed: Deployed, owner: Manifest | None = None, is_dual: bool = 
     """Where clients find the pipeline, as one model of the Open Inference Protocol; and where the controller and
     Prometheus find the gateway, which is not reachable from outside the cluster."""
     return [
-        _service(deployed, deployed.instance, {"http": DATA_PORT}, owner, is_dual, deployed.layout.service_type),
+        _service(
+            deployed, deployed.instance, {"http": DATA_PORT}, owner, is_dual, deployed.settings.cluster.service_type
+        ),
         _service(deployed, deployed.control_name, {"control": CONTROL_PORT}, owner, is_dual),
     ]
 

@@ -125,7 +125,7 @@ class KubernetesBackend(LiveBackend):
         self._decision = self._budgeted = 0  # how many there were, and which one the budgets are of
         self._budget_cores: dict[str, int] = {}
         self._is_passing = False
-        self._room = FoundRoom(len(deployed.stages), deployed.layout.nodes_within_s)
+        self._room = FoundRoom(len(deployed.stages), deployed.settings.cluster.nodes_within_s)
         self._pods: dict[str, Pod] = {}
         self._is_listed = asyncio.Event()
         self._watch = PodWatch(api, deployed.namespace, deployed.instance, self._watched)
@@ -260,7 +260,7 @@ class KubernetesBackend(LiveBackend):
         if look.is_down:
             self.fail(f"{self.deployed.instance} no longer exists; run ipa live up")
         if look.is_changed:
-            self.fail(f"{self.deployed.instance} has been redeployed with another layout or pipeline file: start again")
+            self.fail(f"{self.deployed.instance} has been redeployed with other settings or another file: start again")
         for name, state in look.stages.items():  # an earlier controller may have recorded some
             self.stages[name].exclude(state.failed, self._api.time_s())
         if self._api.read_only:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from ipa.live.kubernetes import names, pod_settings
+from ipa.live.kubernetes import names, pod_templates
 from ipa.live.kubernetes.settings import Deployed
 
 Manifest = dict[str, Any]
@@ -46,20 +46,20 @@ def deployment(
     pod_labels: Mapping[str, str],
     pod: Manifest,
     rollout: Manifest,
-    added: Mapping[str, Any],
+    part: Sequence[str],
 ) -> Manifest:
     """A Deployment that leaves the number of replicas open; `rollout` is how it is rolled out (`rolling`).
 
-    `added` is what the layout adds to its pods.
+    What the settings add to the pods of this `part` (component, stage, variant) is merged in.
     """
-    template: Manifest = {
+    ours: Manifest = {
         "metadata": {"labels": dict(pod_labels), "annotations": {names.CONTENT: deployed.content}},
-        "spec": pod,
+        "spec": {**pod, "topologySpreadConstraints": over_nodes(selector)},
     }
-    pod_settings.put_into(template, added, selector)
-    template["metadata"]["annotations"][names.TEMPLATE] = _digest(
-        [pod, *(added.get(key) for key in ("labels", "annotations") if added.get(key))]
-    )
+    template = pod_templates.merged(ours, deployed.settings.cluster.pods, *part)
+    # What we find pods again by is ours.
+    template["metadata"] = {key: {**template["metadata"][key], **own} for key, own in ours["metadata"].items()}
+    template["metadata"]["annotations"][names.TEMPLATE] = _digest(template)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -82,6 +82,12 @@ def rolling(max_surge: int, max_unavailable: int, deadline_s: int) -> Manifest:
         },
         "progressDeadlineSeconds": deadline_s,
     }
+
+
+def over_nodes(selector: Mapping[str, str]) -> list[Manifest]:
+    """Spreads a part's pods over nodes where possible, so that a lost node takes as few as possible."""
+    spread = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+    return [{**spread, "labelSelector": {"matchLabels": dict(selector)}}]
 
 
 def _digest(content: object) -> str:
@@ -127,8 +133,8 @@ def container(
     """A container that runs one of our modules; numerical libraries get `threads` threads."""
     return {
         "name": name,
-        "image": deployed.layout.image,
-        "imagePullPolicy": deployed.layout.pull_policy,
+        "image": deployed.settings.image.name,
+        "imagePullPolicy": deployed.settings.image.pull,
         "command": ["python", "-m", module],
         "args": arguments,
         "env": [

@@ -32,13 +32,14 @@ from ipa.live.kubernetes.memory import memory_map
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.network_policies import network_policies
 from ipa.live.kubernetes.pod_model import DIGEST_FILE
-from ipa.live.kubernetes.settings import EMULATED, Deployed
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import EVERYWHERE, SERVER, Serves, server_settings
+from ipa.live.settings import EMULATED
 from ipa.policies import Configuration, StageConfiguration, to_plain
 from ipa.policies import from_plain as stage_from_plain
 from ipa.sim import rules
 
-PIPELINE, LAYOUT = "pipeline.yaml", "layout.json"
+PIPELINE, SETTINGS = "pipeline.yaml", "settings.json"
 """The keys of the ConfigMap."""
 
 DRAIN_S = 1
@@ -46,12 +47,12 @@ DRAIN_S = 1
 
 
 def root(deployed: Deployed) -> Manifest:
-    """The ConfigMap with the pipeline's file and its layout, which owns everything else."""
+    """The ConfigMap with the pipeline's file and its settings, which owns everything else."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": deployed.meta(deployed.instance, "pipeline"),
-        "data": {PIPELINE: deployed.pipeline_file, LAYOUT: deployed.layout.as_text()},
+        "data": {PIPELINE: deployed.pipeline_file, SETTINGS: deployed.settings.as_text()},
     }
 
 
@@ -90,9 +91,9 @@ def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str
     is_dual = "policy/v1" in apis
     return [
         memory_map(deployed, owner),
-        *([] if deployed.layout.models == EMULATED else [models_map(deployed, owner)]),
+        *([] if deployed.settings.models.source == EMULATED else [models_map(deployed, owner)]),
         *gateway_access(deployed, owner),
-        *([gateway_lease(deployed, owner)] if deployed.layout.gateways > 1 else []),
+        *([gateway_lease(deployed, owner)] if deployed.settings.gateway.count > 1 else []),
         *services(deployed, owner, is_dual),
         *(network_policies(deployed, owner) if "networking.k8s.io/v1" in apis else []),
         *(disruption_budgets(deployed, owner, budgets) if budgets else []),
@@ -133,10 +134,10 @@ def stage_deployment(
         manifest_parts.rolling(
             rules.default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge,
             plane.max_unavailable,
-            deployed.layout.rollout_within_s(variant.start_up_s),
+            deployed.settings.rollout_within_s(variant.start_up_s),
         )
         | ({} if plane.most_cores is None else {"minReadySeconds": _drained_within_s(deployed, stage, wanted.batch)}),
-        added=deployed.pods_of(MODEL_SERVER, stage, wanted.variant),
+        (MODEL_SERVER, stage, wanted.variant),
     )
     deployment["metadata"]["annotations"] = {names.WANTED: as_text(wanted)}
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
@@ -182,7 +183,7 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
         threads=cores,
     )
     # The start-up probe gives the model time, whether the server listens while it loads or only afterwards.
-    starts_within_s = ceil(variant.start_up_s + deployed.layout.ready_within_s)
+    starts_within_s = ceil(variant.start_up_s + deployed.settings.cluster.ready_within_s)
     container |= manifest_parts.serving({"http": MODEL_PORT}, starts_within_s=starts_within_s)
     container |= manifest_parts.draining(DRAIN_S)
     if real:
@@ -205,7 +206,7 @@ def disruption_budgets(
         return manifest_parts.budget(meta, {"minAvailable": "50%"}, selector, api_version)
 
     budgets = [*map(of_stage, deployed.stages)]
-    if deployed.layout.gateways == 1:
+    if deployed.settings.gateway.count == 1:
         meta, selector = (
             deployed.meta(deployed.gateway_name, GATEWAY, owner),
             names.selector(deployed.instance, GATEWAY),

@@ -105,7 +105,7 @@ class ControllerMemory:
     def _write(self, line: str) -> str:
         """Write a line, unless another writes meanwhile; returns why that failed, empty if it did not."""
         if len(line.encode()) > MOST_BYTES:
-            return f"an entry has more than {MOST_BYTES // 2**10} KiB: see --state-claim"
+            return f"an entry has more than {MOST_BYTES // 2**10} KiB: see controller.state_claim"
         namespace, name = self._deployed.namespace, self._deployed.memory_name
         try:
             config_map = self._api.get("ConfigMap", namespace, name, WRITTEN_WITHIN_S)

@@ -19,8 +19,9 @@ from ipa.live.kubernetes import manifest_parts
 from ipa.live.kubernetes.fixed_models import key_of
 from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.pod_model import FIXED_AT
-from ipa.live.kubernetes.settings import EMULATED, Deployed, Layout
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.store import KEYS_AT, S3
+from ipa.live.settings import EMULATED, LiveSettings
 
 CLAIM, IMAGE = "pvc:", "image:"
 MOUNTED_AT = "/models"
@@ -35,7 +36,6 @@ _SOURCES = {
     CLAIM: re.compile(rf"{CLAIM}{_NAME}{_FOLDER}/?"),
     IMAGE: re.compile(rf"{IMAGE}(/[^/\s]+)+/?"),
 }
-_ENDPOINT = re.compile(r"https?://[^/\s]+")
 
 
 @dataclass(frozen=True)
@@ -48,28 +48,23 @@ class Placed:
     mount: Manifest | None = None
 
 
-def check(layout: Layout) -> None:
-    """Raise LiveError if models cannot be where the layout says."""
-    kind = _kind(layout)
-    if kind is None and layout.models != EMULATED:
-        raise LiveError(
-            f"--models {layout.models}: should be {EMULATED}, s3://BUCKET[/FOLDER], pvc:CLAIM[/FOLDER] or image:/FOLDER"
-        )
-    for option, value in (("--s3-endpoint", layout.s3_endpoint), ("--s3-secret", layout.s3_secret)):
-        if value and kind != S3:
-            raise LiveError(f"{option} {value}: needs --models s3://BUCKET[/FOLDER]")
-    if layout.s3_endpoint and not _ENDPOINT.fullmatch(layout.s3_endpoint):
-        raise LiveError(
-            f"--s3-endpoint {layout.s3_endpoint}: should be a URL without a path, such as http://store:9000"
-        )
+def check(settings: LiveSettings) -> None:
+    """Raise LiveError if a cluster cannot have models where the settings say."""
+    models, kind = settings.models, _kind(settings)
+    if kind is None and models.source != EMULATED:
+        allowed = f"{EMULATED}, s3://BUCKET[/FOLDER], pvc:CLAIM[/FOLDER] or image:/FOLDER"
+        raise LiveError(f"models.source: on a cluster it should be {allowed}; given {models.source!r}")
+    for key in ("s3_endpoint", "s3_secret"):
+        if getattr(models, key) and kind != S3:
+            raise LiveError(f"models.{key}: {getattr(models, key)}: needs models.source s3://BUCKET[/FOLDER]")
 
 
 def placed(deployed: Deployed, stage: str, variant: str, cores: int) -> Placed | None:
     """How a variant's model gets into the pod of a replica with `cores` cores; None for an emulated model."""
-    kind = _kind(deployed.layout)
+    kind = _kind(deployed.settings)
     if kind is None:
         return None
-    root, below = deployed.layout.models.rstrip("/"), f"{deployed.pipeline}/{stage}/{variant}"
+    root, below = deployed.settings.models.source.rstrip("/"), f"{deployed.pipeline}/{stage}/{variant}"
     # Optional: of an earlier version's deployment. Until a digest is fixed, there is no file.
     volumes: list[Manifest] = [{"name": "fixed", "configMap": {"name": deployed.models_name, "optional": True}}]
     key = key_of(deployed, stage, variant)
@@ -83,19 +78,19 @@ def placed(deployed: Deployed, stage: str, variant: str, cores: int) -> Placed |
         return Placed(folder, (*volumes,), _preparing(deployed, cores, folder, key, [READ_ONLY]), READ_ONLY)
     folder = f"{MOUNTED_AT}/{variant}"
     volumes += [{"name": "models", "emptyDir": {"sizeLimit": MOST_MODEL}}]
-    if deployed.layout.s3_secret:
+    if deployed.settings.models.s3_secret:
         # Optional: a pod without its Secret would wait in silence, while the preparing container says what is missing.
-        volumes += [{"name": "keys", "secret": {"secretName": deployed.layout.s3_secret, "optional": True}}]
+        volumes += [{"name": "keys", "secret": {"secretName": deployed.settings.models.s3_secret, "optional": True}}]
     return Placed(folder, (*volumes,), _fetching(deployed, cores, folder, key, f"{root}/{below}"), READ_ONLY)
 
 
-def is_fetched(layout: Layout) -> bool:
+def is_fetched(settings: LiveSettings) -> bool:
     """Whether an init container fetches models from an object store."""
-    return _kind(layout) == S3
+    return _kind(settings) == S3
 
 
-def _kind(layout: Layout) -> str | None:
-    return next((kind for kind, pattern in _SOURCES.items() if pattern.fullmatch(layout.models)), None)
+def _kind(settings: LiveSettings) -> str | None:
+    return next((kind for kind, pattern in _SOURCES.items() if pattern.fullmatch(settings.models.source)), None)
 
 
 def _preparing(
@@ -123,10 +118,10 @@ def _preparing(
 
 def _fetching(deployed: Deployed, cores: int, folder: str, key: str, url: str) -> Manifest:
     """The init container that fetches the model from an object store."""
-    layout = deployed.layout
+    settings = deployed.settings
     mounts: list[Manifest] = [{"name": "models", "mountPath": MOUNTED_AT}]
-    options = ["--from", url, *(("--endpoint", layout.s3_endpoint) if layout.s3_endpoint else ())]
-    if layout.s3_secret:
-        options += ["--secret", layout.s3_secret]
+    options = ["--from", url, *(("--endpoint", settings.models.s3_endpoint) if settings.models.s3_endpoint else ())]
+    if settings.models.s3_secret:
+        options += ["--secret", settings.models.s3_secret]
         mounts += [{"name": "keys", "mountPath": KEYS_AT, "readOnly": True}]
     return _preparing(deployed, cores, folder, key, mounts, options, MOST_FETCHED)

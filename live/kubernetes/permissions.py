@@ -16,7 +16,8 @@ from ipa.live.kubernetes import manifest_parts
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.names import CONTROLLER
-from ipa.live.kubernetes.settings import EMULATED, Deployed
+from ipa.live.kubernetes.settings import Deployed
+from ipa.live.settings import EMULATED
 
 AT_ONCE = 8
 """How many questions are asked at a time: a far API server would take seconds for all of them one by one."""
@@ -40,7 +41,7 @@ FROM_OUTSIDE = (
 """What a controller needs in place of `FINDS_GATEWAY` outside the cluster; an adviser needs no `update`."""
 
 RULES: tuple[Rule, ...] = (
-    _rule("reads the pipeline's ConfigMap: layout, kill switch; brings it up to date; keeps what its policy has "
+    _rule("reads the pipeline's ConfigMap: settings, kill switch; brings it up to date; keeps what its policy has "
           "learnt, and fixes its models", "get patch", "configmaps"),
     _rule("sees replicas: which start, serve, end, fail or find no room", "list watch", "pods"),
     _rule("sees whether the gateway is ready; applies it and the stages, and sets their replicas",
@@ -59,14 +60,14 @@ RULES: tuple[Rule, ...] = (
 """What a controller may do in its namespace, and why; it may do nothing that it does not need."""
 
 READ_ONLY_RULES: tuple[Rule, ...] = (
-    _rule("reads the pipeline's ConfigMap: its layout", "get", "configmaps"),
+    _rule("reads the pipeline's ConfigMap: its settings", "get", "configmaps"),
     _rule("sees replicas", "list watch", "pods"),
     _rule("sees whether the gateway is ready", "get", "deployments", "apps"),
     _rule("reads the stages' Deployments", "list", "deployments", "apps"),
     _rule("tells a rollout's refusals from those before: names carry hashes", "list", "replicasets", "apps"),
     FINDS_GATEWAY,
 )
-"""What `run --advise` needs, which decides and writes nothing."""
+"""What an adviser needs, which decides and writes nothing."""
 
 OPTIONAL = frozenset({"events", "horizontalpodautoscalers", "replicasets"})
 """Resources without which a controller works, less well: no Events are written; an autoscaler that sets replicas is not
@@ -88,7 +89,7 @@ def from_outside(rules: Sequence[Rule]) -> list[Rule]:
 def named(rules: Sequence[Rule], deployed: Deployed) -> list[dict[str, Any]]:
     """The rules, restricted to this pipeline's objects where the API allows that and the names are known."""
     stages = map(deployed.stage_name, deployed.stages)
-    models = () if deployed.layout.models == EMULATED else (deployed.models_name,)
+    models = () if deployed.settings.models.source == EMULATED else (deployed.models_name,)
     is_read_only = not any({"patch", "update"} & {*rule["verbs"]} for _, rule in rules)
     bound = {
         "configmaps": [deployed.instance, *(() if is_read_only else (deployed.memory_name, *models))],
@@ -136,8 +137,8 @@ class Permission:
 
 
 def needed(deployed: Deployed, read_only: bool, is_inside: bool) -> Iterator[Permission]:
-    """The permissions that a controller needs, inside the cluster or outside; one that is `read_only` (`run --advise`)
-    needs fewer."""
+    """The permissions that a controller needs, inside the cluster or outside; one that is `read_only` (an
+    adviser) needs fewer."""
     rules = READ_ONLY_RULES if read_only else RULES
     rules = rules if is_inside else tuple(from_outside(rules))
     for (why, _), rule in zip(rules, named(rules, deployed), strict=True):
@@ -172,5 +173,5 @@ def check(api: Api, deployed: Deployed, is_inside: bool) -> None:
     if vital := [str(permission) for permission in lacking if not permission.is_optional]:
         raise RunError(
             f"this account may not, in namespace {deployed.namespace}: {'; '.join(vital)}. "
-            "ipa live manifests --controller prints a Role that allows all that a controller needs"
+            "ipa live manifests --set controller.in_cluster=true prints a Role that allows all that a controller needs"
         )

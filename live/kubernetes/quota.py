@@ -8,7 +8,7 @@ from math import floor
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError
-from ipa.live.kubernetes.settings import cpu_cores
+from ipa.live.settings import cpu_cores
 
 KEYS = ("requests.cpu", "cpu", "limits.cpu")
 

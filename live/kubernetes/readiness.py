@@ -89,7 +89,7 @@ async def _until(
 def longest_s(deployed: Deployed, initial: Configuration) -> float:
     return (
         READY_WITHIN_S
-        + deployed.layout.nodes_within_s
+        + deployed.settings.cluster.nodes_within_s
         + max(
             deployed.plane.pipeline.stage(name).variant(desired.variant).start_up_s * desired.replicas
             for name, desired in initial.items()
@@ -119,7 +119,9 @@ async def until_reached(url: str, within_s: float = REACHED_WITHIN_S) -> None:
     async with aiohttp.ClientSession() as session:
         while problem := await unhealthy(session, f"{url.rstrip('/')}/v2/health/live", within_s=2.0):
             if time.monotonic() > until_s:
-                raise RunError(f"the gateway cannot be reached at {url} ({problem}): give --url, or see --service")
+                raise RunError(
+                    f"the gateway cannot be reached at {url} ({problem}): give --url, or see cluster.service_type"
+                )
             await asyncio.sleep(ASK_EVERY_S)
 
 
@@ -139,7 +141,7 @@ def client_url(api: Api, deployed: Deployed) -> str:
         if service["spec"]["type"] != "NodePort":
             raise LiveError(
                 f"Service {deployed.instance} of type {service['spec']['type']} cannot be reached from outside: "
-                f"give --url, or deploy with --service NodePort"
+                f"give --url, or deploy with --set cluster.service_type=NodePort"
             )
         nodes = api.request("GET", "/api/v1/nodes")["items"]
     except ApiError as error:

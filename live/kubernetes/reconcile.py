@@ -32,12 +32,13 @@ from ipa.live.kubernetes.fixed_models import FixedModels
 from ipa.live.kubernetes.foreign_scalers import Autoscalers, Dispute, actor, judged
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.manifest_parts import Manifest
-from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root, template_of
+from ipa.live.kubernetes.manifests import PIPELINE, SETTINGS, owner_of, root, template_of
 from ipa.live.kubernetes.names import MODEL_SERVER
 from ipa.live.kubernetes.pods import Pod
-from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look, StageState, read_gateway, read_stages
 from ipa.live.kubernetes.within_budget import Budget, allowed
+from ipa.live.settings import LiveSettings
 from ipa.policies import Configuration, StageConfiguration
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
@@ -207,10 +208,10 @@ class Reconciler:
     def _is_as_said(self, data: Mapping[str, str]) -> bool:
         """Whether the root describes this pipeline, even as another version writes it."""
         try:
-            layout = Layout.from_text(data.get(LAYOUT, "{}"))
+            settings = LiveSettings.from_text(data.get(SETTINGS, "{}")).as_text()
         except LiveError:
             return False
-        return (data.get(PIPELINE), layout) == (self._deployed.pipeline_file, self._deployed.layout)
+        return (data.get(PIPELINE), settings) == (self._deployed.pipeline_file, self._deployed.settings.as_text())
 
     # ---- decide, guard, apply ----
 

@@ -134,7 +134,7 @@ class Look:
     keeps a pod from starting and may pass; `lost`: stage -> which nodes with its pods are not ready; `lacking`: the
     stages without room for a replica within the limit of cores. `gateway_problem`
     and `gateway_delay` say the same of the gateway, where lack of room is a delay. `is_held`: the kill switch is on;
-    `is_down`: the pipeline has been taken down; `is_changed`: it has been redeployed with another file or layout.
+    `is_down`: the pipeline has been taken down; `is_changed`: it has been redeployed with another file or settings.
     `stopped`: stage, or another object's name -> why nothing is done there until somebody else acts; `foreign`: stage
     -> who else has lately set its replicas. `error`: why this look broke off; another follows. `is_contested`: another
     kept changing what it had to change. `has_read`: if it broke off, it had read everything before; `judged`: the
@@ -207,7 +207,7 @@ def read_stages(api: Api, deployed: Deployed, pods: Sequence[Pod] | None = None)
     replica_sets = {} if is_quiet else _replica_sets(api, deployed, MODEL_SERVER, deployments)
     now_s = 0.0 if is_quiet else api.time_s()
     lost = () if is_quiet else _lost(api, pods or ())
-    nodes_within_s = deployed.layout.nodes_within_s
+    nodes_within_s = deployed.settings.cluster.nodes_within_s
 
     def read(stage: str, name: str) -> StageState:
         here = [pod for pod in pods or () if pod.stage == stage]
@@ -234,7 +234,7 @@ def read_gateway(api: Api, deployed: Deployed, deployment: Mapping[str, Any] | N
         replica_set=replica_sets.get(deployed.gateway_name),
         now_s=api.time_s(),
         lost=_lost(api, pods),
-        nodes_within_s=deployed.layout.nodes_within_s,
+        nodes_within_s=deployed.settings.cluster.nodes_within_s,
     )
 
 

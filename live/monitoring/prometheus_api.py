@@ -115,9 +115,13 @@ def check_matcher(text: str) -> None:
     """
     match = _MATCHER.fullmatch(text)
     if match is None:
-        raise LiveError(f'--prometheus-match {text}: should be LABEL="VALUE" or LABEL!="VALUE", in double quotes')
+        raise LiveError(
+            f'controller.prometheus_match: {text}: should be LABEL="VALUE" or LABEL!="VALUE", in double quotes'
+        )
     if match[1] in _OWN_LABELS:
-        raise LiveError(f"--prometheus-match {text}: {match[1]} is already set; allowed: labels that the scrape adds")
+        raise LiveError(
+            f"controller.prometheus_match: {text}: {match[1]} is already set; allowed: labels that the scrape adds"
+        )
 
 
 def by_gateway(series: Iterable[Series]) -> dict[Gateway, list[Series]]:

@@ -42,8 +42,8 @@ def find_prometheus() -> str:
     path = shutil.which("prometheus")
     if path is None:
         raise LiveError(
-            "--source prometheus needs a Prometheus server: give the URL of one that scrapes the gateway with "
-            "--prometheus, or install the program (apt-get install prometheus)"
+            "controller.source: prometheus needs a Prometheus server: give the URL of one that scrapes the gateway as "
+            "controller.prometheus, or install the program (apt-get install prometheus)"
         )
     return path
 

@@ -45,6 +45,7 @@ from ipa.live.serving.stage_queue import DispatchOptions, StageQueue
 from ipa.live.serving.tensors import TensorError, kind
 from ipa.live.serving.term import Term
 from ipa.live.serving.web import ADMITTED, ID, about, known_id, readiness, send, traceparent_of
+from ipa.live.settings import GatewayLimits
 from ipa.policies import lightest_configuration
 from ipa.profiles import Pipeline
 from ipa.sim import NEVER, rules
@@ -82,6 +83,7 @@ class Gateway:
         settings: GatewaySettings = GatewaySettings(),  # noqa: B008 - frozen
     ) -> None:
         self.settings = settings
+        asked = GatewayLimits.of(settings.limits)
         self.replica_networks = tuple(map(ip_network, settings.replica_networks)) or LOOPBACK
         self.pipeline = pipeline
         self.epoch = _new_epoch()
@@ -96,14 +98,14 @@ class Gateway:
         self.names = tuple(stage.name for stage in pipeline.stages)
         self.arrivals = ArrivalCounts(0.0)
         self.ended_requests = EndedRequests(
-            settings.records, self.names, settings.most_recorded_bytes or default_recorded_bytes()
+            settings.records, self.names, asked.most_recorded_bytes or default_recorded_bytes()
         )
         self.refusals, self.control_refusals = Refusals("data"), Refusals("control")
         self.bound_s = rules.bound_s(pipeline.sla_s) if settings.bound_s is None else settings.bound_s
         self._replica_timeout_s = self.bound_s if settings.replica_timeout_s is None else settings.replica_timeout_s
         inside_bytes = settings.most_inside_bytes or default_inside_bytes()
-        self._limits = limits = MessageLimits.within(inside_bytes, settings.most_json_bytes or MOST_JSON_BYTES)
-        self._items = None if pipeline.graph is None else GraphTensors(pipeline, settings.most_items or MOST_ITEMS)
+        self._limits = limits = MessageLimits.within(inside_bytes, asked.most_json_bytes or MOST_JSON_BYTES)
+        self._items = None if pipeline.graph is None else GraphTensors(pipeline, asked.most_items or MOST_ITEMS)
         self.router = self._router()
         self.one_step = asyncio.Lock()
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)

@@ -1,90 +1,45 @@
-"""Shared by the commands about a pipeline on a Kubernetes cluster: their options, and the objects built from them."""
+"""Shared by the live commands: the options of a deployment, and the objects built from them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import fields, replace
-from ipaddress import ip_network
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ipa import studies
-from ipa.live import kubernetes, limit_options
+from ipa.live import LiveError
 from ipa.studies import live_runs
-from ipa.studies.commands.options import (
-    Number,
-    Whole,
-    Words,
-    taken,
-    together,
-)
+from ipa.studies.commands.options import NEW_FILE, Whole, Words, assigned, taken, together
 from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
-    from ipa.live.kubernetes import Deployed, Layout
+    from ipa.live.kubernetes import Deployed
+    from ipa.live.settings import LiveSettings
     from ipa.studies import Scenario
     from ipa.studies.runs import Prepared
-    from ipa.studies.runs.live_runs import LiveCluster
+    from ipa.studies.runs.live_runs import Live, LiveCluster
 
+SECTIONS = ("image", "models", "gateway", "access", "cluster", "controller")
+"""The sections of a deployment's settings: keys of --set that begin with one of them are not the scenario's."""
 
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-"""The names that Kubernetes allows for most objects."""
+cluster_options = together(
+    click.option("--context", help="Context in the kubeconfig. Default: the current one."),
+    click.option("--namespace", help="Namespace of the pipeline. Default: the context's."),
+    click.option("--name", help="Name of the deployed pipeline. Default: ipa-PIPELINE."),
+)
+"""The options that select a cluster and the deployment on it."""
 
+url_option = click.option("--url", help="kubernetes: where to send the load. Default: the gateway's Service.")
 
-def _memory(_: click.Context, __: click.Parameter, text: str) -> str:
-    try:
-        kubernetes.memory_bytes(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    return text
+settings_option = click.option(
+    "--settings",
+    "settings_file",
+    type=NEW_FILE,
+    help="File of the kind deployment; `ipa schema deployment` lists its keys, and --set changes any of them.",
+)
 
-
-def _cpu(_: click.Context, __: click.Parameter, text: str) -> str:
-    try:
-        kubernetes.cpu_cores(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    return text
-
-
-def _cpu_or_profile(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    return text if text in ("", "profile") else _cpu(context, parameter, text)
-
-
-def _image(_: click.Context, __: click.Parameter, image: str) -> str:
-    if not image or any(letter.isspace() for letter in image):
-        raise click.BadParameter(f"{image!r}; allowed: the name of an image, such as registry/name:tag")
-    return image
-
-
-def name_of(kind: str) -> Callable[[click.Context, click.Parameter, str], str]:
-    """A callback that checks the name of an object of this kind; an empty name means none."""
-
-    def checked(_: click.Context, __: click.Parameter, name: str) -> str:
-        if name and not (len(name) <= 253 and _SUBDOMAIN.fullmatch(name)):
-            raise click.BadParameter(f"{name!r}; allowed: the name of a {kind}: a-z, 0-9, and - and . in between")
-        return name
-
-    return checked
-
-
-def _networks(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
-    try:
-        return tuple(str(ip_network(text)) for text in texts)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}; allowed: networks such as 10.0.0.0/16") from None
-
-
-def _peers(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
-    for text in texts:
-        if "/" in text:
-            _networks(_, __, (text,))
-        elif kubernetes.names.name(text) != text:
-            raise click.BadParameter(f"{text!r}; allowed: a namespace, or a network such as 10.0.0.0/16")
-    return texts
-
+image_option = click.option("--image", help="Image of all containers. Default: ipa-pipelines:VERSION.")
 
 backend_option = click.option(
     "--backend",
@@ -105,131 +60,6 @@ emulation_seed_option = click.option(
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
-layout_options = together(
-    click.option(
-        "--image",
-        default=lambda: kubernetes.Layout().image,
-        callback=_image,
-        help="Image of all containers. Default: ipa-pipelines:VERSION, this program's version.",
-    ),
-    click.option(
-        "--pull",
-        "pull_policy",
-        type=Words(("Always", "IfNotPresent", "Never")),
-        default="IfNotPresent",
-        help="When to pull the image. Default: IfNotPresent.",
-    ),
-    click.option(
-        "--service",
-        "service_type",
-        type=Words(("ClusterIP", "NodePort", "LoadBalancer")),
-        default="ClusterIP",
-        help="Type of the Service through which clients reach the gateway. Default: ClusterIP.",
-    ),
-    click.option(
-        "--models",
-        default="emulated",
-        help="Models: emulated, or where real ones are stored: s3://BUCKET[/FOLDER], pvc:CLAIM[/FOLDER] or "
-        "image:/FOLDER. Default: emulated.",
-    ),
-    click.option("--s3-endpoint", default="", metavar="URL", help="URL of the object store. Default: Amazon S3."),
-    click.option(
-        "--s3-secret",
-        default="",
-        callback=name_of("Secret"),
-        help="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the like. Default: no credentials.",
-    ),
-    click.option(
-        "--cpu",
-        "replica_cpu",
-        default="",
-        callback=_cpu_or_profile,
-        help="CPU request of a replica; profile means the cores in its profile. Default: 20m for emulated models, "
-        "profile for real ones.",
-    ),
-    click.option(
-        "--memory",
-        "replica_memory",
-        default="256Mi",
-        callback=_memory,
-        help="Memory request and limit of a replica. Default: 256Mi.",
-    ),
-    click.option(
-        "--gateways",
-        type=Whole(min=1, max=2),
-        default=1,
-        help="Gateways: 1, or 2, of which one serves and the other takes over. Default: 1.",
-    ),
-    click.option("--gateway-cpu", default="250m", callback=_cpu, help="CPU request of the gateway. Default: 250m."),
-    click.option(
-        "--gateway-memory",
-        default="512Mi",
-        callback=_memory,
-        help="Memory request and limit of the gateway. Default: 512Mi.",
-    ),
-    limit_options,
-    click.option(
-        "--client-token-secret",
-        default="",
-        metavar="NAME",
-        callback=name_of("Secret"),
-        help="Secret with the tokens of clients under the key token, one a line. Default: clients need none.",
-    ),
-    click.option(
-        "--client-origin",
-        "client_origins",
-        multiple=True,
-        metavar="ORIGIN",
-        help="Web pages that may send requests, such as https://video.example. May be repeated. Default: none.",
-    ),
-    click.option(
-        "--network-policy",
-        is_flag=True,
-        help="Restrict the connections of gateway and controller by NetworkPolicies; model servers always have one.",
-    ),
-    click.option(
-        "--control-from",
-        multiple=True,
-        metavar="NAMESPACE|CIDR",
-        callback=_peers,
-        help="--network-policy: who reaches the control port and the controller's metrics, besides the controller in "
-        "the cluster. May be repeated.",
-    ),
-    click.option(
-        "--api-server",
-        "api_networks",
-        multiple=True,
-        metavar="CIDR",
-        callback=_networks,
-        help="--network-policy: where the API server is. May be repeated. Default: its ports, anywhere.",
-    ),
-    click.option(
-        "--pod-network",
-        "pod_networks",
-        multiple=True,
-        metavar="CIDR",
-        callback=_networks,
-        help="Where the gateway accepts replicas. May be repeated. Default: at any address that is not local.",
-    ),
-    click.option(
-        "--ready-within",
-        "ready_within_s",
-        type=Number(min=1),
-        default=120.0,
-        help="Seconds that a replica may take to become ready, beyond its start-up time, before its variant counts as "
-        "failed; waiting for a node and for the image does not count. Default: 120.",
-    ),
-    click.option(
-        "--nodes-within",
-        "nodes_within_s",
-        type=Number(min=0),
-        default=180.0,
-        help="Seconds that replicas for which no node has room wait for another node, before policies get a lower "
-        "limit on cores; 0 where none can come. Default: 180.",
-    ),
-)
-"""The options that say how a pipeline is laid out on a cluster."""
-
 
 def warn(text: str) -> None:
     """Print a warning of the API server."""
@@ -241,15 +71,35 @@ def taken_cluster(options: dict[str, Any]) -> LiveCluster:
     return taken(live_runs.LiveCluster, options)
 
 
-def taken_layout(options: dict[str, Any]) -> Layout:
-    """The layout that the options describe; they are removed from `options`. Raises LiveError if it is impossible."""
-    names = [field.name for field in fields(kubernetes.Layout)]
-    layout = kubernetes.Layout(**{name: options.pop(name) for name in names if name in options})
-    kubernetes.model_sources.check(layout)
-    for option, peers in (("--control-from", layout.control_from), ("--api-server", layout.api_networks)):
-        if peers and not layout.network_policy:
-            raise click.UsageError(f"{option} {peers[0]}: needs --network-policy")
-    return layout
+def taken_settings(options: dict[str, Any]) -> LiveSettings:
+    """The settings that --settings, --image and --set describe; `options` keep what is the scenario's. Raises LiveError
+    or ScenarioError."""
+    ours, others = split(options.pop("assignments", ()))
+    options["assignments"] = others
+    values = assigned(ours)
+    if (image := options.pop("image", None)) is not None:
+        values["image.name"] = image
+    return live_runs.read_live_settings(options.pop("settings_file", None), values)
+
+
+def split(assignments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The assignments of --set to a deployment's keys, and those to a scenario's."""
+    is_ours = [each.partition("=")[0].partition(".")[0] in SECTIONS for each in assignments]
+    return (
+        tuple(each for each, ours in zip(assignments, is_ours, strict=True) if ours),
+        tuple(each for each, ours in zip(assignments, is_ours, strict=True) if not ours),
+    )
+
+
+def taken_live(backend: str, options: dict[str, Any]) -> Live:
+    """How a scenario runs live, from options that `options` then lacks. Raises UsageError for one of a cluster without
+    the backend kubernetes."""
+    for name in ("context", "namespace", "name", "url"):
+        if backend != "kubernetes" and options.get(name) is not None:
+            raise click.UsageError(f"--{name} needs --backend kubernetes")
+    where, settings = taken_cluster(options), taken_settings(options)
+    how = {"cluster": where if backend == "kubernetes" else None, "settings": settings}
+    return taken(live_runs.Live, options, **how)
 
 
 NAMED = {"trace": "constant:1", "window": "0:10", "policy": "rate"}
@@ -261,16 +111,16 @@ def named(what: str, where: LiveCluster) -> Deployed:
     return prepared(studies.find(what, NAMED), where)[1]
 
 
-def prepared(scenario: Scenario, cluster: LiveCluster, layout: Layout | None = None) -> tuple[Prepared, Deployed]:
-    """The prepared scenario and its deployment; the layout is extended by the scenario's pods.
-
-    Raises LiveError if the layout cannot have these pods.
-    """
+def prepared(
+    scenario: Scenario, cluster: LiveCluster, settings: LiveSettings | None = None
+) -> tuple[Prepared, Deployed]:
+    """The prepared scenario and its deployment. Raises LiveError if it cannot have these settings."""
     planned = studies.prepare(scenario)
-    if layout is not None:
-        layout = replace(layout, pods=scenario.kubernetes.as_plain())
-        kubernetes.pod_settings.check(layout.pods, layout.has_profile_cpu)
-    deployment = live_runs.deployed(planned, cluster, layout)
-    if layout is not None:
+    deployment = live_runs.deployed(planned, cluster, settings)
+    if settings is not None:
+        access = settings.access
+        for key, peers in (("control_from", access.control_from), ("api_networks", access.api_networks)):
+            if peers and not access.network_policy:
+                raise LiveError(f"access.{key}: {peers[0]}: needs access.network_policy: true")
         deployment.check_removal()
     return planned, deployment

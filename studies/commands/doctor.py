@@ -77,7 +77,7 @@ def findings(environ: Mapping[str, str] = os.environ, today: date | None = None)
             "highs": _package("highspy", "highs"),
         },
         "extras": {extra: _extra(extra, packages) for extra, packages in sorted(extras.items())},
-        "programs": {"prometheus": _program("prometheus", "for ipa live run --source prometheus")},
+        "programs": {"prometheus": _program("prometheus", "for ipa live run --set controller.source=prometheus")},
         "files": {name: _file(environ.get(name, "")) for name in (KUBECONFIG, ipa.traces.TRACE_VARIABLE)},
     }
 

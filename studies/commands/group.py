@@ -26,6 +26,17 @@ class Group(click.Group):
             ctx.fail(replaced.in_place_of(words) or _unknown(name, commands))
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's, but the error for an option of earlier versions says what takes its place."""
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            from ipa.studies.commands import replaced
+
+            if instead := replaced.in_place_of(error.option_name):
+                raise click.UsageError(instead, error.ctx) from None
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, self.summary_of(name)) for name in self.list_commands(ctx)])

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipa.live import kubernetes
+from ipa.live import LiveError, kubernetes
 from ipa.studies import live_runs, results
 from ipa.studies.commands import cluster, printing
 from ipa.studies.commands.options import (
     FOLDER,
     build_live_scenario,
-    cluster_options,
     output_options,
     pipeline_argument,
     set_option,
-    taken,
 )
 
 if TYPE_CHECKING:
@@ -37,15 +34,15 @@ if TYPE_CHECKING:
 @cluster.deployed_policy_option
 @set_option
 @cluster.emulation_seed_option
-@cluster_options
-@cluster.layout_options
+@cluster.cluster_options
+@cluster.settings_option
+@cluster.image_option
 @cluster.yes_option
 @output_options
 def up(
     what: str,
     backend: str,
     policy: str | None,
-    assignments: Sequence[str],
     yes: bool,
     as_json: bool,
     **options: Any,
@@ -54,9 +51,9 @@ def up(
 
     A dry run on the server finds what will be created and changed; this is printed, and you are asked to confirm.
     """
-    where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
-    scenario = build_live_scenario(what, assignments, policy=policy, **options)
-    prepared, deployed = cluster.prepared(scenario, where, layout)
+    where, settings = cluster.taken_cluster(options), cluster.taken_settings(options)
+    scenario = build_live_scenario(what, policy=policy, **options)
+    prepared, deployed = cluster.prepared(scenario, where, settings)
     api = live_runs.connect(where, on_warning=cluster.warn)
     first = live_runs.first_configuration(prepared)
     steps = kubernetes.deploy.plan(api, deployed, first)
@@ -94,7 +91,7 @@ class _Progress:
 @click.command()
 @pipeline_argument
 @cluster.backend_option
-@cluster_options
+@cluster.cluster_options
 @output_options
 def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
     """Show the state of a deployed pipeline: stages, replicas and what delays them."""
@@ -139,7 +136,7 @@ def print_status(report: dict[str, Any]) -> None:
 @click.command()
 @pipeline_argument
 @cluster.backend_option
-@cluster_options
+@cluster.cluster_options
 @cluster.yes_option
 @output_options
 def down(what: str, backend: str, yes: bool, as_json: bool, **options: Any) -> None:
@@ -166,71 +163,37 @@ APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
 """The APIs beyond the core that a cluster is assumed to have."""
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Which objects are printed besides the pipeline's, and which are left out."""
-
-    controller: bool
-    advise: bool
-    gitops: bool
-    state_claim: str
-    monitor: bool
-
-
 @click.command()
 @pipeline_argument
 @cluster.deployed_policy_option
 @set_option
 @cluster.emulation_seed_option
-@cluster_options
-@cluster.layout_options
-@click.option("--controller", is_flag=True, help="Add a controller that runs in the cluster, with its permissions.")
-@click.option("--advise", is_flag=True, help="Add a controller that changes nothing and has no permission to write.")
-@click.option(
-    "--gitops",
-    is_flag=True,
-    help="With --controller: leave out the stages' Deployments, which it makes itself, for Argo CD and Flux.",
-)
-@click.option(
-    "--state-claim",
-    default="",
-    metavar="NAME",
-    callback=cluster.name_of("PersistentVolumeClaim"),
-    help="Keep the controller's whole journal on this PersistentVolumeClaim. Default: the journal lives as long "
-    "as its pod; the latest entry, with what the policy has learnt, is in a ConfigMap.",
-)
-@click.option(
-    "--control-secret",
-    is_flag=True,
-    help="Print, alone, the Secret of the gateway's control port with a new token, for kubectl create -f -.",
-)
-@click.option("--monitor", is_flag=True, help="Add monitors and alert rules for the Prometheus operator.")
+@cluster.cluster_options
+@cluster.settings_option
+@cluster.image_option
 @click.option(
     "--out",
     type=FOLDER,
     help="Write a kustomize base of the objects to this new or empty folder.",
 )
 @output_options
-def manifests(what: str, control_secret: bool, out: Path | None, as_json: bool, **options: Any) -> None:
+def manifests(what: str, out: Path | None, as_json: bool, **options: Any) -> None:
     """Print the objects that `ipa live up` would apply, as YAML, without asking a cluster.
 
-    They are for the namespace of the kubeconfig's context, or `default` without a kubeconfig.
+    With --set controller.in_cluster=true or controller.advise=true they have a controller, and its monitors with
+    controller.monitor=true. They are for the namespace of the kubeconfig's context, or `default` without a kubeconfig.
     """
-    parts = taken(Parts, options)
-    if parts.state_claim and not (parts.controller or parts.advise):
-        raise click.UsageError(f"--state-claim {parts.state_claim}: needs --controller or --advise")
-    if parts.gitops and not parts.controller:
-        raise click.UsageError("--gitops: needs --controller, which makes what is left out")
-    where = cluster.taken_cluster(options)
-    if control_secret:
-        _print([kubernetes.control_secret(cluster.named(what, where))], as_json)
-        return
-    layout = cluster.taken_layout(options)
+    where, settings = cluster.taken_cluster(options), cluster.taken_settings(options)
+    controller = settings.controller
+    if controller.state_claim and not (controller.in_cluster or controller.advise):
+        raise LiveError(f"controller.state_claim: {controller.state_claim}: needs controller.in_cluster: true")
+    if controller.gitops and not controller.in_cluster:
+        raise LiveError("controller.gitops: needs controller.in_cluster: true, which makes what is left out")
     if out is not None:
         results.claim(out)
     scenario = build_live_scenario(what, **options)
-    prepared, deployed = cluster.prepared(scenario, where, layout)
-    objects = _objects(scenario, deployed, live_runs.first_configuration(prepared), parts)
+    prepared, deployed = cluster.prepared(scenario, where, settings)
+    objects = _objects(scenario, deployed, live_runs.first_configuration(prepared))
     if out is None:
         _print(objects, as_json)
     else:
@@ -246,16 +209,17 @@ def _write(folder: Path, files: Mapping[str, str], as_json: bool) -> None:
         printing.print_json({"folder": str(folder), "files": list(files)})
 
 
-def _objects(scenario: Scenario, deployed: Deployed, first: Configuration, parts: Parts) -> list[dict[str, Any]]:
-    of_controller = kubernetes.controller_manifests
+def _objects(scenario: Scenario, deployed: Deployed, first: Configuration) -> list[dict[str, Any]]:
+    of_controller, controller = kubernetes.controller_manifests, deployed.settings.controller
+    has_controller = controller.in_cluster or controller.advise
     objects = [kubernetes.manifests.root(deployed), *kubernetes.manifests.everything(deployed, first, apis=APIS)]
-    if parts.gitops:
+    if controller.gitops:
         objects = [entry for entry in objects if not kubernetes.manifests.is_of_stage(entry)]
-    if parts.controller or parts.advise:
+    if has_controller:
         files = of_controller.scenario_files(scenario.as_dict())
-        objects += of_controller.controller(deployed, files, parts.advise, parts.state_claim)
-    if parts.monitor:
-        objects += of_controller.monitors(deployed, parts.controller or parts.advise)
+        objects += of_controller.controller(deployed, files)
+    if controller.monitor:
+        objects += of_controller.monitors(deployed, has_controller)
     return objects
 
 

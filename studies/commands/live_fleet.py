@@ -31,9 +31,9 @@ def run(what: str, how: Live, results: Results, options: dict[str, Any], *, no_l
     if how.cluster is None:
         _run(build_fleet(what, assignments, options, defaults), how, results)
         return
-    if not (no_load or how.advise):
+    if not (no_load or how.settings.controller.advise):
         raise click.UsageError(f"{what}: on a cluster, a fleet is controlled under its own traffic: --no-load")
-    check_no_results(results, "--no-load" if no_load else "--advise")
+    check_no_results(results, "--no-load" if no_load else "controller.advise")
     fleet = build_fleet(what, assignments, options, defaults, partial(fleets.quota_of, how))
     if not printing.is_quiet():
         logs.lines_to_stderr(logging.INFO)

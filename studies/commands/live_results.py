@@ -14,5 +14,5 @@ def check_no_results(results: Results, why: str) -> None:
     if wanted_results:
         raise click.UsageError(
             f"{', '.join(wanted_results)}: with {why} on a cluster no load is sent, so there are no results to write; "
-            "use --state FILE to keep the journal, or --metrics-port"
+            "use --set controller.state=FILE to keep the journal, or controller.metrics_port"
         )

@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
-from ipa.live import limit_options, logs
+from ipa.live import logs
 from ipa.studies import live_runs
-from ipa.studies.commands import live_fleet, live_view, printing, reports, unwritten
+from ipa.studies.commands import cluster, live_fleet, live_view, printing, reports, unwritten
 from ipa.studies.commands.live_results import check_no_results
 from ipa.studies.commands.options import (
+    SECONDS,
     Results,
-    Words,
     backend_option,
     build_live_scenario,
-    check_of_cluster,
-    declared,
     goal_option,
     live_policy_option,
     out_option,
@@ -30,13 +28,11 @@ from ipa.studies.commands.options import (
     report_option,
     scenario_options,
     taken,
-    taken_live,
 )
-from ipa.studies.runs.live_runs import Live, LiveCluster
-from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario
+    from ipa.studies.runs.live_runs import Live
 
 
 # ---- run ----
@@ -48,19 +44,11 @@ if TYPE_CHECKING:
 @live_policy_option
 @goal_option
 @scenario_options
-@declared(LiveCluster, "context", "namespace", "name", "url")
-@declared(Live, "token_file", "models", "samples")
+@cluster.settings_option
+@cluster.cluster_options
+@cluster.url_option
 @click.option("--no-load", is_flag=True, help="kubernetes: send no load; control the pipeline under its own traffic.")
-@declared(LiveCluster, "changes_per_minute", "control_token_file")
-@click.option(
-    "--removal",
-    type=Words(choices.Removal),
-    help="drain: a removed replica finishes its batch; lose: it is killed with the requests that it holds. "
-    "Default: drain.",
-)
-@declared(Live, "duration_s", "advise", "source", "prometheus", "prometheus_match", "decision_timeout_s")
-@declared(Live, "port", "control_port", "metrics_port", "metrics_host", "state")
-@limit_options
+@click.option("--duration", "duration_s", type=SECONDS, help="Seconds of the load to run. Default: all of it.")
 @out_option
 @report_option
 @output_options
@@ -70,21 +58,20 @@ def run(what: str, backend: str, no_load: bool, **options: Any) -> None:
     The gateway, one model server per replica and the load generator run as processes of this machine until the load is
     over. Ctrl-C ends the run early and cleanly: the results so far are written, and no process is left behind.
 
-    With --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed. If --advise or
-    --no-load is given too, no load is sent, and the run continues until it is stopped.
+    With --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed. With --no-load, or
+    --set controller.advise=true, no load is sent, and the run continues until it is stopped.
     """
     click.get_current_context().with_resource(live_view.interrupts())
     live_runs.check_installed()
-    check_of_cluster(backend, options, "token_file")
     if backend == "loopback" and no_load:
         raise click.UsageError("--no-load needs --backend kubernetes")
-    how, results = taken_live(backend, options), taken(Results, options)
+    how, results = cluster.taken_live(backend, options), taken(Results, options)
     if studies.scenario.is_fleet(what):
         live_fleet.run(what, how, results, options, no_load=no_load)
         return
     scenario = build_live_scenario(what, **options)
-    if how.cluster is not None and (no_load or how.advise):
-        check_no_results(results, "--no-load" if no_load else "--advise")
+    if how.cluster is not None and (no_load or how.settings.controller.advise):
+        check_no_results(results, "--no-load" if no_load else "controller.advise")
         if not printing.is_quiet():
             logs.lines_to_stderr(logging.INFO)
         live_runs.control_live(scenario, how, live_view.show_step)

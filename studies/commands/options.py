@@ -13,10 +13,8 @@ import click
 
 import ipa
 from ipa import profiles, studies
-from ipa.live import GatewayLimits
 from ipa.numbers import quantity_of
 from ipa.studies.commands import printing
-from ipa.studies.runs.live_runs import Live, LiveCluster
 from ipa.studies.scenario import Option, ScenarioError, choices, options_of
 
 if TYPE_CHECKING:
@@ -491,22 +489,3 @@ def backend_option(where: str) -> Callable[[F], F]:
     return click.option(
         "--backend", type=Words(("loopback", "kubernetes")), default="loopback", help=f"{where} Default: loopback."
     )
-
-
-def taken_live(backend: str, options: dict[str, Any]) -> Live:
-    """How a scenario runs live, from the options that `Live` and `LiveCluster` declare, which `options` then lacks."""
-    cluster = taken(LiveCluster, options)
-    limits = taken(GatewayLimits, options)
-    return taken(Live, options, cluster=cluster if backend == "kubernetes" else None, limits=limits)
-
-
-cluster_options = declared(LiveCluster, "context", "namespace", "name")
-"""The options that select a cluster and the deployment on it."""
-
-
-def check_of_cluster(backend: str, options: Mapping[str, object], *further: str) -> None:
-    """Raise UsageError for a cluster option, or one of the `further`, without the backend kubernetes."""
-    names = ("context", "namespace", "name", "url", "control_token_file", *further)
-    named = [name for name in names if options.get(name) is not None]
-    if backend != "kubernetes" and named:
-        raise click.UsageError(f"--{named[0].replace('_', '-')} needs --backend kubernetes")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 REPLACED = {
+    "--control-secret": "kubectl create secret generic NAME --from-literal=token=TOKEN",
     "again": "ipa simulate FOLDER, ipa compare FOLDER or ipa sweep FOLDER, as it was made, with --set KEY=VALUE",
     "live load": "ipa live run PIPELINE --backend kubernetes --url URL, or k6 or GuideLLM for any other server",
-    "live recover": "gone: --state FILE keeps the journal, from which a controller resumes",
+    "live recover": "gone: --set controller.state=FILE keeps the journal, from which a controller resumes",
     "optimise --over": "ipa explore PIPELINE, which draws the plan against the load",
     "predictor show": "ipa predictor evaluate, a table",
     "profile compare": "ipa pipeline show FILE --json, of each",
@@ -17,6 +18,53 @@ REPLACED = {
 """A command's words or an option -> what takes its place."""
 
 
+KEYS = {
+    "--advise": "controller.advise",
+    "--api-server": "access.api_networks",
+    "--changes-per-minute": "controller.changes_per_minute",
+    "--client-origin": "access.origins",
+    "--client-token-secret": "access.token_secret",
+    "--control-from": "access.control_from",
+    "--control-port": "gateway.control_port",
+    "--control-token-file": "access.control_token_file",
+    "--controller": "controller.in_cluster",
+    "--cpu": "models.cpu",
+    "--decision-timeout": "controller.decision_timeout_s",
+    "--gateway-cpu": "gateway.cpu",
+    "--gateway-memory": "gateway.memory",
+    "--gateways": "gateway.count",
+    "--gitops": "controller.gitops",
+    "--memory": "models.memory",
+    "--metrics-host": "controller.metrics_host",
+    "--metrics-port": "controller.metrics_port",
+    "--models": "models.source",
+    "--monitor": "controller.monitor",
+    "--most-items": "gateway.most_items",
+    "--most-json": "gateway.most_json_bytes",
+    "--most-recorded": "gateway.most_recorded_bytes",
+    "--network-policy": "access.network_policy",
+    "--nodes-within": "cluster.nodes_within_s",
+    "--pod-network": "access.pod_networks",
+    "--port": "gateway.port",
+    "--prometheus": "controller.prometheus",
+    "--prometheus-match": "controller.prometheus_match",
+    "--pull": "image.pull",
+    "--ready-within": "cluster.ready_within_s",
+    "--removal": "removal",
+    "--s3-endpoint": "models.s3_endpoint",
+    "--s3-secret": "models.s3_secret",
+    "--samples": "models.samples",
+    "--service": "cluster.service_type",
+    "--source": "controller.source",
+    "--state": "controller.state",
+    "--state-claim": "controller.state_claim",
+    "--token-file": "access.token_file",
+}
+"""An option -> the key of --set that takes its place."""
+
+
 def in_place_of(name: str) -> str:
     """What takes the place of a command or an option, as an error; empty if it never was one."""
+    if name in KEYS:
+        return f"{name} is --set {KEYS[name]}=VALUE"
     return f"{name} is {REPLACED[name]}" if name in REPLACED else ""

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 def schema(kind: str | None, as_json: bool) -> None:
     """Print the JSON Schema of files of a kind, for editors, or the columns of tables.
 
-    The kinds are pipeline, scenario, fleet, study and published; without one, the schema is of all kinds. With tables,
-    what the columns of a run's tables and the keys of its summary and manifest mean. A file that begins with the
-    comment `# yaml-language-server: $schema=ipa.schema.json` is then completed and checked while it is written.
+    The kinds are pipeline, scenario, deployment, fleet, study and published; without one, the schema is of all kinds.
+    With tables, what the columns of a run's tables and the keys of its summary and manifest mean. A file that begins
+    with the comment `# yaml-language-server: $schema=ipa.schema.json` is then completed and checked while it is
+    written.
     """
     printing.print_json(table_columns() if kind == "tables" else json_schema(kind))
 
@@ -76,12 +77,14 @@ def _renamed(part: Any, kind: str) -> Any:
 
 
 def _schemas() -> dict[str, Callable[[], dict[str, Any]]]:
+    from ipa.live.settings import LiveSettings
     from ipa.studies.fleets import Fleet
     from ipa.studies.many.study import PublishedFile, StudyFile  # which need pydantic: too slow for --help
 
     return {
         "pipeline": ipa.profiles.json_schema,
         "scenario": _of(ipa.Scenario),
+        "deployment": _of(LiveSettings),
         "fleet": _of(Fleet),
         "study": _of(StudyFile),
         "published": _of(PublishedFile),

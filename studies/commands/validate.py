@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing, progress, reports, unwritten
+from ipa.studies.commands import cluster, printing, progress, reports, unwritten
 from ipa.studies.commands.options import (
     Results,
     Whole,
     backend_option,
     build_live_scenario,
-    check_of_cluster,
-    declared,
     live_policy_option,
     output_options,
     pipeline_argument,
@@ -25,9 +23,7 @@ from ipa.studies.commands.options import (
     resumable_out_option,
     scenario_options,
     taken,
-    taken_live,
 )
-from ipa.studies.runs.live_runs import Live, LiveCluster
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -43,8 +39,9 @@ if TYPE_CHECKING:
 @backend_option(
     "Where the live runs take place: loopback, on this machine, or kubernetes, on what `ipa live up` deployed."
 )
-@declared(LiveCluster, "context", "namespace", "name", "url")
-@declared(Live, "source", "prometheus", "prometheus_match", "models", "samples")
+@cluster.settings_option
+@cluster.cluster_options
+@cluster.url_option
 @click.option("--repeats", type=Whole(min=1), default=3, help="Number of live runs, all of the same load. Default: 3.")
 @click.option(
     "--duration",
@@ -77,8 +74,7 @@ def validate(
     command to resume. With --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed, and
     the load is sent from this machine.
     """
-    check_of_cluster(backend, options)
-    how, results = taken_live(backend, options), taken(Results, options)
+    how, results = cluster.taken_live(backend, options), taken(Results, options)
     scenario = build_live_scenario(what, **options)
     if results.report is not None:
         reports.check_report(results.report, results.out, scenario.records)

@@ -32,7 +32,7 @@ SECTIONS = {
 }
 """The keys of the first sections; all others are under the title of their own part."""
 
-NOT_ASKED = ("schema_version", "kind", "pipeline", "policy", "kubernetes")
+NOT_ASKED = ("schema_version", "kind", "pipeline", "policy")
 """Keys that the page has elsewhere, or that do not affect a simulation."""
 
 OF_VARIANTS = {"object": "factors", "array": "names"}

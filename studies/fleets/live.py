@@ -21,7 +21,7 @@ from ipa.sim import LawError, check_budget
 from ipa.studies.fleets.fleet import Fleet
 from ipa.studies.fleets.run import BY_OBJECTIVE, FleetRun, curves_of, prepare_fleet
 from ipa.studies.runs import Prepared, guarded, live_runs
-from ipa.studies.runs.live_runs import Live, LiveCluster, LiveRun
+from ipa.studies.runs.live_runs import Live, LiveRun
 from ipa.studies.scenario import Shared, arrivals_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ BEFORE, MOST_LINES = "steps.before.jsonl", 100_000
 
 log = logging.getLogger("ipa.studies.fleets.live")
 
-ALONE = ("port", "control_port", "metrics_port", "samples")
+ALONE = ("gateway.port", "gateway.control_port", "controller.metrics_port", "models.samples")
 """What one pipeline has, and several cannot share."""
 
 
@@ -52,12 +52,11 @@ def check_live_fleet(fleet: Fleet, live: Live) -> None:
     """Raise LiveError for a budget of GPUs, which only a simulation shares, and options that a fleet cannot have."""
     if fleet.limit_gpus is not None:
         raise LiveError(f"limit_gpus {fleet.limit_gpus}: live, a fleet shares cores; allowed: limit_cores")
-    for key in ALONE:
-        if value := getattr(live, key):
-            flag = f"--{key.replace('_', '-')}"
-            raise LiveError(f"{flag} {value}: it is of one pipeline, and a fleet has several")
-    if live.source != "gateway":
-        raise LiveError(f"--source {live.source}: a fleet observes its gateways; allowed: gateway")
+    for key, _, value in live.settings.given():
+        if key in ALONE:
+            raise LiveError(f"{key}: {value}: it is of one pipeline, and a fleet has several")
+    if (source := live.settings.controller.source) != "gateway":
+        raise LiveError(f"controller.source: {source}: a fleet observes its gateways; allowed: gateway")
 
 
 def run_live_fleet(
@@ -67,8 +66,8 @@ def run_live_fleet(
 ) -> LiveFleetRun:
     """Run a fleet on this machine until all its loads are over, or a signal ends it; parameters as of `run_live`.
 
-    `live.state` is a folder with the journal of each pipeline, and the steps of all. Raises as `run_live` and
-    `prepare_fleet`.
+    The controller's `state` is a folder with the journal of each pipeline, and the steps of all. Raises as `run_live`
+    and `prepare_fleet`.
     """
     live_runs.check_installed()
     from ipa.live import MemberLoad, run_fleet_with_load
@@ -85,7 +84,7 @@ def run_live_fleet(
         }
         arrivals_s = {name: arrivals_of(prepared.scenario, prepared.trace) for name, prepared in all_prepared.items()}
         loads = {name: live_runs.load_of_run(prepared, arrivals_s[name]) for name, prepared in all_prepared.items()}
-        arbiter.on_step = KeptSteps(live.state).note
+        arbiter.on_step = KeptSteps(live.settings.controller.state).note
         initial = _ready_at_first(all_prepared, controllers, loads)
         members, sends = {}, {}
         for name, prepared in all_prepared.items():
@@ -118,7 +117,7 @@ def control_live_fleet(fleet: Fleet, live: Live, on_step: Callable[[Step], objec
     sharers = fleet.sharers(shared)
     all_prepared = {name: _checked(name, prepared, live) for name, prepared in prepare_fleet(fleet, shared).items()}
     arbiter = _arbiter(fleet, Arbiter(fleet.sharing, fleet.budget, sharers), {})
-    steps = KeptSteps(live.state)
+    steps = KeptSteps(live.settings.controller.state)
 
     def note(step: Step) -> None:
         steps.note(step)
@@ -128,21 +127,23 @@ def control_live_fleet(fleet: Fleet, live: Live, on_step: Callable[[Step], objec
     members, recalls, keeps = {}, {}, {}
     with ExitStack() as stack:
         for name, prepared in all_prepared.items():
-            cluster, held_decisions = _deployment(live, name), live_runs.LeaseHolder()
+            of_member, held_decisions = _deployment(live, name), live_runs.LeaseHolder()
             no_history = (float("nan"),) * prepared.scenario.history_s
             try:
                 make_backend = live_runs.backend_maker(
                     prepared,
-                    cluster,
+                    of_member,
                     no_history,
-                    read_only=live.advise,
+                    read_only=live.settings.controller.advise,
                     sends_load=False,
                     budget_cores=fleet.limit_cores,
                     held=held_decisions,
                 )
             except LiveError as error:
                 raise LiveError(f"pipelines[{name}]: {error}") from None
-            remembered = live_runs.remembered(prepared, cluster, held_decisions, read_only=live.advise)
+            remembered = live_runs.remembered(
+                prepared, of_member, held_decisions, read_only=live.settings.controller.advise
+            )
             recalls[name], keeps[name] = stack.enter_context(remembered)
             controller = _controller(name, fleet, prepared, live, arbiter, stack)
             members[name] = _member(live, prepared, make_backend, controller, live_runs.first_configuration(prepared))
@@ -158,11 +159,11 @@ def quota_of(live: Live, fleet: Fleet) -> int:
     return cores_left(live_runs.connect(live.cluster, read_only=True), namespace, [m.name for m in fleet.pipelines])
 
 
-def _deployment(live: Live, name: str) -> LiveCluster:
+def _deployment(live: Live, name: str) -> Live:
     assert live.cluster is not None
     if live.cluster.name is not None:
         raise LiveError(f"--name {live.cluster.name}: the pipelines of a fleet are deployed under their names in it")
-    return replace(live.cluster, name=name)
+    return replace(live, cluster=replace(live.cluster, name=name))
 
 
 class KeptSteps:
@@ -211,13 +212,13 @@ def _controller(
 ) -> SharingController:
     from ipa.live import SharingController, open_journal
 
-    journal_file = None
-    if live.state is not None:
+    journal_file, folder = None, live.settings.controller.state
+    if folder is not None:
         try:
-            live.state.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise LiveError(f"--state {live.state}: should be a folder: {error.strerror}") from None
-        journal_file = live.state / f"{name}.jsonl"
+            raise LiveError(f"controller.state: {folder}: should be a folder: {error.strerror}") from None
+        journal_file = folder / f"{name}.jsonl"
     if live.cluster is None:
         journal = stack.enter_context(open_journal(journal_file))
     else:

@@ -28,7 +28,7 @@ from ipa.policies import (
     knows_future,
 )
 from ipa.policies.optimiser import Programme
-from ipa.profiles import Pipeline, ProfileError
+from ipa.profiles import Pipeline
 from ipa.sim import (
     ControlSettings,
     Counted,
@@ -139,7 +139,6 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
     shared = Shared() if shared is None else shared
     pipeline = shared.pipeline(scenario)
     check_stage_names(pipeline, "initial", scenario.initial or {})
-    _check_pods(scenario, pipeline)
     if scenario.limit_cores is not None:
         check_cores(pipeline, "limit_cores", scenario.limit_cores)
     policy = shared.policy(scenario)
@@ -154,17 +153,6 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
         sla_s=pipeline.sla_s,
         inputs=Inputs.of_run(scenario, trace),
     )
-
-
-def _check_pods(scenario: Scenario, pipeline: Pipeline) -> None:
-    """Raise ScenarioError for additions to the pods of a stage or a variant that the pipeline does not have."""
-    check_stage_names(pipeline, "kubernetes.stages", scenario.kubernetes.stages)
-    try:
-        for name, section in scenario.kubernetes.stages.items():
-            for variant in section.get("variants", ()):
-                pipeline.stage(name).variant(variant)
-    except ProfileError as error:
-        raise ScenarioError(f"kubernetes.stages: {error}") from None
 
 
 def visits_of(pipeline: Pipeline) -> float:

@@ -30,6 +30,6 @@ LIVE_POLICY = "foresight"
 
 Sharing = Literal["quota", "priority", "water-filling", "objective"]
 
-FileKind = Literal["pipeline", "scenario", "fleet", "study", "published"]
-SchemaOf = Literal["pipeline", "scenario", "fleet", "study", "published", "tables"]
+FileKind = Literal["pipeline", "scenario", "deployment", "fleet", "study", "published"]
+SchemaOf = Literal["pipeline", "scenario", "deployment", "fleet", "study", "published", "tables"]
 """The kinds of files: the values of their key `kind`."""

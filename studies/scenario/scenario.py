@@ -14,14 +14,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
     model_validator,
 )
 
-from ipa.live.kubernetes import PodSections
 from ipa.numbers import in_own_unit
 from ipa.policies import (
     FACTS,
@@ -325,10 +323,6 @@ class Scenario(FileModel):
         description="full: observations have all fields, so that any policy can replay them, and decisions say "
         "more of why",
     )
-    kubernetes: Annotated[PodSections, PlainSerializer(PodSections.as_plain)] = Field(
-        default=PodSections(),
-        description="what `ipa live up` and `ipa live manifests` add to pods, under Kubernetes' own names",
-    )
 
     if not TYPE_CHECKING:  # type checkers derive a better signature from the keys
 
@@ -336,7 +330,7 @@ class Scenario(FileModel):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                raise ScenarioError(in_words(error, _Given("", values, {}))) from None
+                raise ScenarioError(in_words(error, Given("", values, {}))) from None
 
         # Files are validated without it: their own errors know the lines.
         __init__.__pydantic_base_init__ = True
@@ -368,7 +362,7 @@ class Scenario(FileModel):
         data = self.as_dict()
         for key, value in values.items():
             put(data, key.split("."), value, key)
-        return validate_document(Scenario, _Given("", data, {}), error=ScenarioError)
+        return validate_document(Scenario, Given("", data, {}), error=ScenarioError)
 
     def as_dict(self) -> dict[str, Any]:
         """All keys with their values, defaults included, JSON-able."""
@@ -414,7 +408,7 @@ class Scenario(FileModel):
         return sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
 
 
-class _Given(Document):
+class Given(Document):
     """Values without a file: errors name the key, as there is no line."""
 
     def line_of(self, loc: Loc) -> int:

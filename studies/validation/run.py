@@ -64,7 +64,7 @@ def validate(
     Raises as `design`, `live_runner` and `conduct`.
     """
     live = live or Live()
-    experiment = design(scenario, duration_s, calibration, backend=live.backend, source=live.source)
+    experiment = design(scenario, duration_s, calibration, backend=live.backend, source=live.settings.controller.source)
     run_live = live_runner(live, experiment.compared)
     with TemporaryDirectory(prefix="ipa-validate-") as temporary:
         place = Path(temporary, "runs") if folder is None else Path(folder)

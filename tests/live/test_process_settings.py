@@ -15,9 +15,7 @@ from ipa.live.server_settings import ServerSettings
 from ipa.live.serving import gateway, server
 
 GATEWAY = GatewaySettings(
-    most_items=50,
-    most_json_bytes=1000,
-    most_recorded_bytes=2000,
+    limits='{"most_items":50}',
     pipeline="my pipeline.yaml",
     sla_s=0.1 + 0.2,
     drop_limits_s=(("detect", 1e-3), ("classify", 2.5)),

@@ -41,7 +41,7 @@ from tests.live.world import PATIENCE_S, descendants, is_alive, of_environment, 
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
-LOAD = ("--trace", "constant:20:4", "--set", "interval_s=1", "--decision-timeout", "60")
+LOAD = ("--trace", "constant:20:4", "--set", "interval_s=1", "--set", "controller.decision_timeout_s=60")
 """80 requests in 4 s, three decisions, or fewer where the machine stands still meanwhile."""
 LONG = ("--trace", "constant:20:60", "--set", "interval_s=1")
 
@@ -65,7 +65,7 @@ def simulated(folder: Path) -> Any:
 def test_guards_and_limits_hold_live_as_in_a_simulation(tmp_path: Path) -> None:
     """Six replicas are wanted; of the two nodes with one core each, one is needed for each of two. And L10 holds."""
     keys = ("--set", "limits.node_cores=[1,1]", "--set", "guards.hysteresis=0.2", "--set", "interval_s=1")
-    load = ("--trace", "constant:5:4", "--decision-timeout", "60")
+    load = ("--trace", "constant:5:4", "--set", "controller.decision_timeout_s=60")
     file = pipeline_file(tmp_path)
     result = ipa("live", "run", file, "--policy", "static:6", *load, *keys, "--out", "run", "-q")
     assert result.exit_code == 0, result.output
@@ -170,7 +170,17 @@ def test_requests_of_others_with_the_same_ids_are_not_the_run_s(tmp_path: Path) 
 
     with ThreadPoolExecutor(20) as pool:
         others = pool.submit(send_others)
-        result = ipa("live", "run", pipeline_file(tmp_path), *LOAD, "--port", port, "--out", tmp_path / "run", "--json")
+        result = ipa(
+            "live",
+            "run",
+            pipeline_file(tmp_path),
+            *LOAD,
+            "--set",
+            f"gateway.port={port}",
+            "--out",
+            tmp_path / "run",
+            "--json",
+        )
         served = others.result()
     said = json.loads(result.stdout)
     assert (said["requests"], said["live"]["foreign_requests"]) == (80, served)
@@ -282,7 +292,7 @@ def picky(tmp_path: Path) -> tuple[str, ...]:
         folder = Path("models/tiny/sort", variant)
         folder.mkdir(parents=True)
         (folder / "model.py").write_text(PICKY)
-    return "live", "run", "tiny.yaml", "--models", "models", *FEW
+    return "live", "run", "tiny.yaml", "--set", "models.source=models", *FEW
 
 
 def test_real_models_are_sent_what_their_metadata_ask_for(picky: tuple[str, ...]) -> None:
@@ -295,7 +305,7 @@ def test_real_models_are_sent_what_their_metadata_ask_for(picky: tuple[str, ...]
 def test_samples_are_tensors_in_a_file_of_arrays_or_a_request_as_json(picky: tuple[str, ...]) -> None:
     """Of the two rows the model takes the first alone: every other request fails, and the run says so, and why."""
     np.savez("rows.npz", x=np.array([[1, 2, 3], [7, 8, 9]], dtype=np.int32))
-    half = ipa(*picky, "--samples", "rows.npz", "--out", "half")
+    half = ipa(*picky, "--set", "models.samples=rows.npz", "--out", "half")
     assert half.exit_code == 1
     first, *_, last = half.stderr.splitlines()
     assert first == last.removeprefix("Error: ")
@@ -306,16 +316,16 @@ def test_samples_are_tensors_in_a_file_of_arrays_or_a_request_as_json(picky: tup
     assert (load["reason"] != "").tolist() == [number % 2 == 1 for number in load.index]
     tensor = {"name": "x", "datatype": "INT32", "shape": [1, 3], "data": [4, 5, 6]}
     Path("request.json").write_text(json.dumps({"inputs": [tensor]}))
-    assert ipa(*picky, "--samples", "request.json").exit_code == 0
+    assert ipa(*picky, "--set", "models.samples=request.json").exit_code == 0
     Path("request.json").write_text("{")
-    assert "--samples request.json:1: not valid JSON" in refusal(*picky, "--samples", "request.json")
+    assert "models.samples request.json:1: not valid JSON" in refusal(*picky, "--set", "models.samples=request.json")
     Path("rows.npz").write_text("PK")
-    assert "rows.npz: not a .npz file of arrays" in refusal(*picky, "--samples", "rows.npz")
+    assert "rows.npz: not a .npz file of arrays" in refusal(*picky, "--set", "models.samples=rows.npz")
 
 
 def test_a_run_that_served_nothing_says_so_first_and_why_and_has_failed(picky: tuple[str, ...]) -> None:
     np.savez("rows.npz", y=np.zeros((1, 3), dtype=np.int32))
-    result = ipa(*picky, "--samples", "rows.npz", "--out", "run", "--json")
+    result = ipa(*picky, "--set", "models.samples=rows.npz", "--out", "run", "--json")
     assert result.exit_code == 1
     why = json.loads(result.stdout)["live"]["loss"]
     assert why.startswith("Nothing was served: 20 of 20 requests were lost (20 failed). Why: 20 x HTTP status 400: ")
@@ -335,7 +345,7 @@ def test_advice_changes_nothing_after_the_start(tmp_path: Path) -> None:
     """One replica is there, two are advised, and nothing is done."""
     pipeline_file(tmp_path)
     given = ("--trace", "constant:20:3", "--set", "interval_s=1", "--set", "start=configured", "--policy", "static:2")
-    result = ipa("live", "run", "tiny.yaml", *given, "--advise", "--out", "run", "--json")
+    result = ipa("live", "run", "tiny.yaml", *given, "--set", "controller.advise=true", "--out", "run", "--json")
     assert result.exit_code == 0, result.output
     entries = list(read_journal(Path("run/journal.jsonl").read_text().splitlines()))
     assert entries[0].outcome == Applied(False, "advise: nothing is changed")
@@ -356,7 +366,16 @@ def test_a_controller_does_not_go_on_with_what_was_refused(tmp_path: Path) -> No
     pipeline_file(tmp_path)
     given = ("--trace", "constant:20:1", "--set", "interval_s=0.5", "--set", "start=configured", "--policy", "static:2")
     for _ in range(2):
-        result = ipa("live", "run", "tiny.yaml", *given, "--advise", "--state", "journal.jsonl")
+        result = ipa(
+            "live",
+            "run",
+            "tiny.yaml",
+            *given,
+            "--set",
+            "controller.advise=true",
+            "--set",
+            "controller.state=journal.jsonl",
+        )
         assert result.exit_code == 0, result.output
     *_, last = read_journal(Path("journal.jsonl").read_text().splitlines())
     assert last.observation.step == 2  # the first run had step 1
@@ -368,7 +387,7 @@ def test_a_controller_goes_on_from_its_state(tmp_path: Path) -> None:
     pipeline_file(tmp_path)
     load = ("--trace", "constant:20:1", "--set", "interval_s=0.5")
     for _ in range(2):
-        answered = ipa("live", "run", "tiny.yaml", *load, "--state", "journal.jsonl", "--json")
+        answered = ipa("live", "run", "tiny.yaml", *load, "--set", "controller.state=journal.jsonl", "--json")
         assert answered.exit_code == 0, answered.output
     assert json.loads(answered.stdout)["decisions"] == 1  # the first decision stands in the state
     lines = Path("journal.jsonl").read_text().splitlines()
@@ -385,7 +404,7 @@ def metrics(port: int) -> str:
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
 def test_policies_may_observe_through_prometheus(tmp_path: Path) -> None:
     pipeline_file(tmp_path)
-    load = ("--trace", "constant:20:7", "--set", "interval_s=2", "--source", "prometheus")
+    load = ("--trace", "constant:20:7", "--set", "interval_s=2", "--set", "controller.source=prometheus")
     assert ipa("live", "run", "tiny.yaml", *load, "--out", "run", "--json").exit_code == 0
     last = list(read_journal(Path("run/journal.jsonl").read_text().splitlines()))[-1].observation
     seconds = np.array(last.load_rps[-6:])
@@ -409,7 +428,7 @@ class started:  # noqa: N801 - reads as a verb in a with statement
         pipeline_file(self._folder)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(self._temporary)}
         self._process = start(
-            *("live", "run", "tiny.yaml", *self._options, "--state", "state.jsonl"),
+            *("live", "run", "tiny.yaml", *self._options, "--set", "controller.state=state.jsonl"),
             cwd=self._folder,
             env=environment,
         )
@@ -504,7 +523,19 @@ def test_a_terminal_that_is_closed_ends_a_run_and_what_ran_is_written(tmp_path: 
     master, slave = pty.openpty()
     with interruptible():
         process = Popen(
-            [sys.executable, "-m", "ipa", "live", "run", "tiny.yaml", *LONG, "--out", "run", "--state", "state.jsonl"],
+            [
+                sys.executable,
+                "-m",
+                "ipa",
+                "live",
+                "run",
+                "tiny.yaml",
+                *LONG,
+                "--out",
+                "run",
+                "--set",
+                "controller.state=state.jsonl",
+            ],
             cwd=tmp_path,
             stdin=slave,
             stdout=slave,
@@ -599,9 +630,12 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         (("--set", "metrics_delay_s=10"), "metrics_delay_s: 10.0: metrics are as old as they are; allowed: 0"),
         (("--policy", "ipa predictor=oracle"), "policy ipa predictor=oracle: it or its predictor reads the future"),
         (("--policy", "oracle"), "policy oracle: it or its predictor reads the future load"),
-        (("--source", "guess"), "'--source': 'guess'; allowed: gateway, prometheus"),
-        (("--prometheus", "http://localhost:9090"), "--prometheus needs --source prometheus"),
-        (("--prometheus-match", 'a="b"'), "--prometheus-match needs --source prometheus"),
+        (("--set", "controller.source=guess"), "controller.source: should be 'gateway' or 'prometheus'; given 'guess'"),
+        (
+            ("--set", "controller.prometheus=http://localhost:9090"),
+            "controller.prometheus: needs controller.source: prometheus",
+        ),
+        (("--set", """controller.prometheus_match='a="b"'"""), "controller.prometheus_match: needs controller.source:"),
         (("--duration", "0.5"), "--duration 0.5: should be at least 1 second"),
         (("--policy", "ipb"), "unknown policy 'ipb'"),
     ],
@@ -618,16 +652,24 @@ def test_without_its_libraries_live_mode_says_what_to_install(monkeypatch: pytes
 
 def test_without_the_program_there_is_no_prometheus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert "apt-get install prometheus" in refusal("live", "run", "video", "--source", "prometheus")
+    assert "apt-get install prometheus" in refusal("live", "run", "video", "--set", "controller.source=prometheus")
 
 
 def test_a_metrics_port_that_is_taken_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = refusal("live", "run", "video", "--metrics-port", port)
-        elsewhere = refusal("live", "run", "video", "--metrics-port", port, "--metrics-host", "192.0.2.1")
-    assert said == f"--metrics-port: 127.0.0.1 port {port}: Address already in use"
-    assert elsewhere == f"--metrics-port: 192.0.2.1 port {port}: Cannot assign requested address"
+        said = refusal("live", "run", "video", "--set", f"controller.metrics_port={port}")
+        elsewhere = refusal(
+            "live",
+            "run",
+            "video",
+            "--set",
+            f"controller.metrics_port={port}",
+            "--set",
+            "controller.metrics_host=192.0.2.1",
+        )
+    assert said == f"controller.metrics_port: 127.0.0.1 port {port}: Address already in use"
+    assert elsewhere == f"controller.metrics_port: 192.0.2.1 port {port}: Cannot assign requested address"
 
 
 def test_results_are_never_overwritten(tmp_path: Path) -> None:
@@ -639,6 +681,6 @@ def test_results_are_never_overwritten(tmp_path: Path) -> None:
 
 def test_the_metrics_of_a_controller_are_served(tmp_path: Path) -> None:
     served = free_port()
-    with started(tmp_path, *LONG, "--metrics-port", served):
+    with started(tmp_path, *LONG, "--set", f"controller.metrics_port={served}"):
         until_now(lambda: 'ipa_decisions_total{pipeline="tiny",rung="optimal"}' in metrics(served), "a decision")
         assert 'ipa_replicas{pipeline="tiny",stage="sort",state="ready",variant="' in metrics(served)

@@ -87,7 +87,7 @@ def test_extras_are_those_of_the_package_but_for_its_developers(monkeypatch: pyt
 def test_a_program_is_looked_for_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     missing = found()["programs"]["prometheus"]
-    wanted = "for ipa live run --source prometheus; Debian: apt-get install prometheus"
+    wanted = "for ipa live run --set controller.source=prometheus; Debian: apt-get install prometheus"
     assert (missing["ready"], missing["note"]) == (False, wanted)
     program = tmp_path / "prometheus"
     program.touch(0o755)

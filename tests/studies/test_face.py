@@ -31,6 +31,7 @@ from ipa import (
     validate,
 )
 from ipa.studies import Live, results
+from ipa.studies.runs.live_runs import read_live_settings
 
 HEAVY = ("numpy", "pandas", "pyarrow", "pydantic", "scipy", "simpy", "rich", "aiohttp", "click")
 
@@ -175,7 +176,12 @@ def test_a_validation_needs_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path:
     found = validate(SHORT.with_values({"trace": "fluctuating"}), repeats=1, duration_s=20)
     assert asked == [Live()]
     assert found.as_dict()["repeats"][0]["decisions_refused"] == 0
-    kept = validate(found.scenario, Live(source="prometheus"), tmp_path / "out", repeats=1)
+    kept = validate(
+        found.scenario,
+        Live(settings=read_live_settings(None, {"controller.source": "prometheus"})),
+        tmp_path / "out",
+        repeats=1,
+    )
     assert kept.experiment.source == "prometheus"
     assert (tmp_path / "out" / "live-1" / "manifest.json").is_file()
     back = read_validation(tmp_path / "out")

@@ -11,6 +11,7 @@ from .on_cluster import first_configuration as first_configuration
 from .on_cluster import remembered as remembered
 from .options import Live as Live
 from .options import LiveCluster as LiveCluster
+from .options import read_live_settings as read_live_settings
 from .run import HANDED_OVER_S as HANDED_OVER_S
 from .run import LiveRun as LiveRun
 from .run import check_opening as check_opening

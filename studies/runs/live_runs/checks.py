@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from ipa.live import LiveError
 from ipa.policies import knows_future, reads
 from ipa.studies.runs.live_runs.options import Live
-from ipa.studies.runs.live_runs.samples import check_models, folder_of
+from ipa.studies.runs.live_runs.samples import check_models, check_samples, folder_of
 from ipa.studies.runs.run import Prepared
-from ipa.studies.scenario import choices, core_limit
+from ipa.studies.scenario import core_limit
 
 if TYPE_CHECKING:
     from ipa.live import Plane
 
 NEEDED = ("aiohttp", "msgspec", "orjson", "prometheus_client", "uvloop")
-
-SOURCES = get_args(choices.Source)
 
 
 def check_installed() -> None:
@@ -32,9 +29,10 @@ def check_live(live: Live, prepared: Prepared) -> None:
     """Raise LiveError, naming the key or option, for settings that only a simulation has or that are impossible."""
     _check_scenario(prepared)
     _check_source(live)
-    check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)
-    if live.cluster is not None and (words := live.limits.arguments()):
-        raise LiveError(f"{' '.join(words[:2])}: on a cluster, give it to ipa live up")
+    if live.cluster is None:
+        live.settings.check_for_machine()
+        check_models(live.settings.models.source, prepared.pipeline)
+    check_samples(live.settings.models.samples)
     if live.duration_s is not None and live.duration_s < 1.0:
         raise LiveError(f"--duration {live.duration_s:g}: should be at least 1 second")
 
@@ -74,24 +72,19 @@ def _check_scenario(prepared: Prepared) -> None:
 
 
 def _check_source(live: Live) -> None:
-    if live.source not in SOURCES:
-        raise LiveError(f"--source {live.source}: allowed: {', '.join(SOURCES)}")
-    if live.prometheus is not None and live.source != "prometheus":
-        raise LiveError("--prometheus needs --source prometheus")
-    if live.prometheus is not None and not re.fullmatch(r"https?://[^/?#\s]+\S*", live.prometheus):
-        raise LiveError(f"--prometheus {live.prometheus}: should be the URL of a server, such as http://localhost:9090")
-    if live.prometheus_match:
-        from ipa.live.monitoring import check_matcher
+    controller = live.settings.controller
+    if controller.source != "prometheus":
+        for key in ("prometheus", "prometheus_match"):
+            if getattr(controller, key):
+                raise LiveError(f"controller.{key}: needs controller.source: prometheus")
+        return
+    from ipa.live.monitoring import check_matcher, find_prometheus
 
-        if live.source != "prometheus":
-            raise LiveError("--prometheus-match needs --source prometheus")
-        for matcher in live.prometheus_match:
-            check_matcher(matcher)
-    if live.source == "prometheus" and live.prometheus is None:
-        from ipa.live.monitoring import find_prometheus
-
+    for matcher in controller.prometheus_match:
+        check_matcher(matcher)
+    if not controller.prometheus:
         if live.cluster is not None:
-            raise LiveError("--source prometheus on a cluster needs the URL of a server that scrapes it: --prometheus")
+            raise LiveError("controller.source prometheus on a cluster needs controller.prometheus, a server's URL")
         find_prometheus()
 
 
@@ -99,7 +92,7 @@ def plane_of(prepared: Prepared, live: Live = Live()) -> Plane:
     """The settings of the serving plane."""
     from ipa.live import Plane
 
-    scenario = prepared.scenario
+    scenario, gateway = prepared.scenario, live.settings.gateway
     return Plane(
         pipeline=prepared.pipeline,
         source=scenario.pipeline,
@@ -113,8 +106,8 @@ def plane_of(prepared: Prepared, live: Live = Live()) -> Plane:
         limit_cores=scenario.limit_cores,
         most_cores=core_limit(scenario),
         when_full=scenario.when_full,
-        port=live.port,
-        control_port=live.control_port,
-        limits=live.limits,
-        models=folder_of(live.models),
+        port=gateway.port,
+        control_port=gateway.control_port,
+        limits=gateway.as_text(),
+        models=folder_of(live.settings.models.source) if live.cluster is None else "",
     )

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 from ipa import profiles
 from ipa.live import LiveError
+from ipa.live.settings import LiveSettings
 from ipa.policies import Configuration, Entry, Journal, lightest_configuration
 from ipa.studies.runs.live_runs.checks import plane_of
-from ipa.studies.runs.live_runs.options import LiveCluster
+from ipa.studies.runs.live_runs.options import Live, LiveCluster
 from ipa.studies.runs.run import Prepared
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ipa.live import BackendMaker, OnRollback
-    from ipa.live.kubernetes import Api, Deployed, KubernetesBackend, Layout, Lease
+    from ipa.live.kubernetes import Api, Deployed, KubernetesBackend, Lease
     from ipa.live.monitoring import SourceMaker
 
 LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -33,9 +34,9 @@ def connect(cluster: LiveCluster, read_only: bool = False, on_warning: Callable[
     return connect(cluster.context, read_only, on_warning)
 
 
-def deployed(prepared: Prepared, cluster: LiveCluster, layout: Layout | None = None) -> Deployed:
-    """The deployment of a scenario. `layout` None: the default one. Raises LiveError for an invalid name."""
-    from ipa.live.kubernetes import Deployed, Layout, current_namespace, names
+def deployed(prepared: Prepared, cluster: LiveCluster, settings: LiveSettings | None = None) -> Deployed:
+    """The deployment of a scenario. Raises LiveError for an invalid name, or settings that it cannot have."""
+    from ipa.live.kubernetes import Deployed, current_namespace, model_sources, names, pod_templates
 
     if cluster.name is not None and names.name(cluster.name) != cluster.name:
         raise LiveError(
@@ -44,21 +45,25 @@ def deployed(prepared: Prepared, cluster: LiveCluster, layout: Layout | None = N
     if cluster.namespace is not None and not LABEL.fullmatch(cluster.namespace):
         allowed = "lower-case letters, digits and hyphens, of at most 63 characters"
         raise LiveError(f"--namespace {cluster.namespace}: should be {allowed}")
+    if settings is not None:
+        model_sources.check(settings)
+        pod_templates.check(settings.cluster.pods, prepared.pipeline)
     return Deployed(
         plane=plane_of(prepared),
         pipeline_file=profiles.text(prepared.scenario.pipeline),
         namespace=cluster.namespace or current_namespace(cluster.context),
         name=cluster.name or "",
-        layout=layout or Layout(),
+        settings=settings or LiveSettings(),
     )
 
 
 def as_laid_out(api: Api, described: Deployed, is_adopted: bool = False) -> Deployed:
-    """The deployment with the layout that the cluster has. Raises LiveError if nothing is deployed.
+    """The deployment with the settings that the cluster has. Raises LiveError if nothing is deployed, or with other
+    settings than those described.
 
     `is_adopted`: its pipeline file must be the same too.
     """
-    from ipa.live.kubernetes import ApiError, Layout, manifests
+    from ipa.live.kubernetes import ApiError, manifests
 
     try:
         root = api.get("ConfigMap", described.namespace, described.instance)
@@ -68,7 +73,9 @@ def as_laid_out(api: Api, described: Deployed, is_adopted: bool = False) -> Depl
         raise LiveError(f"{described.instance} is not deployed in namespace {described.namespace}; run ipa live up")
     if is_adopted and root["data"].get(manifests.PIPELINE) != described.pipeline_file:
         raise LiveError(f"{described.instance} was deployed with a different pipeline file; run ipa live up")
-    laid_out = replace(described, layout=Layout.from_text(root["data"].get(manifests.LAYOUT, "{}")))
+    settings = LiveSettings.from_text(root["data"].get(manifests.SETTINGS, "{}"))
+    described.settings.check_deployed(settings)
+    laid_out = replace(described, settings=settings)
     laid_out.check_removal()
     return laid_out
 
@@ -104,7 +111,7 @@ class LeaseHolder:
 
 @contextmanager
 def remembered(
-    prepared: Prepared, cluster: LiveCluster, held: LeaseHolder, *, read_only: bool
+    prepared: Prepared, live: Live, held: LeaseHolder, *, read_only: bool
 ) -> Iterator[tuple[Callable[[Journal], object], Callable[[Entry], object]]]:
     """Two functions: one lets a journal resume from the state kept on the cluster, one keeps a new entry there.
 
@@ -115,15 +122,16 @@ def remembered(
     if read_only:
         yield (lambda _: None), (lambda _: None)
         return
-    deployment = deployed(prepared, cluster)
-    with closing(ControllerMemory(connect(cluster), deployment, prepared.scenario.as_dict(), held)) as memory:
+    assert live.cluster is not None
+    deployment = deployed(prepared, live.cluster)
+    with closing(ControllerMemory(connect(live.cluster), deployment, prepared.scenario.as_dict(), held)) as memory:
         held.finish = memory.close
         yield memory.resume, memory.keep
 
 
 def backend_maker(
     prepared: Prepared,
-    cluster: LiveCluster,
+    live: Live,
     history_rps: tuple[float, ...],
     *,
     read_only: bool = False,
@@ -138,8 +146,11 @@ def backend_maker(
     """
     from ipa.live.kubernetes import ChangeLimit, KubernetesBackend, Lease, Options, client_url
 
+    assert live.cluster is not None
+    cluster, controller = live.cluster, live.settings.controller
     api = connect(cluster, read_only)
-    deployment = as_laid_out(api, deployed(prepared, cluster), is_adopted=not sends_load)
+    described = replace(deployed(prepared, cluster), settings=live.settings)
+    deployment = as_laid_out(api, described, is_adopted=not sends_load)
     if budget_cores is not None and deployment.plane.most_cores is None:
         deployment = replace(deployment, plane=replace(deployment.plane, most_cores=budget_cores))
     url = cluster.url or (client_url(api, deployment) if sends_load else "")
@@ -154,12 +165,12 @@ def backend_maker(
             history_rps,
             Options(
                 url=url,
-                pace=ChangeLimit(cluster.changes_per_minute),
+                pace=ChangeLimit(controller.changes_per_minute),
                 lease=lease,
                 finish=beside.finish,
                 adopts=not sends_load,
                 shares=budget_cores is not None,
-                control_token_file=cluster.control_token_file,
+                control_token_file=live.settings.access.control_token_file,
             ),
             source=source,
             on_rollback=on_rollback,

@@ -98,14 +98,14 @@ def run_live(
     prepared = checked_and_cut(prepare(scenario), live)
     arrivals_s = arrivals_of(scenario, prepared.trace)
     load = load_of_run(prepared, arrivals_s)
-    with open_journal(live.state) as journal:
+    with open_journal(live.settings.controller.state) as journal:
         controller = LiveController(prepared.pipeline, guarded(prepared), decision_limit_s(live, scenario), journal)
         initial = _initial(prepared, controller, load)
         setup = setup_of(live, prepared, loopback_or_cluster(live, prepared, load.before(0.0)))
         schedule = schedule_of(live, prepared, arrivals_s)
         how = how_of(live, controller)
         finished = run_with_load(setup, controller, initial, schedule, on_view)
-    answers = checked(live.samples, finished.answers)
+    answers = checked(live.settings.models.samples, finished.answers)
     wall_s = perf_counter() - started_s
     facts = facts_of(how, controller.deadline.held, finished)
     run = live_run_of(prepared, initial, controller.entries, finished, facts, wall_s)
@@ -173,12 +173,16 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
     check_live(live, prepared)
     no_history = (float("nan"),) * scenario.history_s
     held = LeaseHolder()
-    make_backend = backend_maker(prepared, live.cluster, no_history, read_only=live.advise, sends_load=False, held=held)
+    make_backend = backend_maker(
+        prepared, live, no_history, read_only=live.settings.controller.advise, sends_load=False, held=held
+    )
     setup = setup_of(live, prepared, make_backend)
     has_end = live.duration_s is not None
     with (
-        open_journal(live.state, has_tables=False, has_end=has_end, within_s=HANDED_OVER_S) as journal,
-        remembered(prepared, live.cluster, held, read_only=live.advise) as (recall, keep),
+        open_journal(
+            live.settings.controller.state, has_tables=False, has_end=has_end, within_s=HANDED_OVER_S
+        ) as journal,
+        remembered(prepared, live, held, read_only=live.settings.controller.advise) as (recall, keep),
     ):
 
         def stepped(entry: Entry) -> None:
@@ -193,21 +197,23 @@ def setup_of(live: Live, prepared: Prepared, make_backend: BackendMaker) -> Setu
     """The settings of a run."""
     from ipa.live import Prometheus, Setup
 
+    controller = live.settings.controller
+    reads = Prometheus(controller.prometheus or None, controller.prometheus_match)
     return Setup(
         pipeline=prepared.pipeline,
         make_backend=make_backend,
         interval_s=prepared.scenario.interval_s,
-        prometheus=Prometheus(live.prometheus, live.prometheus_match) if live.source == "prometheus" else None,
-        advise=live.advise,
-        metrics_port=live.metrics_port,
-        metrics_host=live.metrics_host,
+        prometheus=reads if controller.source == "prometheus" else None,
+        advise=controller.advise,
+        metrics_port=controller.metrics_port,
+        metrics_host=controller.metrics_host,
     )
 
 
 def loopback_or_cluster(live: Live, prepared: Prepared, history_rps: tuple[float, ...]) -> BackendMaker:
     """A factory for the backend of a run with a load."""
     if live.cluster is not None:
-        return backend_maker(prepared, live.cluster, history_rps)
+        return backend_maker(prepared, live, history_rps)
     from ipa.live import LoopbackBackend
 
     plane = plane_of(prepared, live)
@@ -220,7 +226,7 @@ def loopback_or_cluster(live: Live, prepared: Prepared, history_rps: tuple[float
 
 def decision_limit_s(live: Live, scenario: Scenario) -> float:
     """How long a decision may take."""
-    return live.decision_timeout_s or min(LONGEST_DECISION_S, scenario.interval_s)
+    return live.settings.controller.decision_timeout_s or min(LONGEST_DECISION_S, scenario.interval_s)
 
 
 def _initial(prepared: Prepared, controller: LiveController, load: LoadView) -> Configuration:
@@ -259,20 +265,28 @@ def schedule_of(live: Live, prepared: Prepared, arrivals_s: FloatArray) -> Sched
     """What the load generator sends, and how long it waits for answers."""
     from ipa.live import Schedule
 
-    token_file = "" if live.token_file is None else str(live.token_file.absolute())
-    body = read_body("--samples", Path(live.samples)) if is_body(live.samples) else None
-    samples = str(Path(live.samples).absolute()) if live.samples and body is None else ""
+    token_file, given = live.settings.access.token_file, live.settings.models.samples
+    body = read_body("models.samples", Path(given)) if is_body(given) else None
+    samples = str(Path(given).absolute()) if given and body is None else ""
     bound_s = rules.bound_s(prepared.sla_s)
     tokens = drawn_tokens(prepared.scenario, prepared.pipeline, prepared.trace, arrivals_s)
-    return Schedule(arrivals_s, prepared.trace.duration_s, bound_s, body, token_file, samples, tokens)
+    return Schedule(
+        arrivals_s,
+        prepared.trace.duration_s,
+        bound_s,
+        body,
+        "" if token_file is None else str(token_file.absolute()),
+        samples,
+        tokens,
+    )
 
 
 def how_of(live: Live, controller: LiveController) -> dict[str, Any]:
     """The manifest's entries on how the run is made."""
     return {
         "backend": live.backend,
-        "source": live.source,
-        "advise": live.advise,
+        "source": live.settings.controller.source,
+        "advise": live.settings.controller.advise,
         "decision_timeout_s": controller.deadline.limit_s,
     }
 

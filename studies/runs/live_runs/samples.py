@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa.live import LiveError, Sample, holds_arrays, read_samples, rows_of
+from ipa.live import Sample, holds_arrays, read_samples, rows_of
 from ipa.live.profiling import variant_folder
 from ipa.studies.scenario import ScenarioError
 
@@ -55,16 +55,18 @@ class Checked:
         return self.samples[request % len(self.samples)].answer
 
 
-def check_models(models: str, samples: str, on_cluster: bool, pipeline: Pipeline) -> None:
-    """Raise LiveError if the models or samples, both as in `Live`, are missing, ScenarioError for an invalid body."""
-    if models and on_cluster:
-        raise LiveError("--models: a cluster has the models that `ipa live up --models` named")
-    if models not in ("", EMULATED):
+def check_models(models: str, pipeline: Pipeline) -> None:
+    """Raise LiveError if one of the models is missing; any variant of them may be chosen."""
+    if folder_of(models):
         for stage in pipeline.stages:
-            for variant in stage.variants:  # any of them may be chosen
+            for variant in stage.variants:
                 variant_folder(Path(models), pipeline.name, stage.name, variant.name)
+
+
+def check_samples(samples: str) -> None:
+    """Raise LiveError if the samples are missing, ScenarioError for an invalid body."""
     if is_body(samples):
-        read_body("--samples", Path(samples))
+        read_body("models.samples", Path(samples))
     elif samples:
         (rows_of if holds_arrays(Path(samples)) else read_samples)(Path(samples))
 

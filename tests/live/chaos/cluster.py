@@ -21,7 +21,7 @@ from ipa.live.kubernetes import deploy, overview
 from ipa.live.kubernetes.api import ApiError, connect
 from ipa.live.kubernetes.gateway_manifests import DRAIN_S, LINGER_S
 from ipa.live.kubernetes.readiness import client_url, until_reached
-from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import Plane
 from tests.live.chaos.books import Books
 from tests.live.chaos.clock import Clock
@@ -29,7 +29,7 @@ from tests.live.chaos.history import History, Span, Usage, Write
 from tests.live.chaos.invariants import Bounds
 from tests.live.chaos.pipeline import FIRST, NAME, TEXT, Wanted, configuration
 from tests.live.kubernetes.proxy import Passed, Proxy, proxied
-from tests.live.kubernetes.world import IMAGE, own_namespace
+from tests.live.kubernetes.world import IMAGE, own_namespace, settings_of
 from tests.live.world import is_alive, metric_values, steps, usage
 
 T = TypeVar("T")
@@ -117,9 +117,14 @@ class ClusterWorld:
     def _deploy(self) -> None:
         namespace = self._stack.enter_context(own_namespace(WITHIN_S))
         path = self.folder / f"{NAME}.yaml"
-        layout = Layout(image=IMAGE, pull_policy="Never", service_type="NodePort", ready_within_s=READY_WITHIN_S)
+        layout = settings_of(
+            image__name=IMAGE,
+            image__pull="Never",
+            cluster__service_type="NodePort",
+            cluster__ready_within_s=READY_WITHIN_S,
+        )
         plane = Plane(profiles.load(str(path)), str(path), seed=self.seed)
-        self.deployed = Deployed(plane, TEXT, namespace, layout=layout)
+        self.deployed = Deployed(plane, TEXT, namespace, settings=layout)
         deploy.up(self.api, self.deployed, configuration(FIRST), within_s=WITHIN_S)
         self.url = client_url(self.api, self.deployed)
 
@@ -141,7 +146,17 @@ class ClusterWorld:
             controller.started_s.append(time.monotonic())
             controller.killed = ""
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "ipa", "live", "run", "scenario.yaml", *options, "--state", controller.state),
+                *(
+                    sys.executable,
+                    "-m",
+                    "ipa",
+                    "live",
+                    "run",
+                    "scenario.yaml",
+                    *options,
+                    "--set",
+                    f"controller.state={controller.state}",
+                ),
                 cwd=self.folder,
                 env=environment,
                 stdout=asyncio.subprocess.DEVNULL,

@@ -27,9 +27,9 @@ from uuid import uuid4
 from ipa.live.kubernetes import deploy, names
 from ipa.live.kubernetes.api import Api, connect
 from ipa.live.kubernetes.readiness import client_url, until_reached
-from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.server_answers import DEFAULT_BODY
-from tests.live.kubernetes.world import IMAGE, tiny
+from tests.live.kubernetes.world import IMAGE, settings_of, tiny
 from tests.live.world import sort
 
 EVERY_S = 0.02
@@ -95,11 +95,11 @@ async def serving(api: Api, deployed: Deployed) -> str:
     """The name of the only gateway's pod, or of the one that holds the Lease while another waits."""
     while True:
         known = gateways(api, deployed)
-        if deployed.layout.gateways == 1 and len(known) == 1:
+        if deployed.settings.gateway.count == 1 and len(known) == 1:
             return known[0]
         lease = api.get("Lease", deployed.namespace, deployed.gateway_name) or {}
         holder = str((lease.get("spec") or {}).get("holderIdentity") or "")
-        if holder in known and len(known) == deployed.layout.gateways:
+        if holder in known and len(known) == deployed.settings.gateway.count:
             return holder
         await asyncio.sleep(EVERY_S)
 
@@ -157,7 +157,9 @@ def main(times: int, count: int) -> None:
     made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     api.request("POST", "/api/v1/namespaces", made)
     with tempfile.TemporaryDirectory() as folder:
-        layout = Layout(image=IMAGE, pull_policy="Never", service_type="NodePort", gateways=count)
+        layout = settings_of(
+            image__name=IMAGE, image__pull="Never", cluster__service_type="NodePort", gateway__count=count
+        )
         deployed = tiny(Path(folder), namespace, layout)
         try:
             deploy.up(api, deployed, sort("small", 2), within_s=WITHIN_S)

@@ -27,11 +27,11 @@ from ipa.live.kubernetes import deploy
 from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
 from ipa.live.kubernetes.readiness import is_alone
-from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import Plane
 from ipa.policies import StageConfiguration
 from ipa.sim import FloatArray, ReplicaRecords, RunInput, ServiceTime, StageModel, World, collect_records, create_engine
-from tests.live.kubernetes.world import IMAGE
+from tests.live.kubernetes.world import IMAGE, settings_of
 
 WITHIN_S = 180.0
 """How long a change may take on a cluster that is busy."""
@@ -230,7 +230,9 @@ def pipeline(folder: Path, start_up_s: float, namespace: str, stages: Sequence[s
     fixed = ", ".join(f"{name}: 2" for name in stages)
     path.write_text(PIPELINE.format(stages=texts, fixed=fixed), encoding="utf-8")
     plane = Plane(profiles.load(str(path)), str(path))
-    return Deployed(plane, path.read_text(encoding="utf-8"), namespace, layout=Layout(image=IMAGE, pull_policy="Never"))
+    return Deployed(
+        plane, path.read_text(encoding="utf-8"), namespace, settings=settings_of(image__name=IMAGE, image__pull="Never")
+    )
 
 
 async def on_cluster(deployed: Deployed, change: Change, folder: Path) -> Course:

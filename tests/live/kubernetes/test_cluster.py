@@ -24,11 +24,11 @@ from ipa.live.kubernetes.api import Api, ApiError, connect
 from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend, Options
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.readiness import client_url, until_reached
-from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import read_stages, wanted_of
 from ipa.live.server_answers import DEFAULT_BODY
 from ipa.policies import Applied, Configuration, Observation
-from tests.live.kubernetes.world import IMAGE, own_namespace, quota, tiny, two_stages, with_options
+from tests.live.kubernetes.world import IMAGE, own_namespace, quota, settings_of, tiny, two_stages, with_options
 from tests.live.world import HISTORY, metric_values, sort
 
 pytestmark = pytest.mark.cluster
@@ -50,7 +50,9 @@ def namespace() -> Iterator[str]:
 @pytest.fixture
 def deployed(namespace: str, tmp_path: Path) -> Iterator[Deployed]:
     """The tiny pipeline, deployed; taken down after the test."""
-    layout = Layout(image=IMAGE, pull_policy="Never", service_type="NodePort", ready_within_s=WITHIN_S)
+    layout = settings_of(
+        image__name=IMAGE, image__pull="Never", cluster__service_type="NodePort", cluster__ready_within_s=WITHIN_S
+    )
     made = tiny(tmp_path, namespace, layout)
     deploy.up(connect(), made, sort(), within_s=WITHIN_S)
     yield made
@@ -339,7 +341,7 @@ def test_a_variant_that_does_not_start_is_rolled_back_and_left_out(
     ready_within_s: float,
 ) -> None:
     whole = manifests._model_server
-    deployed = replace(deployed, layout=replace(deployed.layout, ready_within_s=ready_within_s))
+    deployed = replace(deployed, settings=settings_of(deployed.settings, cluster__ready_within_s=ready_within_s))
 
     def crashing(deployed: Deployed, stage: str, wanted: Any) -> Any:
         made = whole(deployed, stage, wanted)
@@ -378,7 +380,7 @@ def test_a_variant_that_does_not_start_is_rolled_back_and_left_out(
 
 
 def test_a_missing_image_stops_the_rollout_and_not_the_traffic(deployed: Deployed, tmp_path: Path) -> None:
-    wrong = replace(deployed, layout=replace(deployed.layout, image="local/none:1"))
+    wrong = replace(deployed, settings=settings_of(deployed.settings, image__name="local/none:1"))
 
     async def story() -> None:
         backend = KubernetesBackend(wrong, connect(), tmp_path, HISTORY, Options(url=client_url(connect(), deployed)))
@@ -592,7 +594,13 @@ def test_a_pod_that_is_killed_is_replaced_and_the_gateway_finds_its_successor(
 
 def test_want_of_quota_becomes_a_core_limit_and_no_failed_variant(namespace: str, tmp_path: Path) -> None:
     api = connect()
-    layout = Layout(image=IMAGE, pull_policy="Never", service_type="NodePort", replica_cpu="100m", gateway_cpu="100m")
+    layout = settings_of(
+        image__name=IMAGE,
+        image__pull="Never",
+        cluster__service_type="NodePort",
+        models__cpu="100m",
+        gateway__cpu="100m",
+    )
     made = replace(tiny(tmp_path, namespace, layout), name="quota")
     two_replicas = {"requests.cpu": "310m"}  # of 100m each, and the gateway's two containers
     deploy.up(api, made, sort(), within_s=WITHIN_S)

@@ -16,8 +16,8 @@ import yaml
 
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import deploy, names
-from ipa.live.kubernetes.settings import Layout, cpu_cores, memory_bytes
 from ipa.live.kubernetes.stage_state import Look
+from ipa.live.settings import LiveSettings
 from ipa.studies import live_runs
 from ipa.studies.commands import cluster
 from ipa.studies.runs.live_runs.options import LiveCluster
@@ -134,40 +134,24 @@ def test_a_deployment_is_named_without_its_load_and_its_policy(tmp_path: Path) -
     head = "schema_version: 1\nkind: scenario\npipeline: video\n"
     scenario.write_text(f"{head}trace: elsewhere.csv\nwindow: 100:200\npolicy: elsewhere.py:Mine\n", encoding="utf-8")
     assert cluster.named(str(scenario), LiveCluster(namespace="there")).instance == "ipa-video"
-    said = ipa("live", "manifests", scenario, "--control-secret", env=NO_CLUSTER)
-    assert (said.stderr, yaml.safe_load(said.stdout)["metadata"]["name"]) == ("", "ipa-video-control")
     assert "policy: elsewhere.py" in refusal("live", "manifests", str(scenario))
     for command in ("status", "down"):
         assert "elsewhere" not in refusal("live", command, str(scenario), env=NO_CLUSTER)
 
 
-def test_manifests_hold_no_secret_but_that_of_the_control_port_alone_where_it_is_asked_for() -> None:
-    there = ("live", "manifests", "video", "--namespace", "there")
-    kinds = {each["kind"] for each in documents(ipa(*there, "--controller", env=NO_CLUSTER).stdout)}
-    assert "Secret" not in kinds
-    one, two = (yaml.safe_load(ipa(*there, "--control-secret", env=NO_CLUSTER).stdout) for _ in range(2))
-    assert (one["kind"], one["metadata"]["name"], one["metadata"]["namespace"]) == (
-        *("Secret", "ipa-video-control", "there"),
-    )
-    assert len(one["stringData"]["token"]) == len(two["stringData"]["token"]) == 43
-    assert one["stringData"] != two["stringData"]
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (("--control-from", "monitoring"), "--control-from monitoring: needs --network-policy"),
-        (("--network-policy", "--control-from", "10.0.0.1/8"), "has host bits set; allowed: networks such as"),
-        (("--network-policy", "--control-from", "Not_One"), "allowed: a namespace, or a network such as 10.0.0.0/16"),
-        (("--pod-network", "everywhere"), "allowed: networks such as 10.0.0.0/16"),
-    ],
-)
-def test_who_may_connect_is_checked(options: tuple[str, ...], said: str) -> None:
-    assert said in refusal("live", "manifests", "video", *options)
-
-
 def test_manifests_of_a_controller_hold_the_scenario_and_what_it_may_do() -> None:
-    said = ipa("live", "manifests", "video", "--set", "interval_s=7", "--controller", "--monitor", env=NO_CLUSTER)
+    said = ipa(
+        "live",
+        "manifests",
+        "video",
+        "--set",
+        "interval_s=7",
+        "--set",
+        "controller.in_cluster=true",
+        "--set",
+        "controller.monitor=true",
+        env=NO_CLUSTER,
+    )
     objects = documents(said.stdout)
     (scenario,) = [each["data"]["scenario.yaml"] for each in objects if "scenario.yaml" in each.get("data", {})]
     assert yaml.safe_load(scenario)["interval_s"] == 7
@@ -202,7 +186,7 @@ def test_what_a_scenario_names_of_one_s_own_goes_into_the_controller_s_pod(tmp_p
         "schema_version: 1\nkind: scenario\npipeline: video\ntrace: load.csv\n"
         "policy: {name: policy.py:Mine, predictor: {name: policy.py:Mine}}\n"
     )
-    said = ipa("live", "manifests", scenario, "--controller", env=NO_CLUSTER)
+    said = ipa("live", "manifests", scenario, "--set", "controller.in_cluster=true", env=NO_CLUSTER)
     assert said.exit_code == 0, said.stderr
     (data,) = [each["data"] for each in documents(said.stdout) if "scenario.yaml" in each.get("data", {})]
     assert sorted(data) == ["policy.py", "scenario.yaml"]
@@ -212,14 +196,14 @@ def test_what_a_scenario_names_of_one_s_own_goes_into_the_controller_s_pod(tmp_p
     assert inside["policy"] == {"name": moved, "predictor": {"name": moved}}
     assert "trace" not in inside  # the load comes from elsewhere
     behind = f"{tmp_path}/policy.py:Mine predictor={tmp_path}/policy.py:Mine"
-    said = ipa("live", "manifests", "video", "--controller", "--policy", behind, env=NO_CLUSTER)
+    said = ipa("live", "manifests", "video", "--set", "controller.in_cluster=true", "--policy", behind, env=NO_CLUSTER)
     (again,) = [each["data"] for each in documents(said.stdout) if "scenario.yaml" in each.get("data", {})]
     assert yaml.safe_load(again["scenario.yaml"])["policy"] == {"name": moved, "predictor": moved}
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "policy.py").write_text(OWN)
     clash = f"policy.predictor={tmp_path}/other/policy.py:Mine"
     assert "both go to one folder of the controller's pod" in refusal(
-        "live", "manifests", scenario, "--controller", "--set", clash
+        "live", "manifests", scenario, "--set", "controller.in_cluster=true", "--set", clash
     )
 
 
@@ -317,13 +301,22 @@ def test_down_does_not_wait_for_ever_for_a_gateway_whose_node_is_gone(
 def test_for_gitops_the_stages_deployments_are_left_to_the_controller() -> None:
     whole, less = (
         {(each["kind"], each["metadata"]["name"]) for each in documents(said.stdout)}
-        for more in ((), ("--gitops",))
-        if (said := ipa("live", "manifests", "video", "--controller", *more, env=NO_CLUSTER)).exit_code == 0
+        for more in (
+            (),
+            (
+                "--set",
+                "controller.gitops=true",
+            ),
+        )
+        if (
+            said := ipa("live", "manifests", "video", "--set", "controller.in_cluster=true", *more, env=NO_CLUSTER)
+        ).exit_code
+        == 0
     )
     stages = ("object-detection", "image-classification")
     assert whole - less == {("Deployment", f"ipa-video-stage-{stage}") for stage in stages}
     assert less < whole
-    assert "--controller" in refusal("live", "manifests", "video", "--gitops")
+    assert "controller.in_cluster" in refusal("live", "manifests", "video", "--set", "controller.gitops=true")
 
 
 class Clock:
@@ -364,11 +357,11 @@ def test_down_takes_monitors_where_there_is_an_operator_of_prometheus(tmp_path: 
 
 def test_manifests_of_an_adviser_let_it_write_nowhere(tmp_path: Path) -> None:
     out = tmp_path / "base"
-    ipa("live", "manifests", "video", "--advise", "--out", str(out), env=NO_CLUSTER)
+    ipa("live", "manifests", "video", "--set", "controller.advise=true", "--out", str(out), env=NO_CLUSTER)
     role = yaml.safe_load((out / "role-ipa-video-controller.yaml").read_text())
     assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
     pod = yaml.safe_load((out / "deployment-ipa-video-controller.yaml").read_text())["spec"]["template"]["spec"]
-    assert "--advise" in pod["containers"][0]["args"]
+    assert "controller.advise=true" in pod["containers"][0]["args"]
     listed = yaml.safe_load((out / "kustomization.yaml").read_text())["resources"]
     assert sorted([*listed, "kustomization.yaml"]) == sorted(each.name for each in out.iterdir())
     assert "give a new or empty folder" in refusal("live", "manifests", "video", "--out", str(out))
@@ -405,14 +398,16 @@ def test_no_load_is_for_a_cluster() -> None:
         ("--no-load", ("--out", "o")),
         ("--no-load", ("--report", "r")),
         ("--no-load", ("--json",)),
-        ("--advise", ("--json",)),
+        ("--set=controller.advise=true", ("--json",)),
     ],
 )
 def test_a_controller_alone_has_no_results_to_write(mode: str, option: tuple[str, ...]) -> None:
     pytest.importorskip("aiohttp")
     said = refusal("live", "run", "video", "--backend", "kubernetes", mode, *option, env=NO_CLUSTER)
-    assert said.startswith(f"{option[0]}: with {mode} on a cluster no load is sent")
-    assert "use --state FILE to keep the journal" in said
+    assert said.startswith(
+        f"{option[0]}: with {mode.removeprefix('--set=').removesuffix('=true')} on a cluster no load is sent"
+    )
+    assert "use --set controller.state=FILE to keep the journal" in said
 
 
 def test_a_name_that_no_object_can_have_is_refused() -> None:
@@ -420,16 +415,15 @@ def test_a_name_that_no_object_can_have_is_refused() -> None:
     assert "--name Mine!: should be lower-case letters, digits and hyphens" in said
 
 
-def test_a_layout_comes_back_from_the_cluster_and_another_version_s_is_refused() -> None:
-    pods = {"gateway": {"labels": {"a": "b"}}}
-    layout = Layout(image="x:1", ready_within_s=5.0, network_policy=True, control_from=("monitoring",), pods=pods)
-    assert Layout.from_text(layout.as_text()) == layout
-    with pytest.raises(LiveError, match="made by another version"):
-        Layout.from_text('{"colour": "blue"}')
-
-
 def test_manifests_say_where_real_models_are() -> None:
-    store = ("--models", "s3://shelf/models", "--s3-endpoint", "http://store:9000", "--s3-secret", "keys")
+    store = (
+        "--set",
+        "models.source=s3://shelf/models",
+        "--set",
+        "models.s3_endpoint=http://store:9000",
+        "--set",
+        "models.s3_secret=keys",
+    )
     said = ipa("live", "manifests", "video", *store, env=NO_CLUSTER)
     objects = documents(said.stdout)
     urls = [
@@ -442,45 +436,13 @@ def test_manifests_say_where_real_models_are() -> None:
         "s3://shelf/models/video/object-detection/yolov5n",
         "s3://shelf/models/video/image-classification/resnet18",
     ]
-    layout = Layout.from_text(objects[0]["data"]["layout.json"])
-    assert (layout.models, layout.s3_endpoint, layout.s3_secret) == (store[1], store[3], store[5])
-
-
-def test_a_gateway_admits_as_much_as_its_memory_has_room_for() -> None:
-    said = ipa("live", "manifests", "video", "--gateway-memory", "2Gi", "--gateway-cpu", "1", env=NO_CLUSTER)
-    router = next(
-        container
-        for each in documents(said.stdout)
-        if each["kind"] == "Deployment"
-        for container in each["spec"]["template"]["spec"]["containers"]
-        if container["name"] == "gateway"
-    )
-    assert router["resources"]["requests"]["memory"] == router["resources"]["limits"]["memory"] == "2Gi"
-    assert router["resources"]["requests"]["cpu"] == "1"
-    assert router["args"][router["args"].index("--most-inside") + 1] == str(2**29)
-
-
-@pytest.mark.parametrize(("text", "size"), [("512Mi", 2**29), ("1.5Gi", 3 * 2**29), ("2G", 2 * 10**9), ("4096", 4096)])
-def test_a_quantity_of_memory_has_so_many_bytes(text: str, size: int) -> None:
-    assert memory_bytes(text) == size
-
-
-@pytest.mark.parametrize(
-    ("option", "text"), [*(("--cpu", text) for text in ("lots", "1k", "-1", "0m", "1 core")), ("--gateway-cpu", "lots")]
-)
-def test_what_is_no_quantity_of_cpu_is_refused(option: str, text: str) -> None:
-    assert f"{text!r} should be a number of cores above 0" in refusal("live", "manifests", "video", option, text)
-
-
-@pytest.mark.parametrize(("text", "cores"), [("250m", 0.25), ("1.5", 1.5), ("2", 2.0)])
-def test_a_quantity_of_cpu_has_so_many_cores(text: str, cores: float) -> None:
-    assert cpu_cores(text) == cores
+    layout = LiveSettings.from_text(objects[0]["data"]["settings.json"])
+    assert layout.models.s3_endpoint == "http://store:9000"
 
 
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("load", ("--journal", "--records")),
         ("up", ("--trace", "--window", "--scale", "--arrivals", "--journal", "--records")),
         ("manifests", ("--trace", "--window", "--scale", "--arrivals", "--journal", "--records")),
     ],
@@ -488,31 +450,6 @@ def test_a_quantity_of_cpu_has_so_many_cores(text: str, cores: float) -> None:
 def test_a_command_offers_no_option_that_it_has_no_use_for(command: str, options: tuple[str, ...]) -> None:
     for option in options:
         assert f"No such option '{option}'" in refusal("live", command, "video", option, "1")
-
-
-@pytest.mark.parametrize(
-    ("option", "text"),
-    [*(("--memory", text) for text in ("512m", "512MB", "much", "-1Gi", "0Mi", "")), ("--gateway-memory", "much")],
-)
-def test_what_is_no_quantity_of_memory_is_refused(option: str, text: str) -> None:
-    assert f"{text!r} should be a number of bytes, such as 512Mi" in refusal("live", "manifests", "video", option, text)
-
-
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [
-        (("--models", "gs://shelf"), "--models gs://shelf: should be emulated, s3://BUCKET"),
-        (("--models", "s3://"), "--models s3://: should be emulated, s3://BUCKET"),
-        (("--models", "pvc:Claim"), "--models pvc:Claim: should be"),
-        (("--models", "image:models"), "--models image:models: should be"),
-        (("--models", "pvc:claim", "--s3-secret", "keys"), "--s3-secret keys: needs --models s3://BUCKET"),
-        (("--s3-endpoint", "http://store"), "--s3-endpoint http://store: needs --models s3://BUCKET"),
-        (("--models", "s3://shelf", "--s3-endpoint", "store:9000"), "--s3-endpoint store:9000: should be a URL"),
-        (("--models", "s3://shelf", "--s3-endpoint", "http://a/b"), "--s3-endpoint http://a/b: should be a URL"),
-    ],
-)
-def test_models_that_cannot_be_there_are_refused(options: tuple[str, ...], why: str) -> None:
-    assert why in refusal("live", "manifests", "video", *options)
 
 
 def test_models_are_baked_into_what_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def here(words: list[str], namespace: str) -> list[str]:
     if words[1] == "run":
         words = [*words, "--duration", "10"]
     yes = ["--yes"] if words[1] in ("up", "down") else []
-    pull = ["--pull", "Never"] if words[1] == "up" else []
+    pull = ["--set", "image.pull=Never"] if words[1] == "up" else []
     patient = ["--set", "sla_s=30"] if words[1] in ("up", "run") else []
     return [*words, "--namespace", namespace, *yes, *pull, *patient]
 

@@ -54,7 +54,7 @@ from tests.live.kubernetes.test_cluster import (
     until_stands,
     until_well,
 )
-from tests.live.kubernetes.world import cordoned, quota, remembered
+from tests.live.kubernetes.world import cordoned, quota, remembered, settings_of
 from tests.live.world import metric_values, sort, steps
 
 pytestmark = pytest.mark.cluster
@@ -269,7 +269,7 @@ def execute(deployed: Deployed, pod: str, program: str) -> None:
 
 @pytest.mark.alone
 def test_a_cordoned_node_is_want_of_room_until_it_is_open_again(deployed: Deployed, tmp_path: Path) -> None:
-    deployed = replace(deployed, layout=replace(deployed.layout, nodes_within_s=3.0))
+    deployed = replace(deployed, settings=settings_of(deployed.settings, cluster__nodes_within_s=3.0))
 
     async def story() -> None:
         async with running(deployed, tmp_path) as backend, traffic(backend):
@@ -293,7 +293,9 @@ def test_a_variant_whose_node_comes_after_its_rollout_was_given_up_is_not_rolled
     deployed: Deployed, tmp_path: Path
 ) -> None:
     """Kubernetes gives it up after 21 s; a node autoscaler takes minutes."""
-    deployed = replace(deployed, layout=replace(deployed.layout, ready_within_s=20.0, nodes_within_s=0.0))
+    deployed = replace(
+        deployed, settings=settings_of(deployed.settings, cluster__ready_within_s=20.0, cluster__nodes_within_s=0.0)
+    )
     api = connect()
 
     def reason() -> str:
@@ -621,7 +623,7 @@ def controller(
         "--backend",
         "kubernetes",
     ]
-    command += ["--no-load", "--namespace", deployed.namespace, "--state", str(state), *options]
+    command += ["--no-load", "--namespace", deployed.namespace, "--set", f"controller.state={state!s}", *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment |= {} if kubeconfig is None else {"KUBECONFIG": str(kubeconfig)}
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
@@ -705,7 +707,11 @@ def test_a_controller_that_is_killed_in_a_rollout_is_succeeded_by_one_that_ends_
     try:
         wait_for(lambda: len(set(steps(state))) >= 3, first, "three steps")
         holder = status()["controller"]
-        processes.append(other := controller(scenario, deployed, tmp_path / "other.jsonl", "--metrics-port", str(port)))
+        processes.append(
+            other := controller(
+                scenario, deployed, tmp_path / "other.jsonl", "--set", f"controller.metrics_port={port!s}"
+            )
+        )
         wait_for(lambda: scraped(port).get(("ipa_trouble", "no_lease")) == 1.0, other, "its metrics say that it waits")
         assert steps(tmp_path / "other.jsonl") == []
         early = max(steps(state))

@@ -14,11 +14,11 @@ pytest.importorskip("kubernetes")
 from ipa.live.kubernetes.fixed_models import key_of
 from ipa.live.kubernetes.pod_model import main
 from ipa.live.kubernetes.reconcile import Reconciler
-from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look
 from ipa.live.serving import digest_of, sums_of
 from tests.live.kubernetes.fake import Rolling, Treatment
-from tests.live.kubernetes.world import tiny
+from tests.live.kubernetes.world import settings_of, tiny
 from tests.live.serving.models_world import BUCKET, SOMEBODY, empty
 from tests.live.world import sort
 
@@ -109,7 +109,7 @@ def test_a_server_that_starts_again_in_its_pod_compares_again(tmp_path: Path) ->
 
 
 def deployed(tmp_path: Path, models: str = "pvc:shelf") -> Deployed:
-    return tiny(tmp_path, layout=Layout(models=models))
+    return tiny(tmp_path, settings=settings_of(models__source=models))
 
 
 def look(server: Rolling, reconciler: Reconciler, replicas: int = 1) -> Look:

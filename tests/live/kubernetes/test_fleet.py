@@ -247,7 +247,7 @@ def test_on_a_cluster_pods_of_all_pipelines_never_have_more_cores_than_the_budge
         stack.callback(existing.stop)
         (tmp_path / "swells.py").write_text(SWELLS)
         (tmp_path / "fleet.yaml").write_text(ON_CLUSTER.replace("PIPELINE", made.plane.source))
-        options = ("--backend", "kubernetes", "--no-load", "--namespace", namespace, "--state", "state")
+        options = ("--backend", "kubernetes", "--no-load", "--namespace", namespace, "--set", "controller.state=state")
         process = start("live", "run", "fleet.yaml", *options, cwd=tmp_path)
         until_now(lambda: [existing.of(each) for each in pipelines] == [3, 1], "prod's cores", WITHIN_S)
         process.send_signal(signal.SIGINT)

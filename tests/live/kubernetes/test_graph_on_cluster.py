@@ -50,7 +50,7 @@ def test_every_request_has_the_items_that_it_has_in_the_simulation(
     # Where numbers persist they depend on the moments of arrival, which are a little later on a cluster.
     Path("graph.yaml").write_text(profiles.text("traffic").replace("persist_s: 4.9", "persist_s: 0"))
     where = ("--backend", "kubernetes", "--namespace", namespace)
-    image = ("--image", IMAGE, "--pull", "Never", "--service", "NodePort")
+    image = ("--image", IMAGE, "--set", "image.pull=Never", "--set", "cluster.service_type=NodePort")
     for words in (
         ("simulate", "graph.yaml", *PLANNED, *LOAD, "--out", "simulated"),
         ("live", "up", "graph.yaml", *where, *image, *PLANNED, "--yes"),

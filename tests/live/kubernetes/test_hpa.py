@@ -24,7 +24,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "kubernetes.md"
 def test_a_real_autoscaler_follows_the_replicas_that_an_adviser_wants(world: World, tmp_path: Path) -> None:
     """As the page has it, for the tiny pipeline; what serves the metric answers from the adviser's own."""
     world.where[0].write_text(SCENARIO % RATE, encoding="utf-8")
-    world.apply("--advise")
+    world.apply("--set", "controller.advise=true")
     (adviser,) = until(lambda: world.pods(names.CONTROLLER), "the adviser's pod is ready")
     until(lambda: world.pods(names.GATEWAY) and world.stage()["ready"] == 1, "the pipeline is ready")
 

@@ -99,7 +99,7 @@ class World:
 
     def printed(self, *options: str) -> list[dict[str, Any]]:
         """What is printed, as far as the server has such objects."""
-        layout = ("--image", IMAGE, "--pull", "Never", "--service", "NodePort")
+        layout = ("--image", IMAGE, "--set", "image.pull=Never", "--set", "cluster.service_type=NodePort")
         printed = ipa("live", "manifests", *self.where, *layout, *options)
         assert printed.exit_code == 0, printed.stderr
         groups = self.api.groups() | {"v1"}
@@ -249,7 +249,7 @@ def world(namespace: str, tmp_path: Path) -> Iterator[World]:
 
 def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(world: World) -> None:
     world.where[0].write_text(SCENARIO % RATE + STEADY, encoding="utf-8")
-    world.apply("--controller")
+    world.apply("--set", "controller.in_cluster=true")
     (first,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
     until(lambda: world.is_controlled_by(first, 2), "status names it, and its steps")
     until(lambda: world.stage()["ready"] == 1, "its replica is ready")
@@ -286,7 +286,7 @@ def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(
     until(lambda: world.metrics(second).get(("ipa_replicas", "sort", "ready", "small")) == 1.0, "its metrics say so")
 
     done = world.steps(second)[-1]
-    world.apply("--controller", "--memory", "200Mi")
+    world.apply("--set", "controller.in_cluster=true", "--set", "models.memory=200Mi")
     until(lambda: world.memory_of_replicas() == ["200Mi"], "the new layout is rolled out")
     until(lambda: world.is_controlled(done), "it goes on")
     assert world.memory_of_replicas() == ["200Mi"]
@@ -303,8 +303,8 @@ def test_a_journal_on_a_claim_is_continued_by_the_next_pod(world: World, tmp_pat
     kept.chmod(0o777)  # a folder of the node, whose owner nobody changes
     world.where[0].write_text(SCENARIO % RATE, encoding="utf-8")
     with volume(world.deployed.namespace, "kept", kept, "ReadWriteOnce"):
-        world.apply("--controller")
-        world.apply("--controller", "--state-claim", "kept")
+        world.apply("--set", "controller.in_cluster=true")
+        world.apply("--set", "controller.in_cluster=true", "--set", "controller.state_claim=kept")
 
         def ready(*earlier: dict[str, Any]) -> list[dict[str, Any]]:
             """The controller's pod that has the claim, unless it is one of the earlier ones."""
@@ -341,7 +341,7 @@ def test_an_adviser_inside_decides_by_a_file_of_one_s_own_and_changes_nothing(wo
     (tmp_path / "predictor.py").write_text(PREDICTOR, encoding="utf-8")
     advice = f"rate, variants: {{sort: small}}, batch: 1, predictor: {tmp_path / 'predictor.py'}:Always"
     world.where[0].write_text(SCENARIO % advice, encoding="utf-8")
-    world.apply("--advise")
+    world.apply("--set", "controller.advise=true")
     (pod,) = until(lambda: world.pods(names.CONTROLLER), "the adviser's pod is ready")
     until(lambda: world.pods(names.GATEWAY) and world.stage()["ready"], "the pipeline is ready")
     with asked(world, rps=5):
@@ -362,14 +362,28 @@ def test_guards_hold_a_controller_inside_to_one_replica_at_a_time(world: World) 
     """The load leaps, so that the policy wants four replicas at once; when it is over, one. All the while the objects
     are as they were printed."""
     world.where[0].write_text(SCENARIO % STEPS + GUARDS, encoding="utf-8")
-    world.apply("--controller", "--gitops", "--network-policy")
+    world.apply(
+        "--set", "controller.in_cluster=true", "--set", "controller.gitops=true", "--set", "access.network_policy=true"
+    )
     (pod,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
     until(lambda: world.is_controlled_by(pod, 2) and world.stage()["ready"] == 1, "it controls one replica")
     with asked(world, rps=11):
         until(lambda: world.wanted()["small"][0] >= 4, "four replicas are wanted")
     until(lambda: world.stage()["replicas"] == 1 and world.stage()["complete"], "one is left")
     # Its controller notes on the stage's Deployment, between two reads perhaps, that all its replicas are ready.
-    until(lambda: not world.out_of_sync("--controller", "--gitops", "--network-policy"), "nothing is out of sync")
+    until(
+        lambda: (
+            not world.out_of_sync(
+                "--set",
+                "controller.in_cluster=true",
+                "--set",
+                "controller.gitops=true",
+                "--set",
+                "access.network_policy=true",
+            )
+        ),
+        "nothing is out of sync",
+    )
     until(lambda: world.logged_replicas(pod)[-1] == 1, "the step that took the last one away is logged")
     replicas = world.logged_replicas(pod)
     assert (replicas[0], max(replicas) >= 4) == (1, True)

@@ -279,9 +279,9 @@ def test_a_layout_in_the_words_of_an_older_version_is_no_other(tmp_path: Path, m
     def prepare(cluster: Cluster) -> None:
         assert cluster.root is not None
         stand(cluster, sort())
-        layout = json.loads(cluster.root["data"]["layout.json"])
-        assert layout.pop("s3_secret") == ""
-        cluster.root["data"] = {**cluster.root["data"], "layout.json": json.dumps(layout)}
+        layout = json.loads(cluster.root["data"]["settings.json"])
+        assert layout["models"].pop("s3_secret") == ""
+        cluster.root["data"] = {**cluster.root["data"], "settings.json": json.dumps(layout)}
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         await until(lambda: "ipa-tiny" in cluster.written, "it is written in ours")
@@ -608,7 +608,7 @@ def test_a_pipeline_that_is_deployed_anew_ends_the_run_and_is_left_as_it_is(
 ) -> None:
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         assert cluster.root is not None
-        cluster.root["data"] = {**cluster.root["data"], "layout.json": "{}"}
+        cluster.root["data"] = {**cluster.root["data"], "settings.json": "{}"}
         cluster.refusal = AssertionError("nothing may be written")
         with pytest.raises(RunError, match="ipa-tiny has been redeployed"):
             await asyncio.wait_for(asyncio.shield(backend.failed), PATIENCE_S)

@@ -39,7 +39,7 @@ def test_every_text_has_the_tokens_that_it_has_in_the_simulation(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     where = ("--backend", "kubernetes", "--namespace", namespace)
-    image = ("--image", IMAGE, "--pull", "Never", "--service", "NodePort")
+    image = ("--image", IMAGE, "--set", "image.pull=Never", "--set", "cluster.service_type=NodePort")
     for words in (
         ("simulate", PIPELINE, *PLANNED, *LOAD, "--out", "simulated"),
         ("live", "up", PIPELINE, *where, *image, "--set", "sla_s=30", "--yes"),

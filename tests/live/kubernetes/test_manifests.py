@@ -23,11 +23,12 @@ from ipa.live.kubernetes import controller_manifests, deploy, names, permissions
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.manifests import everything, from_text, owner_of, root, stage_deployment, surroundings
 from ipa.live.kubernetes.pod_model import DIGEST_FILE, FIXED_AT
-from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import Plane
+from ipa.live.settings import LiveSettings
 from ipa.policies import StageConfiguration, lightest_configuration
 from ipa.sim import rules
-from tests.live.kubernetes.world import IMAGE, language, tiny
+from tests.live.kubernetes.world import IMAGE, language, settings_of, tiny
 from tests.live.world import sort
 
 APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
@@ -115,7 +116,7 @@ def test_an_emulated_replica_requests_a_fraction_and_has_no_cpu_limit(tmp_path: 
 
 
 def test_with_real_resources_the_profile_s_cores_are_request_and_limit_and_threads_follow(tmp_path: Path) -> None:
-    made = server(stage(tiny(tmp_path, layout=Layout(replica_cpu="profile")), sort("large")["sort"]))
+    made = server(stage(tiny(tmp_path, settings=settings_of(models__cpu="profile")), sort("large")["sort"]))
     assert made["resources"]["requests"]["cpu"] == made["resources"]["limits"]["cpu"] == "2"
     assert {"name": "OMP_NUM_THREADS", "value": "2"} in made["env"]
 
@@ -141,7 +142,7 @@ def test_surge_and_unavailable_are_the_scenario_s(tmp_path: Path) -> None:
 
 def test_containers_have_a_read_only_root_and_a_limit_of_the_memory_that_they_ask_for(tmp_path: Path) -> None:
     """Beside what the profile `restricted` asks of pods (test_schemas)."""
-    for spec in (*pod_specs(tiny(tmp_path)), *pod_specs(tiny(tmp_path, layout=STORE))):
+    for spec in (*pod_specs(tiny(tmp_path)), *pod_specs(tiny(tmp_path, settings=STORE))):
         for container in (*spec["containers"], *spec.get("initContainers", ())):
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
             assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
@@ -189,14 +190,14 @@ def test_the_gateway_takes_replicas_of_the_pod_network_at_their_port_alone(tmp_p
     router = gateway_of(tiny(tmp_path))["containers"][0]
     assert option(router, "--replica-port") == "8080"
     assert [each for each in router["args"] if "/0" in each] == ["0.0.0.0/0", "::/0"]
-    router = gateway_of(tiny(tmp_path, layout=Layout(pod_networks=("10.1.0.0/16",))))["containers"][0]
+    router = gateway_of(tiny(tmp_path, settings=settings_of(access__pod_networks=("10.1.0.0/16",))))["containers"][0]
     assert option(router, "--replica-network") == "10.1.0.0/16"
     assert "0.0.0.0/0" not in router["args"]
 
 
 def test_clients_need_a_token_where_a_secret_is_named(tmp_path: Path) -> None:
     assert "--data-token-file" not in str(gateway_of(tiny(tmp_path)))
-    spec = gateway_of(tiny(tmp_path, layout=Layout(client_token_secret="clients")))
+    spec = gateway_of(tiny(tmp_path, settings=settings_of(access__token_secret="clients")))
     router, watch = spec["containers"]
     assert option(router, "--data-token-file") == "/etc/ipa-clients/token"
     assert [each["mountPath"] for each in router["volumeMounts"] if each["name"] == "clients"] == ["/etc/ipa-clients"]
@@ -204,17 +205,19 @@ def test_clients_need_a_token_where_a_secret_is_named(tmp_path: Path) -> None:
 
 
 def test_web_pages_are_clients_where_their_origin_is_named(tmp_path: Path) -> None:
-    router = gateway_of(tiny(tmp_path, layout=Layout(client_origins=("https://ours.example",))))["containers"][0]
+    router = gateway_of(tiny(tmp_path, settings=settings_of(access__origins=("https://ours.example",))))["containers"][
+        0
+    ]
     assert option(router, "--data-origin") == "https://ours.example"
 
 
 def test_a_policy_of_the_gateway_is_made_where_it_is_asked_for(tmp_path: Path) -> None:
     def policies(**settings: Any) -> list[dict[str, Any]]:
-        made = objects(tiny(tmp_path, layout=Layout(**settings)))
+        made = objects(tiny(tmp_path, settings=settings_of(**settings)))
         return [each["spec"] for each in made if each["kind"] == "NetworkPolicy"]
 
     (of_servers,) = policies()
-    same, of_gateway = policies(network_policy=True, control_from=("monitoring", "10.0.0.0/28"))
+    same, of_gateway = policies(access__network_policy=True, access__control_from=("monitoring", "10.0.0.0/28"))
     assert same == of_servers
     data, control = of_gateway["ingress"]
     assert data == {"ports": [{"protocol": "TCP", "port": 8080}]}
@@ -227,22 +230,24 @@ def test_a_policy_of_the_gateway_is_made_where_it_is_asked_for(tmp_path: Path) -
     assert servers["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "model-server"
     assert [each["port"] for each in api_server["ports"]] == [443, 6443]
     assert dns == DNS
-    _, of_gateway = policies(network_policy=True, api_networks=("10.96.0.1/32", "192.0.2.7/32"))
+    _, of_gateway = policies(access__network_policy=True, access__api_networks=("10.96.0.1/32", "192.0.2.7/32"))
     assert of_gateway["egress"][1]["to"] == [{"ipBlock": {"cidr": each}} for each in ("10.96.0.1/32", "192.0.2.7/32")]
 
 
 def test_a_policy_of_the_controller_is_made_with_that_of_the_gateway(tmp_path: Path) -> None:
-    """It is reached at its metrics by whom the layout names, and calls gateway, API server and DNS alone."""
+    """It is reached at its metrics by whom the settings names, and calls gateway, API server and DNS alone."""
 
     def policies(**settings: Any) -> list[dict[str, Any]]:
-        made = controller_manifests.controller(tiny(tmp_path, layout=Layout(**settings)), {})
+        made = controller_manifests.controller(tiny(tmp_path, settings=settings_of(**settings)), {})
         return [each["spec"] for each in made if each["kind"] == "NetworkPolicy"]
 
     assert policies() == []
-    (closed,) = policies(network_policy=True)
+    (closed,) = policies(access__network_policy=True)
     assert ("ingress" in closed, closed["policyTypes"]) == (False, ["Ingress", "Egress"])
     assert closed["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "controller"
-    (given,) = policies(network_policy=True, control_from=("monitoring",), api_networks=("10.96.0.1/32",))
+    (given,) = policies(
+        access__network_policy=True, access__control_from=("monitoring",), access__api_networks=("10.96.0.1/32",)
+    )
     assert [each["port"] for each in given["ingress"][0]["ports"]] == [9100]
     gateway, api_server, dns = given["egress"]
     assert gateway["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
@@ -252,7 +257,7 @@ def test_a_policy_of_the_controller_is_made_with_that_of_the_gateway(tmp_path: P
 
 
 def test_every_pod_is_spread_over_nodes_and_no_volume_on_a_disk_is_without_a_limit(tmp_path: Path) -> None:
-    for made in (*objects(tiny(tmp_path, layout=STORE)), *controller_manifests.controller(tiny(tmp_path), {})):
+    for made in (*objects(tiny(tmp_path, settings=STORE)), *controller_manifests.controller(tiny(tmp_path), {})):
         if made["kind"] == "Deployment":
             spec = made["spec"]["template"]["spec"]
             (spread,) = spec["topologySpreadConstraints"]
@@ -282,7 +287,7 @@ def _component(given: dict[str, Any]) -> str:
 
 
 def test_probes_give_a_variant_its_start_up_and_the_time_until_it_counts_as_failed(tmp_path: Path) -> None:
-    deployed = tiny(tmp_path, layout=Layout(ready_within_s=30, nodes_within_s=120))
+    deployed = tiny(tmp_path, settings=settings_of(cluster__ready_within_s=30, cluster__nodes_within_s=120))
     made = stage(deployed, sort("large")["sort"])
     probe = server(made)["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] == 31  # 0.3 s of start-up, rounded up
@@ -344,10 +349,11 @@ def test_all_servers_listen_on_every_address_of_their_pod(tmp_path: Path) -> Non
     found = {
         name: each["args"][each["args"].index(name) + 1]
         for each in containers
-        for name in ("--host", "--control-host", "--metrics-host")
+        for name in ("--host", "--control-host")
         if name in each["args"]
     }
-    assert found == {"--host": "::", "--control-host": "::", "--metrics-host": "::"}
+    assert found == {"--host": "::", "--control-host": "::"}
+    assert any('controller.metrics_host="::"' in each["args"] for each in containers)
 
 
 def test_services_have_an_address_of_each_family_where_the_server_knows_of_two(tmp_path: Path) -> None:
@@ -368,8 +374,10 @@ def test_model_servers_hear_the_gateway_alone(tmp_path: Path) -> None:
 
 # ---- real models ----
 
-STORE = Layout(models="s3://shelf/models/", s3_endpoint="http://store.there:9000", s3_secret="keys")
-SOURCES = (STORE, Layout(models="pvc:claim/deep/models"), Layout(models="image:/srv/models"))
+STORE = settings_of(
+    models__source="s3://shelf/models/", models__s3_endpoint="http://store.there:9000", models__s3_secret="keys"
+)
+SOURCES = (STORE, settings_of(models__source="pvc:claim/deep/models"), settings_of(models__source="image:/srv/models"))
 
 
 def pod_of(deployed: Deployed) -> dict[str, Any]:
@@ -400,7 +408,7 @@ def test_emulated_models_need_nothing_but_their_profile(tmp_path: Path) -> None:
 
 
 def test_a_variant_of_an_object_store_is_fetched_into_the_pod_and_read_only_to_its_server(tmp_path: Path) -> None:
-    spec = pod_of(tiny(tmp_path, layout=STORE))
+    spec = pod_of(tiny(tmp_path, settings=STORE))
     (fetching,), (serving,) = spec["initContainers"], spec["containers"]
     assert fetching["command"] == ["python", "-m", "ipa.live.kubernetes.pod_model"]
     source = ["--from", "s3://shelf/models/tiny/sort/large", "--endpoint", "http://store.there:9000"]
@@ -417,14 +425,14 @@ def test_a_variant_of_an_object_store_is_fetched_into_the_pod_and_read_only_to_i
 
 
 def test_only_the_init_container_has_the_store_s_credentials_and_as_files(tmp_path: Path) -> None:
-    spec = pod_of(tiny(tmp_path, layout=STORE))
+    spec = pod_of(tiny(tmp_path, settings=STORE))
     (fetching,) = spec["initContainers"]
     assert {"name": "keys", "secret": {"secretName": "keys", "optional": True}} in spec["volumes"]
     assert {"name": "keys", "mountPath": "/keys", "readOnly": True} in fetching["volumeMounts"]
     assert option(fetching, "--secret") == "keys"
     assert "secretKeyRef" not in str(spec)
     assert "/keys" not in str(spec["containers"])
-    assert "secret" not in str(pod_of(tiny(tmp_path, layout=Layout(models="s3://shelf"))))
+    assert "secret" not in str(pod_of(tiny(tmp_path, settings=settings_of(models__source="s3://shelf"))))
 
 
 def test_every_container_has_a_limit_of_its_node_s_disk_and_asks_for_none(tmp_path: Path) -> None:
@@ -432,50 +440,52 @@ def test_every_container_has_a_limit_of_its_node_s_disk_and_asks_for_none(tmp_pa
     every = [each for pod in pod_specs(tiny(tmp_path)) for each in (*pod["containers"], *pod.get("initContainers", ()))]
     assert len(every) >= 3
     assert {each["resources"]["limits"]["ephemeral-storage"] for each in every} == {"2Gi"}
-    (fetching,) = pod_of(tiny(tmp_path, layout=STORE))["initContainers"]
+    (fetching,) = pod_of(tiny(tmp_path, settings=STORE))["initContainers"]
     assert fetching["resources"]["limits"]["ephemeral-storage"] == "66Gi"
     assert {each["resources"]["requests"]["ephemeral-storage"] for each in (*every, fetching)} == {"0"}
 
 
 def test_a_volume_is_mounted_read_only_and_holds_all_variants(tmp_path: Path) -> None:
-    spec = pod_of(tiny(tmp_path, layout=Layout(models="pvc:claim/deep/models")))
+    spec = pod_of(tiny(tmp_path, settings=settings_of(models__source="pvc:claim/deep/models")))
     assert volumes(spec) == [{"name": "", "persistentVolumeClaim": {"claimName": "claim", "readOnly": True}}]
     assert mounts(spec["containers"][0]) == {"/models": True}
     assert option(spec["containers"][0], "--file") == "/models/deep/models/tiny/sort/large"
     assert mounts(spec["initContainers"][0]) == {"/models": True}
     assert spec["initContainers"][0]["args"][0] == "/models/deep/models/tiny/sort/large"
-    at_its_root = pod_of(tiny(tmp_path, layout=Layout(models="pvc:claim")))
+    at_its_root = pod_of(tiny(tmp_path, settings=settings_of(models__source="pvc:claim")))
     assert option(at_its_root["containers"][0], "--file") == "/models/tiny/sort/large"
 
 
 def test_models_in_the_image_need_no_volume(tmp_path: Path) -> None:
-    spec = pod_of(tiny(tmp_path, layout=Layout(models="image:/srv/models")))
+    spec = pod_of(tiny(tmp_path, settings=settings_of(models__source="image:/srv/models")))
     assert option(spec["containers"][0], "--file") == "/srv/models/tiny/sort/large"
     assert (volumes(spec), spec["initContainers"][0]["args"][0]) == ([], "/srv/models/tiny/sort/large")
 
 
-@pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)
-def test_a_pod_compares_its_model_with_the_digest_that_the_run_has_fixed(tmp_path: Path, layout: Layout) -> None:
+@pytest.mark.parametrize("settings", SOURCES, ids=lambda settings: settings.models.source)
+def test_a_pod_compares_its_model_with_the_digest_that_the_run_has_fixed(
+    tmp_path: Path, settings: LiveSettings
+) -> None:
     """Before its server starts, and again at each start of that in the same pod."""
-    deployed = tiny(tmp_path, layout=layout)
+    deployed = tiny(tmp_path, settings=settings)
     spec = pod_of(deployed)
     (preparing,), (serving,) = spec["initContainers"], spec["containers"]
     assert {"name": "fixed", "configMap": {"name": "ipa-tiny-models", "optional": True}} in spec["volumes"]
     assert {"name": "fixed", "mountPath": FIXED_AT, "readOnly": True} in preparing["volumeMounts"]
     assert option(serving, "--digest") == f"@{DIGEST_FILE}"
     assert option(preparing, "--key").endswith(".sort.large")
-    other = pod_of(replace(deployed, layout=replace(layout, models=f"{layout.models.rstrip('/')}/v2")))[
-        "initContainers"
-    ][0]
+    other = pod_of(
+        replace(deployed, settings=settings_of(settings, models__source=f"{settings.models.source.rstrip('/')}/v2"))
+    )["initContainers"][0]
     assert option(other, "--key") != option(preparing, "--key")  # another place has models of its own
     assert "ipa-tiny-models" in [each["metadata"]["name"] for each in surroundings(deployed, None, frozenset())]
 
 
-@pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)
-def test_a_real_model_has_its_profile_s_cores_unless_said_otherwise(tmp_path: Path, layout: Layout) -> None:
-    resources = pod_of(tiny(tmp_path, layout=layout))["containers"][0]["resources"]
+@pytest.mark.parametrize("settings", SOURCES, ids=lambda settings: settings.models.source)
+def test_a_real_model_has_its_profile_s_cores_unless_said_otherwise(tmp_path: Path, settings: LiveSettings) -> None:
+    resources = pod_of(tiny(tmp_path, settings=settings))["containers"][0]["resources"]
     assert (resources["requests"]["cpu"], resources["limits"]["cpu"]) == ("2", "2")
-    less = pod_of(tiny(tmp_path, layout=replace(layout, replica_cpu="100m")))["containers"][0]["resources"]
+    less = pod_of(tiny(tmp_path, settings=settings_of(settings, models__cpu="100m")))["containers"][0]["resources"]
     assert (less["requests"]["cpu"], "cpu" in less["limits"]) == ("100m", False)
 
 
@@ -485,7 +495,9 @@ def test_a_language_model_has_its_cores_and_gpus_and_an_emulated_one_no_gpu(
 ) -> None:
     """What its GPUs cost, 10 cores each, it does not ask for."""
     wanted = StageConfiguration(variant, 4, 1, 0.0, cores + 10 * gpus)
-    real = server(stage(language(tmp_path, Layout(image=IMAGE, models="image:/srv/models")), wanted))["resources"]
+    real = server(
+        stage(language(tmp_path, settings_of(image__name=IMAGE, models__source="image:/srv/models")), wanted)
+    )["resources"]
     assert real["limits"]["nvidia.com/gpu"] == str(gpus)
     assert real["requests"]["cpu"] == real["limits"]["cpu"] == str(cores)
     emulated = server(stage(language(tmp_path), wanted))["resources"]
@@ -497,34 +509,34 @@ DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53
 
 
 @pytest.mark.parametrize(
-    ("layout", "egress"),
+    ("settings", "egress"),
     [
-        (Layout(), []),
-        (Layout(models="pvc:claim"), []),
-        (Layout(models="image:/models"), []),
+        (settings_of(), []),
+        (settings_of(models__source="pvc:claim"), []),
+        (settings_of(models__source="image:/models"), []),
         (STORE, [DNS, {"ports": [{"protocol": "TCP", "port": 9000}]}]),
-        (Layout(models="s3://shelf"), [DNS, {"ports": [{"protocol": "TCP", "port": 443}]}]),
-        (replace(STORE, s3_endpoint="http://store"), [DNS, {"ports": [{"protocol": "TCP", "port": 80}]}]),
+        (settings_of(models__source="s3://shelf"), [DNS, {"ports": [{"protocol": "TCP", "port": 443}]}]),
+        (settings_of(STORE, models__s3_endpoint="http://store"), [DNS, {"ports": [{"protocol": "TCP", "port": 80}]}]),
         (
-            replace(STORE, s3_endpoint="https://10.1.2.3:9000"),
+            settings_of(STORE, models__s3_endpoint="https://10.1.2.3:9000"),
             [{"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"protocol": "TCP", "port": 9000}]}],
         ),
         (
-            replace(STORE, s3_endpoint="http://[fd00::1]:9000"),
+            settings_of(STORE, models__s3_endpoint="http://[fd00::1]:9000"),
             [{"to": [{"ipBlock": {"cidr": "fd00::1/128"}}], "ports": [{"protocol": "TCP", "port": 9000}]}],
         ),
     ],
 )
 def test_model_servers_call_the_object_store_alone_and_only_where_there_is_one(
-    tmp_path: Path, layout: Layout, egress: list[dict[str, Any]]
+    tmp_path: Path, settings: LiveSettings, egress: list[dict[str, Any]]
 ) -> None:
-    policy = next(each for each in objects(tiny(tmp_path, layout=layout)) if each["kind"] == "NetworkPolicy")
+    policy = next(each for each in objects(tiny(tmp_path, settings=settings)) if each["kind"] == "NetworkPolicy")
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]  # what is not allowed is forbidden
     assert policy["spec"].get("egress", []) == egress
 
 
-@pytest.mark.parametrize("layout", [Layout(), Layout(network_policy=True), STORE])
-def test_no_field_is_an_empty_list_which_a_server_would_drop(tmp_path: Path, layout: Layout) -> None:
+@pytest.mark.parametrize("settings", [settings_of(), settings_of(access__network_policy=True), STORE])
+def test_no_field_is_an_empty_list_which_a_server_would_drop(tmp_path: Path, settings: LiveSettings) -> None:
     """`kubectl diff` of what is in Git would never be empty."""
 
     def empty(given: Any, path: str) -> Iterator[str]:
@@ -535,7 +547,7 @@ def test_no_field_is_an_empty_list_which_a_server_would_drop(tmp_path: Path, lay
         ):
             yield from empty(value, f"{path}.{key}")
 
-    deployed = tiny(tmp_path, layout=layout)
+    deployed = tiny(tmp_path, settings=settings)
     for each in (*objects(deployed), *controller_manifests.controller(deployed, {})):
         assert list(empty(each, each["kind"])) == []
 
@@ -577,31 +589,33 @@ def test_a_controller_s_journal_is_in_its_pod_or_on_a_claim(tmp_path: Path) -> N
     """On a claim, one pod at a time writes it, and another scenario or pipeline has another."""
     deployed = tiny(tmp_path)
 
-    def of(files: dict[str, str], deployed: Deployed = deployed, **how: str) -> tuple[str, dict[str, Any], Any]:
-        spec = controller_manifests.controller(deployed, files, **how)[-1]["spec"]  # type: ignore[arg-type]
+    def of(files: dict[str, str], deployed: Deployed = deployed, claim: str = "") -> tuple[str, dict[str, Any], Any]:
+        settings = settings_of(deployed.settings, controller__state_claim=claim)
+        spec = controller_manifests.controller(replace(deployed, settings=settings), files)[-1]["spec"]
         pod = spec["template"]["spec"]
         (container,) = pod["containers"]
         (mount,) = [each for each in container["volumeMounts"] if each["mountPath"] == "/var/lib/ipa"]
         (volume,) = [each for each in pod["volumes"] if each["name"] == mount["name"]]
-        return container["args"][container["args"].index("--state") + 1], volume, spec.get("strategy")
+        state = next(word for word in container["args"] if word.startswith("controller.state="))
+        return state.partition("=")[2].strip('"'), volume, spec.get("strategy")
 
     assert of({}) == ("/var/lib/ipa/journal.jsonl", {"name": "state", "emptyDir": {"sizeLimit": "1Gi"}}, None)
-    path, volume, strategy = of({"scenario.yaml": "one"}, state_claim="kept")
+    path, volume, strategy = of({"scenario.yaml": "one"}, claim="kept")
     assert re.fullmatch(r"/var/lib/ipa/ipa-tiny-[0-9a-f]{16}\.jsonl", path)
     assert volume == {"name": "kept-state", "persistentVolumeClaim": {"claimName": "kept"}}
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
-    assert of({"scenario.yaml": "one"}, state_claim="kept")[0] == path
-    another = Deployed(deployed.plane, deployed.pipeline_file + "# another", layout=deployed.layout)
+    assert of({"scenario.yaml": "one"}, claim="kept")[0] == path
+    another = Deployed(deployed.plane, deployed.pipeline_file + "# another", settings=deployed.settings)
     paths = [
-        of({"scenario.yaml": "two"}, state_claim="kept")[0],
-        of({"scenario.yaml": "one"}, another, state_claim="kept")[0],
+        of({"scenario.yaml": "two"}, claim="kept")[0],
+        of({"scenario.yaml": "one"}, another, claim="kept")[0],
     ]
     assert len({path, *paths}) == 3
 
 
 def test_another_pipeline_file_makes_other_pods(tmp_path: Path) -> None:
     one = tiny(tmp_path)
-    two = Deployed(one.plane, one.pipeline_file + "# another", layout=one.layout)
+    two = Deployed(one.plane, one.pipeline_file + "# another", settings=one.settings)
     assert (
         stage(one, sort()["sort"])["spec"]["template"]["metadata"]
         != stage(two, sort()["sort"])["spec"]["template"]["metadata"]
@@ -681,7 +695,7 @@ def test_a_real_server_takes_the_manifests_of_every_shipped_pipeline(name: str) 
     from ipa.live.kubernetes import api
 
     pipeline = profiles.load(name)
-    deployed = Deployed(Plane(pipeline, name), profiles.text(name), layout=Layout(image=IMAGE))
+    deployed = Deployed(Plane(pipeline, name), profiles.text(name), settings=settings_of(image__name=IMAGE))
     steps = deploy.plan(api.connect(), deployed, lightest_configuration(pipeline))
     kinds = [step.kind for step in steps]
     assert kinds.count("Deployment") == len(pipeline.stages) + 1
@@ -689,12 +703,12 @@ def test_a_real_server_takes_the_manifests_of_every_shipped_pipeline(name: str) 
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)
-def test_a_real_server_takes_real_models(tmp_path: Path, layout: Layout) -> None:
+@pytest.mark.parametrize("settings", SOURCES, ids=lambda settings: settings.models.source)
+def test_a_real_server_takes_real_models(tmp_path: Path, settings: LiveSettings) -> None:
     from ipa.live.kubernetes import api
 
     client = api.connect()
-    for each in objects(tiny(tmp_path, layout=layout)):
+    for each in objects(tiny(tmp_path, settings=settings)):
         if each["kind"] in ("Deployment", "NetworkPolicy"):
             assert client.apply(each, dry_run=True)["kind"] == each["kind"]
 

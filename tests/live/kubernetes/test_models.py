@@ -21,10 +21,10 @@ from ipa.live.errors import RunError
 from ipa.live.kubernetes import deploy, overview
 from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.readiness import client_url, until_reached
-from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.serving import digest_of, sums_of
 from tests.live.kubernetes.test_cluster import WITHIN_S, Traffic, apply, namespace, running, until, until_stands
-from tests.live.kubernetes.world import IMAGE, tiny, volume
+from tests.live.kubernetes.world import IMAGE, settings_of, tiny, volume
 from tests.live.serving.models_world import BUCKET, models_folder, put_folder, s3_server, shut
 from tests.live.world import sort
 
@@ -72,7 +72,9 @@ def up(namespace: str, folder: Path, models: str, **layout: Any) -> Iterator[Dep
     made = tiny(
         folder,
         namespace,
-        Layout(pull_policy="Never", service_type="NodePort", models=models, replica_cpu="100m", **settings),
+        settings_of(
+            image__pull="Never", cluster__service_type="NodePort", models__source=models, models__cpu="100m", **settings
+        ),
     )
     try:
         deploy.up(connect(), made, sort(), within_s=WITHIN_S)

@@ -42,7 +42,7 @@ def found(
     own = [replace(each, replica_set=made.name if each.template else "of-another") for each in pods]
     assert {each.template for each in pods} <= {"", digest_of_template(given)}
     now_s = BEGAN_S if late else 0.0
-    seen = obstacle(given, own, made, now_s, lost=lost, nodes_within_s=deployed.layout.nodes_within_s)
+    seen = obstacle(given, own, made, now_s, lost=lost, nodes_within_s=deployed.settings.cluster.nodes_within_s)
     return replace(seen, problem=seen.problem.replace(made.name, "RS"))
 
 
@@ -237,7 +237,7 @@ def test_a_replica_beside_others_that_does_not_become_ready_is_told_though_kuber
     hanging = pod(2, "large", replica_set=made.name, **{"ready_s": None, **began, **changes})
     for now_s, delay in ((BEGAN_S + due_s, ""), (BEGAN_S + due_s + 1.0, f"sort-2 has not been ready for {says}")):
         pods = [pod(1, "large", replica_set=made.name), hanging]
-        seen = obstacle(given, pods, made, now_s, nodes_within_s=deployed.layout.nodes_within_s)
+        seen = obstacle(given, pods, made, now_s, nodes_within_s=deployed.settings.cluster.nodes_within_s)
         assert (seen.problem, bool(seen.delay)) == ("", bool(delay))
         assert delay in seen.delay
 

@@ -19,7 +19,7 @@ from ipa.live.kubernetes.timeline import EXCLUDED_FOR_S
 from ipa.policies import Applied, Decision, Entry, Journal
 from ipa.studies import find
 from ipa.studies.runs.live_runs import on_cluster
-from ipa.studies.runs.live_runs.options import LiveCluster
+from ipa.studies.runs.live_runs.options import Live, LiveCluster
 from ipa.studies.runs.run import prepare
 from tests.live.kubernetes.world import BEGAN_S, on_server, tiny
 from tests.live.world import sort
@@ -152,7 +152,7 @@ def test_a_backend_is_told_how_to_wait_for_what_is_remembered_last(monkeypatch: 
     api, held, scenario = Given(), on_cluster.LeaseHolder(), find("video")
     monkeypatch.setattr(on_cluster, "connect", lambda _: api)
     held.lease = SimpleNamespace(is_held=True)  # type: ignore[assignment]
-    cluster = LiveCluster(namespace="default")
+    cluster = Live(cluster=LiveCluster(namespace="default"))
     with on_cluster.remembered(prepare(scenario), cluster, held, read_only=False) as (_, keep):
         keep(entry(7))
         held.finish()
@@ -191,7 +191,7 @@ def test_a_write_begun_before_another_took_over_undoes_nothing_when_it_comes_lat
     ("refusal", "filler", "why"),
     [
         (ApiError("PATCH", 404, "not found"), 1, "PATCH: HTTP 404: not found"),
-        (None, MOST_BYTES, "more than 512 KiB: see --state-claim"),
+        (None, MOST_BYTES, "more than 512 KiB: see controller.state_claim"),
     ],
     ids=["deployed by an earlier version", "too large"],
 )

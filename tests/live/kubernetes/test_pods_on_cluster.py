@@ -14,10 +14,10 @@ pytest.importorskip("kubernetes")
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import deploy, names, overview
 from ipa.live.kubernetes.api import connect
-from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look
 from tests.live.kubernetes.test_cluster import WITHIN_S
-from tests.live.kubernetes.world import IMAGE, own_namespace, quota, tiny
+from tests.live.kubernetes.world import IMAGE, own_namespace, quota, settings_of, tiny
 from tests.live.world import sort
 
 pytestmark = pytest.mark.cluster
@@ -38,19 +38,19 @@ def limited(namespace: str) -> Iterator[str]:
 
 
 def laid_out(folder: Path, namespace: str, **sections: Any) -> Deployed:
-    layout = Layout(image=IMAGE, pull_policy="Never", ready_within_s=WITHIN_S, pods=sections)
-    return tiny(folder, namespace, layout=layout)
+    layout = settings_of(
+        image__name=IMAGE, image__pull="Never", cluster__ready_within_s=WITHIN_S, cluster__pods=sections
+    )
+    return tiny(folder, namespace, settings=layout)
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"nodeselector": {"a": "b"}}, "nodeselector"),
-        ({"tolerations": [{"key": "a", "efect": "NoSchedule"}]}, "efect"),
-        ({"tolerations": [{"effect": "Noschedule"}]}, "Noschedule"),
-        ({"imagePullSecrets": ["registry"]}, "imagePullSecrets"),
-        ({"labels": {"team": "a b"}}, "a b"),
-        ({"serviceAccountName": "A B"}, "A B"),
+        ({"spec": {"nodeselector": {"a": "b"}}}, "nodeselector"),
+        ({"spec": {"tolerations": [{"key": "a", "efect": "NoSchedule"}]}}, "efect"),
+        ({"spec": {"tolerations": [{"effect": "Noschedule"}]}}, "Noschedule"),
+        ({"metadata": {"labels": {"team": "a b"}}}, "a b"),
     ],
 )
 def test_the_server_s_dry_run_judges_what_is_added_to_pods(
@@ -63,7 +63,11 @@ def test_the_server_s_dry_run_judges_what_is_added_to_pods(
     assert connect().list("Deployment", namespace)["items"] == []
 
 
-LIMIT = {"resources": {"limits": {"cpu": "2"}}}
+def limited_to_2(*names: str) -> dict[str, Any]:
+    return {"spec": {"containers": [{"name": name, "resources": {"limits": {"cpu": "2"}}} for name in names]}}
+
+
+LIMIT, OF_GATEWAY = limited_to_2("model-server"), limited_to_2("gateway", "replica-lister")
 
 
 def test_a_quota_on_cpu_limits_that_only_the_gateway_breaks_is_named_at_once(limited: str, tmp_path: Path) -> None:
@@ -75,7 +79,9 @@ def test_a_quota_on_cpu_limits_that_only_the_gateway_breaks_is_named_at_once(lim
     assert not found["gateway_ready"]
     assert "must specify limits.cpu" in found["gateway_problem"]
     # What the old template's pod was refused for says nothing of the new one's.
-    mended = replace(deployed, layout=replace(deployed.layout, pods={"models": LIMIT, "gateway": LIMIT}))
+    mended = replace(
+        deployed, settings=settings_of(deployed.settings, cluster__pods={"models": LIMIT, "gateway": OF_GATEWAY})
+    )
     deploy.up(connect(), mended, sort(), within_s=2 * WITHIN_S)
     assert overview.status(connect(), mended)["gateway_ready"]
 
@@ -83,14 +89,19 @@ def test_a_quota_on_cpu_limits_that_only_the_gateway_breaks_is_named_at_once(lim
 def test_with_a_limit_of_the_gateway_the_same_quota_lets_all_come_and_another_layout_is_rolled_out(
     limited: str, tmp_path: Path
 ) -> None:
-    deployed = laid_out(tmp_path, limited, pods=LIMIT)
+    deployed = laid_out(tmp_path, limited, models=LIMIT, gateway=OF_GATEWAY)
     deploy.up(connect(), deployed, sort(), within_s=2 * WITHIN_S)
     gateway = pods_of(deployed, "gateway")
-    assert [limits(pod) for pod in gateway] == [{"gateway": "2", "replica-lister": "500m"}]
+    assert [limits(pod) for pod in gateway] == [{"gateway": "2", "replica-lister": "2"}]
     found = overview.status(connect(), deployed)
     assert (found["gateway_ready"], found["gateway_problem"]) == (True, "")
+    labelled = {**OF_GATEWAY, "metadata": {"labels": {"a": "b"}}}
     another = replace(
-        deployed, layout=replace(deployed.layout, pods={"pods": LIMIT, "gateway": {"labels": {"a": "b"}}})
+        deployed,
+        settings=settings_of(
+            deployed.settings,
+            cluster__pods={"models": LIMIT, "gateway": labelled},
+        ),
     )
     steps = {(step.kind, step.name): step.action for step in deploy.plan(connect(), another, sort())}
     assert steps["Deployment", deployed.gateway_name] == "change"
@@ -103,9 +114,9 @@ def test_with_a_limit_of_the_gateway_the_same_quota_lets_all_come_and_another_la
 def test_what_is_given_for_a_part_arrives_on_its_pods(namespace: str, tmp_path: Path) -> None:
     taint = {"key": "dedicated", "operator": "Equal", "value": "models", "effect": "NoSchedule"}
     sections = {
-        "pods": {"labels": {"team": "vision"}, "annotations": {"example.com/note": "some text"}},
-        "models": {"nodeSelector": {"kubernetes.io/os": "linux"}, "tolerations": [taint]},
-        "stages": {"sort": {"labels": {"heavy": "yes"}}},
+        "pods": {"metadata": {"labels": {"team": "vision"}, "annotations": {"example.com/note": "some text"}}},
+        "models": {"spec": {"nodeSelector": {"kubernetes.io/os": "linux"}, "tolerations": [taint]}},
+        "stages": {"sort": {"metadata": {"labels": {"heavy": "yes"}}}},
     }
     deployed = laid_out(tmp_path, namespace, **sections)
     deploy.up(connect(), deployed, sort(), within_s=2 * WITHIN_S)
@@ -124,7 +135,7 @@ def test_what_is_given_for_a_part_arrives_on_its_pods(namespace: str, tmp_path: 
 
 def test_what_may_pass_is_told_while_up_waits(namespace: str, tmp_path: Path) -> None:
     """No node has the label; one that has it may still come."""
-    deployed = laid_out(tmp_path, namespace, models={"nodeSelector": {"disk": "none-has-it"}})
+    deployed = laid_out(tmp_path, namespace, models={"spec": {"nodeSelector": {"disk": "none-has-it"}}})
     told: list[str] = []
 
     def note(look: Look) -> None:

@@ -16,7 +16,7 @@ from ipa.live.kubernetes.reconcile import STALE_READS, Reconciler
 from ipa.live.kubernetes.stage_state import Look, StageState
 from ipa.policies import StageConfiguration
 from tests.live.kubernetes.fake import Rolling, Treatment, three_variants
-from tests.live.kubernetes.world import made_of, on_server, refused, tiny
+from tests.live.kubernetes.world import made_of, on_server, refused, settings_of, tiny
 from tests.live.world import sort
 
 SMALL, LARGE = sort("small", 2)["sort"], sort("large", 2)["sort"]
@@ -106,7 +106,7 @@ def test_a_variant_whose_node_comes_late_and_pulls_its_image_has_all_its_time(
     """The node is there after 105 s, and 90 s later the image. By then Kubernetes has given the rollout up, whose
     deadline has run from its beginning."""
     deployed = three_variants(tmp_path)
-    deployed = replace(deployed, layout=replace(deployed.layout, nodes_within_s=nodes_within_s))
+    deployed = replace(deployed, settings=settings_of(deployed.settings, cluster__nodes_within_s=nodes_within_s))
     server = Rolling(deployed)
     server.stand(SMALL)
     world = server, Reconciler(server, deployed)  # type: ignore[arg-type]

@@ -15,7 +15,6 @@ from referencing import Registry, Resource
 
 from ipa.live.serving.metrics import TABLE
 from tests.command import ipa
-from tests.live.kubernetes.test_pod_settings import HEAD, WHOLE
 from tests.live.kubernetes.world import documents
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -25,25 +24,65 @@ VERSIONS = ("1.25", "1.30", "1.34", NEWEST)
 OWN_SCHEMA = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
 """Kinds of the Prometheus operator, which Kubernetes has no schema of."""
 
-STORE = ("--models", "s3://shelf/models", "--s3-endpoint", "http://store:9000", "--s3-secret", "keys")
+STORE = ("models.source=s3://shelf/models", "models.s3_endpoint=http://store:9000", "models.s3_secret=keys")
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "plain": ("video",),
-    "controller": ("video", "--controller", "--monitor", "--service", "LoadBalancer"),
-    "adviser": ("video", "--advise", "--monitor", "--service", "NodePort"),
-    "s3": ("video", *STORE),
-    "s3 without a secret": ("video", "--models", "s3://shelf"),
-    "pvc": ("video", "--models", "pvc:claim/deep", "--cpu", "500m"),
-    "image": ("video", "--models", "image:/models", "--cpu", "profile"),
-    "sections": ("scenario.yaml", "--controller", "--monitor"),
-    "sections and s3": ("scenario.yaml", "--controller", *STORE),
+    "plain": (),
+    "controller": ("controller.in_cluster=true", "controller.monitor=true", "cluster.service_type=LoadBalancer"),
+    "adviser": ("controller.advise=true", "controller.monitor=true", "cluster.service_type=NodePort"),
+    "s3": STORE,
+    "s3 without a secret": ("models.source=s3://shelf",),
+    "pvc": ("models.source=pvc:claim/deep", "models.cpu=500m"),
+    "image": ("models.source=image:/models", "models.cpu=profile"),
+    "pods": ("pods", "controller.in_cluster=true", "controller.monitor=true"),
+    "pods and s3": ("pods", "controller.in_cluster=true", *STORE),
 }
+PODS = """
+schema_version: 1
+kind: deployment
+cluster:
+  pods:
+    pods:
+      metadata:
+        labels: {team: vision, empty: ""}
+        annotations: {example.com/note: any text}
+      spec:
+        imagePullSecrets: [{name: registry}]
+    gateway:
+      spec:
+        priorityClassName: high
+        serviceAccountName: mine
+        containers:
+        - {name: gateway, env: [{name: LEVEL, value: "1"}], resources: {limits: {cpu: 1}}}
+    models:
+      spec:
+        tolerations:
+        - {key: dedicated, operator: Equal, value: models, effect: NoSchedule}
+        topologySpreadConstraints:
+        - {maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: ScheduleAnyway}
+        affinity:
+          nodeAffinity:
+            requiredDuringSchedulingIgnoredDuringExecution:
+              nodeSelectorTerms:
+              - matchExpressions: [{key: kubernetes.io/arch, operator: In, values: [amd64]}]
+    stages:
+      object-detection:
+        spec: {nodeSelector: {disk: ssd}}
+        variants:
+          yolov5x:
+            spec:
+              nodeSelector: {disk: large}
+              containers: [{name: model-server, resources: {limits: {memory: 4Gi}, requests: {memory: 4Gi}}}]
+    controller:
+      spec: {nodeSelector: {pool: small}}
+"""
 
 
 @cache
 def printed(options: tuple[str, ...]) -> list[dict[str, Any]]:
     """The objects that the command prints."""
-    Path("scenario.yaml").write_text(HEAD + WHOLE)
-    said = ipa("live", "manifests", *options)
+    Path("deployment.yaml").write_text(PODS)
+    pairs = (("--settings", "deployment.yaml") if each == "pods" else ("--set", each) for each in options)
+    said = ipa("live", "manifests", "video", *(word for pair in pairs for word in pair))
     assert said.exit_code == 0, said.stderr
     return documents(said.stdout)
 
@@ -97,7 +136,7 @@ def schema(version: str, name: str) -> Any:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_pod_is_admitted_where_pod_security_is_restricted(name: str) -> None:
     pods = [each["spec"]["template"]["spec"] for each in printed(OPTIONS[name]) if each["kind"] == "Deployment"]
-    assert len(pods) == 3 + ("--controller" in OPTIONS[name] or "--advise" in OPTIONS[name])
+    assert len(pods) == 3 + any("in_cluster" in each or "advise" in each for each in OPTIONS[name])
     assert [violations(pod) for pod in pods] == [[]] * len(pods)
 
 

@@ -15,11 +15,10 @@ from ipa.live.kubernetes.gateway_lease import DURATION_S, GatewayLease, LeaseKee
 from ipa.live.kubernetes.gateway_manifests import gateway_access, gateway_deployment
 from ipa.live.kubernetes.lease import RETRY_S
 from ipa.live.kubernetes.manifests import disruption_budgets
-from ipa.live.kubernetes.settings import Layout
 from ipa.live.plane import TAKEN_WITHIN_S
 from ipa.live.serving.term import REMEMBERED_S, TERM_HEADER, SeenTerms, Term
 from tests.live.kubernetes.test_watch import Clock, Leases
-from tests.live.kubernetes.world import tiny
+from tests.live.kubernetes.world import settings_of, tiny
 from tests.live.serving.serving_plane import START_S, ask, call, entry, plane, put, until
 from tests.live.serving.video_plane import CLASSIFICATION, DETECTION, STAGES, infer, listed, observed
 
@@ -275,7 +274,7 @@ def test_a_gateway_serves_while_it_holds_the_lease_and_ends_once_another_has_tak
 def test_two_are_deployed_so_that_neither_a_drain_nor_a_rollout_waits_for_the_one_that_is_never_ready(
     tmp_path: Path,
 ) -> None:
-    one, two = (tiny(tmp_path, layout=Layout(gateways=count)) for count in (1, 2))
+    one, two = (tiny(tmp_path, settings=settings_of(gateway__count=count)) for count in (1, 2))
     deployments = [gateway_deployment(deployed)["spec"] for deployed in (one, two)]
     assert [spec["strategy"]["rollingUpdate"] for spec in deployments] == [
         {"maxSurge": 1, "maxUnavailable": 0},
@@ -300,6 +299,6 @@ def test_two_are_deployed_so_that_neither_a_drain_nor_a_rollout_waits_for_the_on
 
 @pytest.mark.parametrize(("available", "is_complete"), [(0, False), (1, True)])
 def test_of_two_one_is_ready(tmp_path: Path, available: int, is_complete: bool) -> None:
-    deployment = gateway_deployment(tiny(tmp_path, layout=Layout(gateways=2)))
+    deployment = gateway_deployment(tiny(tmp_path, settings=settings_of(gateway__count=2)))
     status = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": available}
     assert is_rolled_out({**deployment, "status": status}) is is_complete

@@ -41,7 +41,7 @@ def where() -> Iterator[tuple[str, ...]]:
 
 def test_a_bursty_load_on_real_pods_is_validated(tmp_path: Path, where: tuple[str, ...]) -> None:
     assert "ipa live up" in refusal("validate", "video", *where, *SCENARIO, *SECONDS)  # before it stands
-    image = ("--image", IMAGE, "--pull", "Never", "--service", "NodePort")
+    image = ("--image", IMAGE, "--set", "image.pull=Never", "--set", "cluster.service_type=NodePort")
     assert "ipa-video is ready." in ipa("live", "up", "video", *where, *image, "--yes").stdout
     out = tmp_path / "validation"
     ran = ipa("validate", "video", *where, *SCENARIO, *SECONDS, "--repeats", "1", "--out", str(out), "--json")

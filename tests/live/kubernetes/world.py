@@ -27,8 +27,9 @@ from ipa.live.kubernetes.kubernetes_backend import Options
 from ipa.live.kubernetes.manifests import as_text, stage_deployment
 from ipa.live.kubernetes.memory import ENTRY
 from ipa.live.kubernetes.pods import Pod
-from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import Plane
+from ipa.live.settings import LiveSettings
 from ipa.policies import StageConfiguration
 from tests.live.world import PIPELINE, pipeline_file, sort
 
@@ -39,12 +40,21 @@ BEGAN, BEGAN_S = "2026-01-01T00:00:00Z", 1_767_225_600.0
 """When a server made of memory begins."""
 
 
-def tiny(folder: Path, namespace: str = "default", layout: Layout | None = None, **settings: Any) -> Deployed:
+def settings_of(base: LiveSettings | None = None, /, **values: Any) -> LiveSettings:
+    """Settings with these values over the `base`'s: `gateway__cpu="1"` is the key `gateway.cpu`."""
+    plain = (base or LiveSettings()).model_dump(mode="json")
+    for key, value in values.items():
+        section, _, name = key.partition("__")
+        plain[section][name] = value
+    return LiveSettings.model_validate(plain)
+
+
+def tiny(folder: Path, namespace: str = "default", settings: LiveSettings | None = None, **plane_of: Any) -> Deployed:
     """The tiny pipeline (one stage `sort`, variants small and large) as deployed."""
     path = pipeline_file(folder)
-    plane = Plane(_tiny_pipeline(), str(path), **settings)
-    layout = layout or Layout(image=IMAGE, pull_policy="Never", service_type="NodePort")
-    return Deployed(plane, PIPELINE, namespace, layout=layout)
+    plane = Plane(_tiny_pipeline(), str(path), **plane_of)
+    settings = settings or settings_of(image__name=IMAGE, image__pull="Never", cluster__service_type="NodePort")
+    return Deployed(plane, PIPELINE, namespace, settings=settings)
 
 
 @cache
@@ -89,12 +99,12 @@ stages:
 """
 
 
-def language(folder: Path, layout: Layout | None = None) -> Deployed:
+def language(folder: Path, settings: LiveSettings | None = None) -> Deployed:
     """A pipeline of one stage `sort` of language models, `small` of one core and one GPU, `large` of 4 and 2."""
     path = folder / "language.yaml"
     path.write_text(LANGUAGE, encoding="utf-8")
-    layout = layout or Layout(image=IMAGE)
-    return Deployed(Plane(profiles.load(str(path)), str(path)), LANGUAGE, "default", layout=layout)
+    settings = settings or settings_of(image__name=IMAGE)
+    return Deployed(Plane(profiles.load(str(path)), str(path)), LANGUAGE, "default", settings=settings)
 
 
 def two_stages(folder: Path, namespace: str = "default", second: str = "rank") -> Deployed:
@@ -105,8 +115,8 @@ def two_stages(folder: Path, namespace: str = "default", second: str = "rank") -
     text = f"{head}{stages}published:{tail.replace('{sort: 2}', f'{{sort: 2, {second}: 2}}')}"
     path = folder / f"two-{second}.yaml"
     path.write_text(text, encoding="utf-8")
-    layout = Layout(image=IMAGE, pull_policy="Never", service_type="NodePort")
-    return Deployed(Plane(profiles.load(str(path)), str(path)), text, namespace, layout=layout)
+    settings = settings_of(image__name=IMAGE, image__pull="Never", cluster__service_type="NodePort")
+    return Deployed(Plane(profiles.load(str(path)), str(path)), text, namespace, settings=settings)
 
 
 def on_server(

@@ -255,9 +255,16 @@ def test_a_wrong_matcher_is_answered_before_anything_starts(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for command in (("live", "run"), ("validate",)):
-        options = ("--source", "prometheus", "--prometheus", "http://127.0.0.1:9", "--prometheus-match", text)
+        options = (
+            "--set",
+            "controller.source=prometheus",
+            "--set",
+            "controller.prometheus=http://127.0.0.1:9",
+            "--set",
+            f"controller.prometheus_match={text}",
+        )
         answer = refusal(*command, "video", *options)
-        assert answer.startswith(f"--prometheus-match {text}: ")
+        assert answer.startswith(f"controller.prometheus_match: {text}: ")
         assert said in answer
 
 

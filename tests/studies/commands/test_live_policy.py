@@ -76,7 +76,7 @@ def test_an_option_or_a_file_that_names_a_policy_wins_and_nothing_is_said(
 
 
 def test_a_controller_in_the_cluster_gets_it_too() -> None:
-    printed = ipa("live", "manifests", "video", "--controller", env={"KUBECONFIG": "/nowhere"})
+    printed = ipa("live", "manifests", "video", "--set", "controller.in_cluster=true", env={"KUBECONFIG": "/nowhere"})
     assert printed.stderr.splitlines()[0] == SAID
     (text,) = [
         each["data"]["scenario.yaml"]

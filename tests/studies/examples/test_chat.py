@@ -62,7 +62,7 @@ def test_a_question_gets_the_word_of_its_topic_whatever_shares_its_batch(models:
 @pytest.mark.long
 def test_a_live_run_is_served_by_both_models(models: Path, tmp_path: Path) -> None:
     """The prompt of the language model has a word more than the load generator sends: the topic."""
-    run = (PIPELINE, "--models", models, *POLICY, "--trace", "constant:2:2", "--out", tmp_path / "run")
+    run = (PIPELINE, "--set", f"models.source={models}", *POLICY, "--trace", "constant:2:2", "--out", tmp_path / "run")
     summary = answer("live", "run", *run, "-q", "--json")
     assert (summary["requests"], summary["completed"]) == (4, 4), summary
     served = pd.read_parquet(tmp_path / "run" / "stages.parquet").query("stage == 'answer'").sort_values("request")
@@ -87,7 +87,17 @@ def test_the_walk_in_short(models: Path, tmp_path: Path) -> None:
     assert simulated["completed"] == simulated["requests"] == 12
 
     load = ("--trace", "constant:2:40", "--window", "0:6", "--calibration-window", "20:26", "--set", "interval_s=2")
-    validation = (small, "--models", models, *POLICY, *load, "--repeats", 1, "--out", tmp_path / "checked")
+    validation = (
+        small,
+        "--set",
+        f"models.source={models}",
+        *POLICY,
+        *load,
+        "--repeats",
+        1,
+        "--out",
+        tmp_path / "checked",
+    )
     result = ipa("validate", *validation, "--json", "-q")  # which may warn of a busy machine
     assert result.exit_code == 0, result.stderr
     checked = json.loads(result.stdout)

@@ -87,7 +87,7 @@ def test_accuracies_are_measured_alone_and_in_pairs(models: Path) -> None:
 def test_a_live_run_is_served_by_the_models_of_a_folder(models: Path, tmp_path: Path) -> None:
     path = small(tmp_path / "ocr.yaml")
     assert ocr("pages", tmp_path / "pages", "--count", 3, "--seed", 9).exit_code == 0
-    real = ("--models", models / "ocr", "--samples", tmp_path / "pages")
+    real = ("--set", f"models.source={models / 'ocr'}", "--set", f"models.samples={tmp_path / 'pages'}")
     policy = ("--policy", "static:v5-320:1:1,v6-160:1:1")
     run = ipa("live", "run", path, *real, *policy, "--trace", "constant:2:2", "--out", tmp_path / "run", "--json", "-q")
     assert run.exit_code == 0, run.stderr

@@ -139,7 +139,7 @@ def fleet_file(folder: Path, duration_s: int = 5) -> Path:
     return path
 
 
-RUN = ("--decision-timeout", "60")
+RUN = ("--set", "controller.decision_timeout_s=60")
 
 
 @pytest.fixture(scope="module")
@@ -267,8 +267,11 @@ def test_the_death_of_one_gateway_ends_all_and_says_whose_it_was(tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (("--port", "8080"), "--port 8080: it is of one pipeline, and a fleet has several"),
-        (("--source", "prometheus"), "--source prometheus: a fleet observes its gateways; allowed: gateway"),
+        (("--set", "gateway.port=8080"), "gateway.port: 8080: it is of one pipeline, and a fleet has several"),
+        (
+            ("--set", "controller.source=prometheus"),
+            "controller.source: prometheus: a fleet observes its gateways; allowed: gateway",
+        ),
         (("--set", "prod.hop_s=1"), "pipelines[prod]: hop_s: 1.0: a live hop takes what it takes; allowed: 0"),
         (("--set", "limit_cores=1"), "limit_cores: 1 is less than the floors"),
         (("--set", "other.policy=oracle"), "pipelines[other].policy: oracle chooses its parameters by runs alone"),

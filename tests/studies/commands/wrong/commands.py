@@ -168,7 +168,7 @@ MODELS = [
     Wrong("profile run mine.yaml --models run --stage sart", "mine has no stage 'sart'; did you mean 'sort'?;"),
     Wrong("profile run run", "Error: run: holds no models; should hold [PIPELINE/]STAGE/VARIANT/ with model.onnx,"),
     Wrong("live manifests mine.yaml --out my.py", "--out my.py: is a file; give a new folder"),
-    Wrong("live manifests mine.yaml --pull never", "'--pull': 'never'; allowed: Always, IfNotPresent, Never; did you"),
+    Wrong("live manifests mine.yaml --set image.pull=never", "image.pull: should be 'Always', 'IfNotPresent'"),
     Wrong("again run", "Error: again is ipa simulate FOLDER, ipa compare FOLDER or ipa sweep FOLDER, as it was made"),
     Wrong("simulat mine.yaml", "no command is called 'simulat'; did you mean 'simulate'?; allowed: compare,"),
 ]

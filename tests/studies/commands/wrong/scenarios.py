@@ -45,7 +45,6 @@ SCENARIOS = [
     scenario("trace: gone.csv\n", "s.yaml:4: trace: gone.csv: no such file; did you mean 'load.csv'?"),
     scenario("window: 5\n", "s.yaml:4: window: should be START:END in seconds, or a list of these; given 5"),
     scenario("window: [[0, 5], [3]]\n", "s.yaml:4: window: a window is START:END in seconds, such as 600:1800; given"),
-    scenario("kubernetes: 3\n", "s.yaml:4: kubernetes: should be a mapping of keys to values; given 3"),
     scenario("sla_s: 1e999\n", "s.yaml:4: sla_s: should be a finite number; given inf"),
     scenario("guards: {max_replicas: 1e3}\n", "s.yaml:4: guards.max_replicas: should be a whole number in digits"),
     scenario("limits: {max_replicas: {sart: 2}}\n", "s.yaml:4: limits.max_replicas: 'mine' has no stage 'sart'; it"),
