@@ -1,8 +1,8 @@
 """Autoscalers' settings as clusters run them, read as policies and written from them.
 
 `read_settings` turns a manifest into a policy and its parameters; `write_settings` turns a policy into a manifest. One
-module for each kind: `horizontal` (HorizontalPodAutoscaler), `keda` (ScaledObject), `knative` (Service, Revision) and
-`ray_serve` (autoscaling_config, RayService). `fields` reads a document key by key, so that none is overlooked.
+module for each kind: `horizontal` (HorizontalPodAutoscaler) and `keda` (ScaledObject). `fields` reads a document key by
+key, so that none is overlooked.
 """
 
 import lazy_loader as lazy

@@ -10,7 +10,6 @@ from ipa.policies.interface import PolicyError
 
 _SUFFIXES = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _QUANTITY = re.compile(r"([+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)(n|u|m|k|M|G|)")
-_DURATION = re.compile(r"(?:([0-9]*\.?[0-9]+)h)?(?:([0-9]*\.?[0-9]+)m)?(?:([0-9]*\.?[0-9]+)s)?(?:([0-9]*\.?[0-9]+)ms)?")
 
 
 class Fields:
@@ -62,20 +61,6 @@ class Fields:
             bound = f"at least {at_least:g}" if above is None else f"above {above:g}"
             raise PolicyError(f"{self.at(key)}: {shown(value)}; allowed: a quantity {bound}, such as 10 or 500m")
         return number
-
-    def seconds(self, key: str, default: float, *, above: float | None = None) -> float:
-        """The time at a key, as Go writes durations: 60s, 1m30s."""
-        value = self.take(key)
-        if value is None:
-            return default
-        match = _DURATION.fullmatch(str(value))
-        if not match or not any(match.groups()):
-            raise PolicyError(f"{self.at(key)}: {shown(value)}; allowed: a duration such as 60s or 1m30s")
-        parts = zip(match.groups(), (3600.0, 60.0, 1.0, 1e-3), strict=True)
-        time_s = sum(float(part) * unit for part, unit in parts if part)
-        if above is not None and time_s <= above:
-            raise PolicyError(f"{self.at(key)}: {shown(value)}; allowed: above {above:g}s")
-        return time_s
 
     def one_of(self, key: str, default: str | None, allowed: Sequence[str]) -> str:
         """The text at a key, one of those allowed."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ipa.policies.interface import PolicyError
 from ipa.policies.settings.comments import guessed, in_whole
 from ipa.policies.settings.fields import Fields, as_quantity
-from ipa.policies.settings.metrics import CONCURRENCY, RPS, metric_of
 
 DIRECTIONS = (("scaleUp", "scale_up"), ("scaleDown", "scale_down"))
 WINDOWS_S = {"scale_up": 0.0, "scale_down": 300.0}
@@ -18,6 +18,14 @@ RULES: Mapping[str, Sequence[Mapping[str, float]]] = {
 }
 TOLERANCE = 0.1
 """The defaults of the API and of its controller."""
+
+
+RPS = "http_requests_per_second"
+CONCURRENCY = "http_requests_in_flight"
+"""The names that are written: a guess, as they depend on what a cluster measures."""
+
+_CONCURRENCY = re.compile(r"concurren|in_?flight|ongoing|queue|waiting|pending|active_requests", re.IGNORECASE)
+_RPS = re.compile(r"per_second|rps|qps|\brate\(|irate\(|requests_rate|request_rate", re.IGNORECASE)
 
 
 def read(spec: Fields, version: str) -> dict[str, Any]:
@@ -33,6 +41,18 @@ def read(spec: Fields, version: str) -> dict[str, Any]:
         )
     parameters |= _metric(metrics[0]) if metrics else {"metric": "utilisation", "target": 0.8}
     return {**parameters, **behaviour(spec.fields("behavior"))}
+
+
+def metric_of(text: str, path: str) -> str:
+    """`rps` or `concurrency`. PolicyError: the text says neither or both."""
+    kinds = {"concurrency": bool(_CONCURRENCY.search(text)), "rps": bool(_RPS.search(text))}
+    named = [kind for kind, is_named in kinds.items() if is_named]
+    if len(named) != 1:
+        raise PolicyError(
+            f"{path}: {text!r}: is it requests per second or requests in progress? Allowed: a name or query that says "
+            f"so, such as {RPS} or {CONCURRENCY}"
+        )
+    return named[0]
 
 
 def bounds(spec: Fields, least_key: str, least: int, most_key: str, most: int | None) -> dict[str, int]:

@@ -8,8 +8,7 @@ from typing import Any
 from ipa.policies.interface import PolicyError
 from ipa.policies.settings.comments import guessed, in_whole
 from ipa.policies.settings.fields import Fields
-from ipa.policies.settings.horizontal import behaviour, bounds, written_behaviour
-from ipa.policies.settings.metrics import CONCURRENCY, RPS, metric_of
+from ipa.policies.settings.horizontal import CONCURRENCY, RPS, behaviour, bounds, metric_of, written_behaviour
 
 MOST_REPLICAS = 100
 """`maxReplicaCount` where none is set."""

@@ -14,7 +14,7 @@ from ipa.studies.commands import printing
 from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import output_options
 
-FORMATS = ("hpa", "keda", "knative", "ray")
+FORMATS = ("hpa", "keda")
 """`ipa.policies.FORMATS`, which is imported only when it is used."""
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ def print_manual(manual: Manual) -> None:
 def from_yaml(file: Path, as_json: bool) -> None:
     """Show the policy that behaves as an autoscaler's settings say.
 
-    FILE: a HorizontalPodAutoscaler, KEDA's ScaledObject, a Knative Service or Revision, a Ray Serve config, or a List
-    with one of these for each stage, as written or as `kubectl get -o yaml` prints it. Wherever a policy stands, its
-    file may: `ipa compare mine.yaml --policy hpa.yaml --policy foresight`.
+    FILE: a HorizontalPodAutoscaler, KEDA's ScaledObject, or a List with one of these for each stage, as written or as
+    `kubectl get -o yaml` prints it. Wherever a policy stands, its file may: `ipa compare mine.yaml --policy hpa.yaml
+    --policy foresight`.
     """
     settings = ipa.policies.read_settings(file)
     if as_json:
@@ -111,7 +111,7 @@ def from_yaml(file: Path, as_json: bool) -> None:
 def to_yaml(spec: str, pipeline: str, form: str | None, trace: str | None, as_json: bool) -> None:
     """Write a policy as the settings of an autoscaler, a manifest for each stage.
 
-    POLICY: hpa, kpa or ray with parameters, such as 'hpa target=0.6 max_replicas=20', or a file with settings. What has
+    POLICY: hpa with parameters, such as 'hpa target=0.6 max_replicas=20', or a file with settings. What has
     to be guessed, such as the names of metrics, is marked.
     """
     scenario = studies.find(pipeline, {"policy": spec, **({} if trace is None else {"trace": trace})})

@@ -26,12 +26,6 @@ def keda(trigger: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "w"}, "spec": given}
 
 
-def knative(limit: int = 0, **annotations: str) -> dict[str, Any]:
-    named = {f"autoscaling.knative.dev/{key.replace('_', '-')}": value for key, value in annotations.items()}
-    template = {"metadata": {"annotations": {"other": "x", **named}}, "spec": {"containerConcurrency": limit}}
-    return {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {}, "spec": {"template": template}}
-
-
 def prometheus(query: str = "sum(rate(http_requests_total[1m]))", **metadata: str) -> dict[str, Any]:
     return {"type": "prometheus", "metadata": {"query": query, "threshold": "8.5", **metadata}}
 
@@ -116,48 +110,6 @@ def test_a_scaled_object_by_cpu(tmp_path: Path) -> None:
     assert read(tmp_path, keda(trigger)).parameters["target"] == 0.55
 
 
-def test_a_knative_service(tmp_path: Path) -> None:
-    """The defaults, and a soft target of 10 with a hard limit of 4, which is the lower one."""
-    plain = read(tmp_path, knative())
-    assert plain.policy == "kpa"
-    assert plain.parameters == {
-        "target_concurrency": 100.0,
-        "utilisation": 0.7,
-        "stable_window_s": 60.0,
-        "panic_window_s": 6.0,
-        "panic_threshold": 2.0,
-        "scale_down_delay_s": 0.0,
-        "min_replicas": 1,
-        "max_replicas": None,
-    }
-    own = knative(4, target="10", window="2m", scale_down_delay="1m30s", min_scale="2", maxScale="5")
-    parameters = read(tmp_path, own).parameters
-    assert (parameters["target_concurrency"], parameters["panic_window_s"]) == (4.0, 12.0)
-    assert (parameters["scale_down_delay_s"], parameters["min_replicas"], parameters["max_replicas"]) == (90.0, 2, 5)
-
-
-def test_ray_serve(tmp_path: Path) -> None:
-    """A bare config; deployments by stage; and a RayService, whose config is a text."""
-    bare = read(tmp_path, {"min_replicas": 2, "max_replicas": 8, "target_ongoing_requests": 5, "initial_replicas": 3})
-    assert (bare.policy, bare.parameters["target_ongoing_requests"], bare.parameters["max_replicas"]) == ("ray", 5.0, 8)
-    assert bare.notes == ("initial_replicas: a run starts with what its load needs",)
-    config = {
-        "applications": [
-            {
-                "deployments": [
-                    {"name": "a", "autoscaling_config": {"max_replicas": 4, "upscale_smoothing_factor": 0.5}},
-                    {"name": "b", "num_replicas": "auto", "autoscaling_config": {"upscaling_factor": 0.5}},
-                ]
-            }
-        ]
-    }
-    service = {"apiVersion": "ray.io/v1", "kind": "RayService", "spec": {"serveConfigV2": yaml.safe_dump(config)}}
-    for document in (config, service):
-        parameters = read(tmp_path, document).parameters
-        assert parameters["max_replicas"] == {"a": 4, "b": 100}
-        assert (parameters["min_replicas"], parameters["upscaling_factor"]) == (1, 0.5)
-
-
 def test_a_list_has_one_for_each_stage(tmp_path: Path) -> None:
     other = hpa(metrics=[CPU], maxReplicas=5, scaleTargetRef={"name": "b"})
     listed = {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": [hpa(metrics=[CPU]), other]}
@@ -191,15 +143,6 @@ WRONG: list[tuple[object, str]] = [
     (keda(prometheus("up")), "spec.triggers[0].metadata.query: 'up': is it requests per second or"),
     (keda(prometheus(), triggers=[]), "spec.triggers: 0 triggers; allowed: one"),
     (keda({**prometheus(), "metricType": "Value"}), "spec.triggers[0].metricType: 'Value'; allowed: AverageValue"),
-    (knative(metric="rps"), "metadata.annotations.metric: 'rps'; allowed: concurrency"),
-    (knative(window="60"), "metadata.annotations.window: '60'; allowed: a duration such as 60s"),
-    (knative(target="0"), "metadata.annotations.target: '0'; allowed: a quantity above 0"),
-    (knative(min_scale="3", max_scale="2"), "metadata.annotations.max-scale: 2 is below min-scale, which is 3"),
-    (knative(panic_threshold_percentage="90"), "panic-threshold-percentage: '90'; allowed: a quantity above 100"),
-    (knative(targett="4"), "metadata.annotations.targett: has no counterpart here"),
-    ({"applications": [{"name": "x"}]}, "applications: have no deployments"),
-    ({"max_replicas": 2, "aggregation_function": "max"}, "aggregation_function: has no counterpart here"),
-    ({"min_replicas": 3, "max_replicas": 2}, "max_replicas: 2 is below min_replicas, which is 3"),
 ]
 
 
@@ -218,7 +161,6 @@ def test_items_of_a_list_say_the_same_but_for_what_is_of_a_stage(tmp_path: Path)
     others = {
         "scale_down_window_s is None for a and another elsewhere": hpa(scaleTargetRef={"name": "b"}, behavior=behavior),
         "items: scale a, a; allowed: each another stage": hpa(),
-        "items: are hpa and kpa; allowed: autoscalers of one kind": knative(),
     }
     for message, other in others.items():
         with pytest.raises(PolicyError, match=message):

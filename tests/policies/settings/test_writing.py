@@ -36,9 +36,6 @@ POLICIES: list[tuple[str, str, dict[str, Any]]] = [
     ("keda", "hpa", {"metric": "rps", "target": 8.5, "external": True, "max_replicas": 30}),
     ("keda", "hpa", {"metric": "concurrency", "target": 4, "external": True, "max_replicas": 30, "min_replicas": 2}),
     ("keda", "hpa", {"target": 0.75, "max_replicas": 30, "scale_down_window_s": 10}),
-    ("knative", "kpa", {"target_concurrency": {"a": 4.0, "b": 8.5}, "max_replicas": 7, "min_replicas": 2}),
-    ("knative", "kpa", {"target_concurrency": 3.0, "stable_window_s": 90.0, "scale_down_delay_s": 45.0}),
-    ("ray", "ray", {"target_ongoing_requests": {"a": 4.0, "b": 8.5}, "max_replicas": 7, "upscaling_factor": 0.5}),
 ]
 
 
@@ -59,7 +56,7 @@ def test_what_is_written_is_read_as_the_same_policy(
 def effective(policy: object) -> dict[str, Any]:
     """What a policy goes by, stage by stage."""
     described = describe(policy)["parameters"]
-    by_stage = ("target", "target_concurrency", "target_ongoing_requests", "min_replicas", "max_replicas")
+    by_stage = ("target", "min_replicas", "max_replicas")
     spread = {
         key: {stage: value[stage] if isinstance(value, dict) else value for stage in "ab"}
         for key, value in described.items()
@@ -101,9 +98,6 @@ def test_what_is_not_whole_is_rounded_and_says_so() -> None:
     lines = [line.strip() for line in write(policy).splitlines()]
     assert lines.count("averageUtilization: 86  # rounded from 85.64") == 2
     assert lines.count("stabilizationWindowSeconds: 226  # rounded from 226.3") == 2
-    assert "autoscaling.knative.dev/window: 61s  # rounded from 60.7s" in write(
-        create("kpa", PIPELINE, {"stable_window_s": 60.7})
-    )
 
 
 @pytest.mark.parametrize(
@@ -112,9 +106,6 @@ def test_what_is_not_whole_is_rounded_and_says_so() -> None:
         ("hpa", "hpa", {}, "maxReplicas: an HPA needs one; give the policy max_replicas"),
         ("keda", "hpa", {}, "maxReplicaCount: without one KEDA's is 100"),
         ("keda", "hpa", {"metric": "rps", "max_replicas": 9}, "metric=rps: KEDA's metrics are external"),
-        ("knative", "kpa", {"max_scale_up_rate": 3}, "max_scale_up_rate=3: is set for a whole cluster"),
-        ("ray", "ray", {"max_replicas": None}, "max_replicas: Ray Serve needs one"),
-        ("ray", "hpa", {}, "--as ray: holds settings of ray, not of hpa; allowed: hpa"),
     ],
 )
 def test_what_a_format_cannot_say_is_refused(wanted: str, name: str, parameters: dict[str, Any], message: str) -> None:
@@ -124,5 +115,5 @@ def test_what_a_format_cannot_say_is_refused(wanted: str, name: str, parameters:
 
 
 def test_only_autoscalers_have_settings() -> None:
-    with pytest.raises(PolicyError, match="no autoscaler's settings say what it does; allowed: hpa, kpa, ray"):
+    with pytest.raises(PolicyError, match="no autoscaler's settings say what it does; allowed: hpa"):
         format_of(create("ipa", PIPELINE))

@@ -117,7 +117,7 @@ def test_the_formats_offered_are_those_that_are_written() -> None:
         (("policy", "from-yaml", "bad.yaml"), "bad.yaml: spec.maxReplicas: is missing"),
         (("policy", "to-yaml", "ipa", "--pipeline", "video"), "no autoscaler's settings say what it does"),
         (("policy", "to-yaml", "hpa", "--pipeline", "video"), "maxReplicas: an HPA needs one"),
-        (("policy", "to-yaml", "hpa", "--pipeline", "video", "--as", "ray"), "--as ray: holds settings of ray"),
+        (("policy", "to-yaml", "hpa", "--pipeline", "video", "--as", "ray"), "'ray' is not one of 'hpa', 'keda'"),
     ],
 )
 def test_what_cannot_be_is_refused(hpa: Path, command: tuple[str, ...], message: str) -> None:
