@@ -37,6 +37,7 @@ from .sent import UNANSWERED as UNANSWERED
 from .sent import UNKNOWN as UNKNOWN
 from .sent import Sent as Sent
 from .server_answers import zeros_for as zeros_for
+from .settings import LiveSettings as LiveSettings
 from .sharing import LiveArbiter as LiveArbiter
 from .sharing import SharedOpening as SharedOpening
 from .sharing import SharingController as SharingController

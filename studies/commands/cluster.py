@@ -14,8 +14,8 @@ from ipa.studies.commands.options import NEW_FILE, Whole, Words, assigned, taken
 from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
+    from ipa.live import LiveSettings
     from ipa.live.kubernetes import Deployed
-    from ipa.live.settings import LiveSettings
     from ipa.studies import Scenario
     from ipa.studies.runs import Prepared
     from ipa.studies.runs.live_runs import Live, LiveCluster

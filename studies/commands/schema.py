@@ -77,7 +77,7 @@ def _renamed(part: Any, kind: str) -> Any:
 
 
 def _schemas() -> dict[str, Callable[[], dict[str, Any]]]:
-    from ipa.live.settings import LiveSettings
+    from ipa.live import LiveSettings
     from ipa.studies.fleets import Fleet
     from ipa.studies.many.study import PublishedFile, StudyFile  # which need pydantic: too slow for --help
 

@@ -131,15 +131,12 @@ def _windows(text: str | None) -> Windows | None:
 
 
 def print_validation(validation: Validation, folder: Path | None, report: Path | None) -> None:
-    """Print the comparison by figure and by band of utilisation, rollouts, decisions and the verdict."""
+    """Print the comparison by figure, that of decisions, and the verdict."""
     words = studies.validation.sentences
     printing.print_line(validation.title)
     printing.print_line(words.overheads(validation.calibration.overheads))
-    tables = [_rows(validation), _bands(validation), _rollouts(validation)]
-    for table in tables:
-        printing.print_table(table)
-        if table is tables[0]:
-            printing.print_line(words.TIPS)
+    printing.print_table(_rows(validation))
+    printing.print_line(words.TIPS)
     for name, sentence in (*words.decisions(validation), *words.beyond(validation)):
         printing.print_line(f"{name}: {sentence}")
     printing.print_line(f"Verdict: {validation.verdict}")
@@ -157,22 +154,4 @@ def _rows(validation: Validation) -> Table:
             table.add_row(stage or "", style="bold")
         unit = f" ({row.metric.unit})" if row.metric.unit else ""
         table.add_row(f"{'  ' if stage else ''}{row.metric.title}{unit}", *words.cells(row))
-    return table
-
-
-def _bands(validation: Validation) -> Table:
-    keys = studies.validation.sentences.BAND_METRICS
-    names = [row.metric.title for row in validation.rows if row.metric.key in keys]
-    table = printing.new_table("Errors by utilisation of the busiest stage", "utilisation", "windows", *names)
-    for name, (windows, rows) in validation.bands.items():
-        errors = [row.shown(row.error) for row in rows if row.metric.key in keys]
-        table.add_row(name, str(windows.chosen.sum()), *errors)
-    return table
-
-
-def _rollouts(validation: Validation) -> Table:
-    words = studies.validation.sentences
-    table = printing.new_table(f"\n{words.ROLLOUTS}", "", *words.ROLLOUT_HEADINGS)
-    for took in validation.rollouts:
-        table.add_row(f"{took.stage}: {studies.validation.KINDS[took.kind]}", *words.rollout_cells(took))
     return table

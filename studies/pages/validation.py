@@ -17,7 +17,6 @@ from ipa.studies.series import bin_s, latency_curve, latency_quantiles_s, load_r
 from ipa.studies.validation import (
     GRID_S,
     JUDGED_UP_TO,
-    KINDS,
     FloatArray,
     JudgedFigure,
     Tables,
@@ -64,11 +63,7 @@ def _headline(validation: Validation) -> list[Part]:
         _muted(f"Of {sentences.judged(validation)}. {_READING}"),
         _judged(validation.rows),
         _muted(sentences.TIPS),
-        _muted("The same by utilisation of the busiest stage:"),
-        _bands(validation),
         Items([f"{name}: {value}" for name, value in measured]),
-        _muted(f"{sentences.ROLLOUTS}:"),
-        _rollouts(validation),
         Section("Stage by stage", [_by_stage(validation.rows)], is_folded=True),
     ]
 
@@ -106,20 +101,6 @@ def _cells(row: JudgedFigure, places: Sequence[int]) -> list[str | Cell]:
         Cell([Strong(texts[place], _COLOURS[texts[place]])]) if texts[place] in _COLOURS else texts[place]
         for place in places
     ]
-
-
-def _bands(validation: Validation) -> Table:
-    shown = [row.metric.title for row in validation.rows if row.metric.key in sentences.BAND_METRICS]
-    rows = []
-    for name, (windows, rows_of_band) in validation.bands.items():
-        errors = [row.shown(row.error) for row in rows_of_band if row.metric.key in sentences.BAND_METRICS]
-        rows.append([name, str(windows.chosen.sum()), *errors])
-    return Table("Errors by utilisation of the busiest stage", ["utilisation", "windows", *shown], rows)
-
-
-def _rollouts(validation: Validation) -> Table:
-    rows = [[f"{took.stage}: {KINDS[took.kind]}", *sentences.rollout_cells(took)] for took in validation.rollouts]
-    return Table("Seconds that rollouts took", ["stage: what", *sentences.ROLLOUT_HEADINGS], rows)
 
 
 def _facts(validation: Validation) -> dict[str, str]:

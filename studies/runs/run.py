@@ -190,16 +190,16 @@ def simulate(
     on_step: Callable[[float], object] = lambda _: None,
     *,
     shared: Shared | None = None,
-    late_s: float | FloatArray = 0.0,
+    late_s: float = 0.0,
     engine: str | None = None,
 ) -> Run:
     """Run a scenario. The same scenario gives the same tables, byte for byte.
 
     `on_step` is called after every decision with the share of the trace that has passed, from 0 to 1. `shared`: a cache
     shared with other runs, by default with all of this thread; for the summaries of many runs see `summaries`.
-    With `late_s`, each request reaches the pipeline this much after it was due [s], as with a network delay; one number
-    for all, or one for each. Its latency counts from when it was due. This needs `records: all`. `engine`: in place of
-    the scenario's, with the same results (see `soonest_engine`).
+    With `late_s`, each request reaches the pipeline this much after it was due [s], as with a network delay. Its
+    latency counts from when it was due. This needs `records: all`. `engine`: in place of the scenario's, with
+    the same results (see `soonest_engine`).
 
     Raises as `prepare`, before anything has run; PolicyError if a decision cannot be carried out; LawError if the run
     breaks a law of the model.

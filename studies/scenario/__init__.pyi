@@ -40,6 +40,7 @@ from .ranges import Positive as Positive
 from .ranges import Whole as Whole
 from .scenario import LARGEST_SEED as LARGEST_SEED
 from .scenario import LONGEST_LABEL as LONGEST_LABEL
+from .scenario import Given as Given
 from .scenario import PolicyChoice as PolicyChoice
 from .scenario import Scenario as Scenario
 from .scenario import put as put

@@ -91,12 +91,12 @@ def token_columns_of(scenario: Scenario, pipeline: Pipeline, trace: Trace) -> di
     return {name: values[trace.rows] for name, values in zip(names, columns, strict=True)}
 
 
-def later(due_s: FloatArray, late_s: float | FloatArray, duration_s: float) -> FloatArray:
-    """The arrivals of requests that are `late_s` after their due times; one number for all, or one for each.
+def later(due_s: FloatArray, late_s: float, duration_s: float) -> FloatArray:
+    """The arrivals of requests that are `late_s` after their due times.
 
     No request comes after the duration, or before an earlier due one.
     """
-    if not np.any(late_s):
+    if not late_s:
         return due_s
     return np.minimum(np.maximum.accumulate(due_s + late_s), np.nextafter(duration_s, 0.0))
 

@@ -1,6 +1,5 @@
 from . import sentences as sentences
 from .decisions import GRID_S as GRID_S
-from .decisions import KINDS as KINDS
 from .decisions import ready_at as ready_at
 from .experiment import Experiment as Experiment
 from .experiment import design as design

@@ -1,8 +1,7 @@
-"""Decisions live and simulated: their agreement, and the durations of start-ups, rollouts and stops."""
+"""Decisions live and simulated: their agreement, and that of replicas."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
@@ -153,95 +152,3 @@ def ready_at(replicas: pd.DataFrame, stage: str, moments_s: FloatArray) -> NDArr
     came_s, went_s = (np.sort(own[name].dropna().to_numpy(dtype=np.float64)) for name in ("ready_s", "removed_s"))
     ready = np.searchsorted(came_s, moments_s, side="right") - np.searchsorted(went_s, moments_s, side="right")
     return np.asarray(ready, dtype=np.int64)
-
-
-KINDS = {"start_up": "start-up", "rollout": "rollout", "stop": "stop"}
-
-
-@dataclass(frozen=True)
-class Durations:
-    """The durations [s] of one kind at one stage, and how many were seen; NaN if none."""
-
-    count: int
-    mean_s: float
-    longest_s: float
-
-    @classmethod
-    def of(cls, values_s: FloatArray) -> Durations:
-        """From all durations; those that did not end are NaN and left out."""
-        values_s = values_s[np.isfinite(values_s)]
-        return cls(len(values_s), float(values_s.mean()), float(values_s.max())) if len(values_s) else cls(0, nan, nan)
-
-
-@dataclass(frozen=True)
-class Took:
-    """The durations of one kind at a stage, live and in the simulations with the live decisions, which have the same
-    rollouts.
-
-    `kind`: `start_up`, from a replica's creation until it is ready; `rollout`, from a decision that changes variant,
-    replicas or cores until all its replicas are ready and no others serve; `stop`, from a replica's removal until it is
-    gone.
-    """
-
-    stage: str
-    kind: str
-    live: Durations
-    simulated: Durations
-
-
-def compare_rollouts(live: Sequence[Tables], open_loop: Sequence[Tables], stages: Sequence[str]) -> list[Took]:
-    """One row per stage and kind; the runs of each world are pooled."""
-    rows = []
-    for stage in stages:
-        worlds = [
-            _durations_s(
-                stage, [(run["decisions"], tables["replicas"]) for run, tables in zip(live, world, strict=True)]
-            )
-            for world in (live, open_loop)
-        ]
-        rows += [Took(stage, kind, *(Durations.of(world[kind]) for world in worlds)) for kind in KINDS]
-    return rows
-
-
-def _durations_s(stage: str, runs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> Mapping[str, FloatArray]:
-    durations_s: dict[str, list[FloatArray]] = {kind: [] for kind in KINDS}
-    for decisions, replicas in runs:
-        own = replicas[replicas["stage"] == stage]
-        fresh = own[own["created_s"] > 0.0]
-        configurations = [(time_s, configuration[stage]) for time_s, configuration in decided(decisions)]
-        durations_s["start_up"].append((fresh["ready_s"] - fresh["created_s"]).to_numpy(dtype=np.float64))
-        durations_s["stop"].append((own["gone_s"] - own["removed_s"]).to_numpy(dtype=np.float64))
-        durations_s["rollout"].append(rollouts(configurations, own))
-    return {kind: np.concatenate(values_s) for kind, values_s in durations_s.items()}
-
-
-def rollouts(configurations: Sequence[tuple[float, StageConfiguration]], replicas: pd.DataFrame) -> FloatArray:
-    """The duration [s] of the rollout of each decision that changed a stage's variant, replicas or cores.
-
-    `configurations`: the decisions, first the configuration at the start; `replicas`: those of the stage. NaN for a
-    rollout that did not finish before the next change or the end of the run.
-    """
-    changes = [configurations[0]]
-    for time_s, configuration in configurations[1:]:
-        if _serving(configuration) != _serving(changes[-1][1]):
-            changes.append((time_s, configuration))
-    ends_s = [*(time_s for time_s, _ in changes[2:]), np.inf]
-    spans = zip(changes[1:], ends_s, strict=False)
-    return np.array([_rollout_s(replicas, *change, end_s) for change, end_s in spans], dtype=np.float64)
-
-
-def _rollout_s(replicas: pd.DataFrame, since_s: float, configuration: StageConfiguration, until_s: float) -> float:
-    created_s, ready_s, removed_s = (
-        replicas[name].fillna(np.inf).to_numpy(dtype=np.float64) for name in ("created_s", "ready_s", "removed_s")
-    )
-    exists = (created_s < until_s) & (removed_s > since_s)
-    stays = exists & (removed_s >= until_s)
-    serving = Counter(zip(replicas["variant"][stays], replicas["cores"][stays].astype(int), strict=True))
-    if serving != _serving(configuration) or not (ready_s[stays] < until_s).all():
-        return nan
-    return float(np.concatenate([[since_s], ready_s[stays], removed_s[exists & ~stays]]).max() - since_s)
-
-
-def _serving(configuration: StageConfiguration) -> Counter[tuple[str, int]]:
-    """Replicas by variant and cores, which a rollout changes; batch sizes and timeouts change at once."""
-    return Counter({(configuration.variant, configuration.cores): configuration.replicas})

@@ -32,9 +32,6 @@ BoolArray = NDArray[np.bool_]
 
 # ---- windows ----
 
-BANDS = (("below 30 %", 0.30), ("30 to 60 %", 0.60), ("60 to 85 %", 0.85), ("above 85 %", float("inf")))
-"""The bands of utilisation, each with its upper end, which it includes."""
-
 JUDGED_UP_TO = 0.85
 """The highest utilisation with a verdict: nearer to saturation, small differences grow without bound."""
 
@@ -122,14 +119,6 @@ def busiest(runs: Sequence[Tables], windows: Windows) -> FloatArray:
     """The utilisation of the busiest stage in each window, the mean over runs; shape (W,)."""
     of_runs = [np.max(list(utilisation(tables, windows).values()), axis=0) for tables in runs]
     return np.asarray(np.mean(of_runs, axis=0), dtype=np.float64)
-
-
-def by_band(busy: FloatArray, windows: Windows) -> dict[str, Windows]:
-    """Band -> its windows, bands without any included."""
-    lower = (-1.0, *(up_to for _, up_to in BANDS))
-    return {
-        name: windows.only((busy > below) & (busy <= up_to)) for below, (name, up_to) in zip(lower, BANDS, strict=False)
-    }
 
 
 # ---- figures ----

@@ -13,8 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from ipa.policies import facts_of
 from ipa.sim import stage_models
 from ipa.studies import results
@@ -23,9 +21,9 @@ from ipa.studies.runs.live_runs import Live
 from ipa.studies.scenario import Scenario, ScenarioError, Windows
 from ipa.studies.validation.decisions import decided, in_closed_loop, on_same_observations, simulate_decisions
 from ipa.studies.validation.experiment import Experiment, RunLive, UnwrittenError, design, live_runner
-from ipa.studies.validation.figures import FloatArray, Tables, Worlds
+from ipa.studies.validation.figures import Tables, Worlds
 from ipa.studies.validation.manifest import KIND, read_manifest
-from ipa.studies.validation.overheads import Overheads, arrivals_late_s, measure_overheads
+from ipa.studies.validation.overheads import Overheads, measure_overheads
 from ipa.studies.validation.validation import (
     CALIBRATION,
     Conditions,
@@ -128,10 +126,9 @@ def _validation(experiment: Experiment, calibration: StoredRepeat, live: Sequenc
         _measured(
             calibration,
             experiment.calibration,
-            overheads,
             simulate(in_world(experiment.calibration, overheads), late_s=overheads.late_s),
         ),
-        tuple(_measured(run, experiment.compared, overheads, simulated) for run in live),
+        tuple(_measured(run, experiment.compared, simulated) for run in live),
         simulated,
         worlds,
     )
@@ -152,33 +149,21 @@ def _simulated(scenario: Scenario, overheads: Overheads, live_tables: Sequence[T
     return prepared, simulated, Worlds(live_tables, simulated.tables, open_loop)
 
 
-def _measured(run: StoredRepeat, scenario: Scenario, assumed: Overheads, simulated: Run) -> Repeat:
-    """The findings of a live run of the scenario, which was simulated with the overheads `assumed`."""
+def _measured(run: StoredRepeat, scenario: Scenario, simulated: Run) -> Repeat:
+    """The findings of a live run of the scenario, which was also simulated."""
     tables = run.stored.tables
     entries = run.stored.entries
     overheads = _overheads(scenario, tables)
     refused = sum(entry.is_refused for entry in entries)
     closed_loop = in_closed_loop(tables["decisions"], simulated.tables["decisions"], scenario.interval_s)
-    as_they_came = closed_loop
-    if closed_loop.equal < closed_loop.total:
-        own = simulate(in_world(scenario, assumed), late_s=_late_s(scenario, tables, simulated, assumed))
-        as_they_came = in_closed_loop(tables["decisions"], own.tables["decisions"], scenario.interval_s)
     return Repeat(
         run,
         overheads,
         _conditions(run, overheads, refused),
         on_same_observations(entries, prepare(scenario)),
         closed_loop,
-        as_they_came,
         refused,
     )
-
-
-def _late_s(scenario: Scenario, tables: Tables, simulated: Run, assumed: Overheads) -> FloatArray:
-    """How late each request entered the first queue live [s]; for those that never did, the lateness `assumed`."""
-    first = prepare(scenario).pipeline.stages[0]
-    late_s = arrivals_late_s(tables, first.name).reindex(simulated.tables["requests"]["request"]).fillna(assumed.late_s)
-    return np.asarray(late_s.clip(lower=0.0), dtype=np.float64)
 
 
 def _overheads(scenario: Scenario, tables: Tables) -> Overheads:
@@ -303,7 +288,6 @@ def _machine_since(before: tuple[float, float] | None) -> dict[str, Any]:
         busy_share = (after[0] - before[0]) / (after[1] - before[1])
     return {
         "busy_share": busy_share,
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "processors": os.cpu_count() or 1,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipa.studies.formatting import NONE
-from ipa.studies.validation.decisions import Agreement, Took
+from ipa.studies.validation.decisions import Agreement
 from ipa.studies.validation.figures import JUDGED_UP_TO, JudgedFigure
 from ipa.studies.validation.overheads import Overheads
 from ipa.studies.validation.validation import CLOSED_LOOP_PERCENT, Validation
@@ -16,14 +16,6 @@ OVERHEAD_NAMES = {
     "decision_delay_s": "a decision takes effect after {:.1f} ms",
     "stop_s": "a stop {:.1f} ms",
 }
-
-ROLLOUTS = "Seconds that replicas took to start and to stop, and rollouts; simulated: with the live decisions"
-
-ROLLOUT_HEADINGS = ("live", "mean", "longest", "simulated", "mean", "longest")
-
-BAND_METRICS = (
-    "latency_mean_s", "latency_p99_s", "sla_violations_percent", "drops_percent", "cost_mean_cores", "pas_mean",
-)  # fmt: skip
 
 BEYOND_METRICS = ("latency_mean_s", "latency_p99_s", "sla_violations_percent", "drops_percent", "throughput_rps")
 
@@ -49,7 +41,6 @@ def decisions(validation: Validation) -> list[tuple[str, str]]:
     return [
         ("Equal decisions on the same observation", _share(validation.same_observations, ", wanted 100 %")),
         ("Equal decisions in closed loop", _share(validation.closed_loop, f", wanted {CLOSED_LOOP_PERCENT:g} %")),
-        ("The same with each request as late as it came live, not judged", _share(validation.as_they_came)),
         ("Live decisions that were refused", f"{validation.refused} of {validation.same_observations.total}"),
         ("As many replicas ready, share of the time", alike),
     ]
@@ -110,15 +101,6 @@ def _allowed(row: JudgedFigure) -> str:
 
 
 HEADINGS = ("live", "spread", "simulated", "error", "with live decisions", "allowed", "")
-
-
-def rollout_cells(took: Took) -> tuple[str, ...]:
-    """A row as text: count, mean and maximum, live and simulated."""
-    return tuple(
-        text
-        for durations in (took.live, took.simulated)
-        for text in (str(durations.count), _figure(durations.mean_s), _figure(durations.longest_s))
-    )
 
 
 def _share(agreement: Agreement, goal: str = "") -> str:

@@ -13,7 +13,7 @@ from ipa.studies.displayed import Displayed
 from ipa.studies.runs import Prepared, Run
 from ipa.studies.runs.results import StoredRun
 from ipa.studies.scenario import Scenario
-from ipa.studies.validation.decisions import Agreement, Took, compare_rollouts, replicas_alike_percent
+from ipa.studies.validation.decisions import Agreement, replicas_alike_percent
 from ipa.studies.validation.experiment import Experiment
 from ipa.studies.validation.figures import (
     JUDGED_UP_TO,
@@ -24,7 +24,6 @@ from ipa.studies.validation.figures import (
     Windows,
     Worlds,
     busiest,
-    by_band,
     compare_worlds,
     metrics,
     plain,
@@ -52,14 +51,13 @@ class Conditions:
     """The conditions of a live run; None: unknown.
 
     `lateness_p99_s`: of sending requests, after they were due. `overhead_p99_s`: the dispatch overhead of batches.
-    `busy_share`: of the machine's processor time during the run, by all processes. `load_average`: of the run's last
-    minute. `processors`: their number. `faults`: what else went wrong, in words.
+    `busy_share`: of the machine's processor time during the run, by all processes. `processors`: their number.
+    `faults`: what else went wrong, in words.
     """
 
     lateness_p99_s: float | None
     overhead_p99_s: float | None
     busy_share: float | None
-    load_average: float | None
     processors: int
     faults: tuple[str, ...] = ()
 
@@ -122,8 +120,7 @@ def live_name(repeat: int) -> str:
 class Repeat:
     """One live run with its measurements; `refused`: how many of its decisions were refused.
 
-    `closed_loop` compares with the common simulation, in which all requests are equally late; `as_they_came` with a
-    simulation in which each request is as late as in this run.
+    `closed_loop` compares with the common simulation, in which all requests are equally late.
     """
 
     run: StoredRepeat
@@ -131,7 +128,6 @@ class Repeat:
     conditions: Conditions
     same_observations: Agreement
     closed_loop: Agreement
-    as_they_came: Agreement
     refused: int
 
     @property
@@ -146,7 +142,6 @@ class Repeat:
             "overheads": plain(self.overheads),
             "decisions_on_same_observations": vars(self.same_observations),
             "decisions_in_closed_loop": vars(self.closed_loop),
-            "decisions_as_requests_came": vars(self.as_they_came),
             "decisions_refused": self.refused,
             "summary": dict(self.run.stored.summary),
         }
@@ -215,23 +210,10 @@ class Validation(Displayed):
         """The comparison that verdicts are about."""
         return self.compared(self.judged)
 
-    @cached_property
-    def bands(self) -> dict[str, tuple[Windows, list[JudgedFigure]]]:
-        """The comparison by band of utilisation; bands that no window lies in are left out."""
-        windows_by_band = by_band(self.busy, self.windows)
-        return {
-            name: (chosen, self.compared(chosen)) for name, chosen in windows_by_band.items() if chosen.chosen.any()
-        }
-
     def compared(self, windows: Windows) -> list[JudgedFigure]:
         """Live against simulated within some windows."""
         judged = metrics(self.stages, LIMITS[self.experiment.backend], self.languages)
         return compare_worlds(self.worlds, windows, judged, self.prepared.sla_s, self.scenario.price_per_core)
-
-    @cached_property
-    def rollouts(self) -> list[Took]:
-        """How long start-ups, rollouts and stops took, by stage."""
-        return compare_rollouts(self.worlds.live, self.worlds.open_loop, self.stages)
 
     @property
     def same_observations(self) -> Agreement:
@@ -242,11 +224,6 @@ class Validation(Displayed):
     def closed_loop(self) -> Agreement:
         """The decisions in closed loop, of all repeats."""
         return _sum(repeat.closed_loop for repeat in self.repeats)
-
-    @property
-    def as_they_came(self) -> Agreement:
-        """The same where each request comes as late as it did live: not judged, it says how much lateness explains."""
-        return _sum(repeat.as_they_came for repeat in self.repeats)
 
     @property
     def refused(self) -> int:
@@ -369,17 +346,14 @@ class Validation(Displayed):
             "decisions": {
                 "on_same_observations": _agreement(self.same_observations, 100.0),
                 "in_closed_loop": _agreement(self.closed_loop, CLOSED_LOOP_PERCENT),
-                "as_requests_came": {**vars(self.as_they_came), "percent": plain(self.as_they_came.percent)},
                 "refused": {"count": self.refused, "total": self.same_observations.total},
             },
             "judged": {"up_to_utilisation": JUDGED_UP_TO, **_part(self.judged, self.rows)},
             "all": _part(self.windows, self.compared(self.windows)),
-            "bands": [{"band": name, **_part(*part)} for name, part in self.bands.items()],
             "above": _part(self.above, self.compared(self.above)),
             "drops": dict(zip(("live", "simulated", "open_loop"), self.drops, strict=True)),
             "utilisation": plain(self.busy.tolist()),
             "replicas_alike_percent": self.replicas_alike_percent,
-            "rollouts": plain(self.rollouts),
             "calibration": self.calibration.as_dict(),
             "repeats": [repeat.as_dict() for repeat in self.repeats],
             "simulated": {key: value for key, value in summary.items() if key != "wall_s"},

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ipa import profiles
-from ipa.live import LiveError
-from ipa.live.settings import LiveSettings
+from ipa.live import LiveError, LiveSettings
 from ipa.policies import Configuration, Entry, Journal, lightest_configuration
 from ipa.studies.runs.live_runs.checks import plane_of
 from ipa.studies.runs.live_runs.options import Live, LiveCluster

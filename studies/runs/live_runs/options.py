@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ipa.live import LiveError
-from ipa.live.settings import LiveSettings
+from ipa.live import LiveError, LiveSettings
 from ipa.profiles import read_yaml, validate_document
-from ipa.studies.scenario.scenario import Given, put
+from ipa.studies.scenario import Given, put
 
 
 @dataclass(frozen=True)

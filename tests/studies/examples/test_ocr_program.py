@@ -113,16 +113,16 @@ def test_what_recognition_is_profiled_with_are_the_lines_that_a_detection_cuts_o
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("setting", "says"),
     [
         (
-            ("--models", "nowhere"),
+            "models.source=nowhere",
             "nowhere/ocr/detection/v4-320: should hold model.onnx, model.py or model.gguf, or nowhere/detection/",
         ),
-        (("--samples", "nowhere"), "nowhere/labels.jsonl: cannot be read"),
+        ("models.samples=nowhere", "nowhere/labels.jsonl: cannot be read"),
     ],
 )
-def test_what_is_not_there_is_said_before_anything_starts(given: tuple[str, str], says: str) -> None:
-    result = ipa("live", "run", PIPELINE, *given, "--trace", "constant:1:2")
+def test_what_is_not_there_is_said_before_anything_starts(setting: str, says: str) -> None:
+    result = ipa("live", "run", PIPELINE, "--set", setting, "--trace", "constant:1:2")
     assert result.exit_code == 2
     assert says in result.stderr

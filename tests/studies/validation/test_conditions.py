@@ -30,11 +30,11 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
     ],
 )
 def test_an_unfair_run_is_flagged(changes: dict[str, Any], said: list[str]) -> None:
-    fair = Conditions(0.002, 0.008, 0.4, 0.9, 2)
+    fair = Conditions(0.002, 0.008, 0.4, 2)
     assert list(replace(fair, **changes).flags()) == said
 
 
-FAIR, BUSY = Conditions(0.002, 0.008, 0.4, 0.9, 2), Conditions(0.002, 0.008, 0.97, 9.0, 2)
+FAIR, BUSY = Conditions(0.002, 0.008, 0.4, 2), Conditions(0.002, 0.008, 0.97, 2)
 EQUAL, DIFFERENT = Agreement(11, 11), Agreement(3, 11)
 DO = "take less load (--scale)"
 

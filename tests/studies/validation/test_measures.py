@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ipa.studies.validation.decisions import ready_at, replicas_alike_percent
-from ipa.studies.validation.figures import Windows, busiest, by_band, measure, utilisation
+from ipa.studies.validation.figures import LIMITS, Windows, measure, metrics, utilisation
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -112,15 +112,15 @@ def test_a_removed_replica_counts_until_its_last_batch_is_done() -> None:
     np.testing.assert_allclose(utilisation(tables, ALL)["s"], [0.4, 5 / 17])
 
 
-def test_bands_part_the_windows() -> None:
-    busy = busiest([hand_made()], ALL)
-    bands = by_band(busy, ALL)
-    assert {name: chosen.chosen.tolist() for name, chosen in bands.items()} == {
-        "below 30 %": [False, True],
-        "30 to 60 %": [True, False],
-        "60 to 85 %": [False, False],
-        "above 85 %": [False, False],
+def test_the_limits_are_the_backend_s() -> None:
+    allowed = {
+        backend: {metric.key: metric.tolerance for metric in metrics(("s",), limits)}
+        for backend, limits in LIMITS.items()
     }
+    assert (allowed["loopback"]["latency_mean_s"], allowed["kubernetes"]["latency_mean_s"]) == (0.05, 0.10)
+    assert (allowed["loopback"]["latency_p99_s"], allowed["kubernetes"]["latency_p99_s"]) == (0.10, 0.15)
+    assert (allowed["loopback"]["cost_mean_cores"], allowed["kubernetes"]["cost_mean_cores"]) == (0.02, 0.03)
+    assert allowed["kubernetes"]["s.latency_mean_s"] is None
 
 
 def test_replicas_over_time() -> None:
