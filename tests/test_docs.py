@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 LONG = {
-    *("autoscalers.md", "environment.md", "explain.md", "live.md", "model.md", "paper.md", "policies.md"),
+    *("autoscalers.md", "environment.md", "explain.md", "fleets.md", "live.md", "model.md", "paper.md", "policies.md"),
     *("profiling.md", "scenarios.md", "studies.md"),
 }
 """Pages whose commands take long."""

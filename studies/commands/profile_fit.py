@@ -14,8 +14,11 @@ from ipa.studies.commands.options import NEW_FILE, SHARE, Whole, output_options
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ipa.profiles import StepTime
     from ipa.studies.runs.profiling import language_fit
+    from ipa.studies.runs.profiling.measured_requests import MeasuredRequests
 
 NAMES = {"ttft_s": "time to first token", "tpot_s": "time per further token", "latency_s": "end to end"}
 BILLION = 1_000_000_000
@@ -23,7 +26,7 @@ BILLION = 1_000_000_000
 
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=NEW_FILE)
-@click.option("--sequences", type=Whole(min=1, max=4096), required=True, help="The engine's most requests at once.")
+@click.option("--sequences", type=Whole(min=1, max=4096), help="The engine's most requests at once. Default: as seen.")
 @click.option("--kv-blocks", type=Whole(min=1, max=BILLION), required=True, help="The engine's blocks of KV cache.")
 @click.option("--block-tokens", type=Whole(min=1, max=4096), default=16, help="Tokens of a block. Default: 16.")
 @click.option(
@@ -41,7 +44,7 @@ BILLION = 1_000_000_000
 @output_options
 def fit(
     files: tuple[Path, ...],
-    sequences: int,
+    sequences: int | None,
     kv_blocks: int,
     block_tokens: int,
     tokens_per_step: int,
@@ -62,6 +65,8 @@ def fit(
     if to is not None and to.exists():
         raise ScenarioError(f"{to}: already exists")
     tables = [profiling.measured_requests.read(file) for file in files]
+    if sequences is None:
+        sequences = _sequences_shown(tables, say=not as_json)
     model = profiles.LanguageModel(
         profiles.StepTime(0.0, 0.0, 0.0), sequences, kv_blocks, tokens_per_step, block_tokens, gpus
     )
@@ -77,6 +82,14 @@ def fit(
     print_fit(fitted)
     if to is not None:
         printing.print_line(f"Pipeline: {to}")
+
+
+def _sequences_shown(tables: Sequence[MeasuredRequests], *, say: bool) -> int:
+    most, was_full = profiling.measured_requests.sequences_shown(tables)
+    if say:
+        guess = "" if was_full else "; the engine was never full, so this is a guess: give the engine's own number"
+        printing.print_line(f"--sequences {most}: the most requests at once in what was measured{guess}.")
+    return most
 
 
 def print_fit(fitted: language_fit.Fit, model: str = "", requests: str = "file") -> None:

@@ -113,7 +113,7 @@ def fit(model: LanguageModel, tables: Sequence[MeasuredRequests], part: float) -
     """The step of a model, whose own is ignored, with which its simulated requests are most like the measured ones.
 
     `part`: the share of the requests of each table, the first ones, that is fitted. ScenarioError: too few requests,
-    one that does not fit the model's blocks, or none that tells a step.
+    one that does not fit the model's blocks, more at once than the model's sequences, or none that tells a step.
     """
     _check(model, tables, part)
     replicas = [SimulatedReplica(model, requests) for requests in tables]
@@ -166,6 +166,11 @@ def _check(model: LanguageModel, tables: Sequence[MeasuredRequests], part: float
         count = len(requests.queued_s)
         if min(math.ceil(part * count), count - math.ceil(part * count)) < 10:
             raise ScenarioError(f"{requests.name}: {count} requests, of which {part:g} are fitted: both parts need 10")
+        if requests.most_at_once > model.sequences:
+            raise ScenarioError(
+                f"{requests.name}: {requests.most_at_once} requests are between their first and last token at once; an "
+                f"engine with --sequences {model.sequences} never has as many"
+            )
         longest = int((requests.input_tokens + requests.output_tokens).max())
         room = model.kv_blocks * model.block_tokens
         if longest - 1 > room:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +36,28 @@ class MeasuredRequests:
         generated_s = self.last_s - self.first_s
         return np.array([self.first_s - self.queued_s, generated_s / further, self.last_s - self.queued_s])
 
+    def at_once(self, moments_s: FloatArray) -> IntArray:
+        """How many requests are between their first and last token at each moment [s]; shape of `moments_s`."""
+        begun = np.searchsorted(np.sort(self.first_s), moments_s, side="right")
+        return begun - np.searchsorted(np.sort(self.last_s), moments_s, side="right")
+
+    @property
+    def most_at_once(self) -> int:
+        """The most requests that are ever between their first and last token; at least 1."""
+        return max(1, int(self.at_once(self.first_s).max()))
+
     @property
     def laws(self) -> StageTokens:
         """Laws with the mean and p99 of its tokens."""
         exact = StageTokens.of_pairs(list(zip(self.input_tokens.tolist(), self.output_tokens.tolist(), strict=True)))
         return StageTokens(exact.input, exact.output)
+
+
+def sequences_shown(tables: Sequence[MeasuredRequests]) -> tuple[int, bool]:
+    """The most requests at once in any of these tables, and whether an engine was seen to be full with as many: a
+    request came meanwhile. Otherwise the engine may be able to serve more."""
+    most = max(requests.most_at_once for requests in tables)
+    return most, any((requests.at_once(requests.queued_s) >= most).any() for requests in tables)
 
 
 # ---- reading ----

@@ -180,7 +180,30 @@ def test_too_few_requests_and_too_few_blocks_are_told(tmp_path: Path) -> None:
         language_fit.fit(UNFITTED, [few], 0.5)
     enough = measured_requests.read(served_requests(tmp_path / "enough.csv", 4.0, 40))
     with pytest.raises(ScenarioError, match=r"KV blocks of 16 hold 32"):
-        language_fit.fit(LanguageModel(STEP, 4, 2), [enough], 0.5)
+        language_fit.fit(LanguageModel(STEP, 32, 2), [enough], 0.5)
+
+
+def test_more_requests_at_once_than_sequences_are_told(tmp_path: Path) -> None:
+    """Five each second, of 1.9 s each: ten at once, and nobody waits."""
+    path = tmp_path / "ten.csv"
+    rows = [f"{0.2 * n:.1f},{0.2 * n + 0.05:.2f},{0.2 * n + 1.95:.2f},100,50" for n in range(40)]
+    path.write_text("\n".join([",".join(measured_requests.COLUMNS), *rows]) + "\n")
+    table = measured_requests.read(path)
+    with pytest.raises(ScenarioError, match=r"ten\.csv: 10 requests are between .* --sequences 9 never has as many"):
+        language_fit.fit(LanguageModel(STEP, 9, 4000), [table], 0.5)
+    assert measured_requests.sequences_shown([table]) == (10, False)
+
+
+def test_without_sequences_those_are_taken_that_the_files_show(tmp_path: Path) -> None:
+    engine = replace(MODEL, sequences=8)
+    full = served_requests(tmp_path / "full.csv", 20.0, 60, model=engine)
+    light = served_requests(tmp_path / "light.csv", 0.5, 30, model=engine)
+    as_seen = command.ipa("profile", "fit", full, "--kv-blocks", "4000").stdout
+    assert "--sequences 8: the most requests at once in what was measured." in as_seen
+    guessed = " ".join(command.ipa("profile", "fit", light, "--kv-blocks", "4000").stdout.split())
+    assert "the engine was never full, so this is a guess: give the engine's own number." in guessed
+    step = command.answer("profile", "fit", full, "--kv-blocks", "4000", "--json")["step"]
+    assert step == command.answer("profile", "fit", full, "--kv-blocks", "4000", "--sequences", "8", "--json")["step"]
 
 
 def test_requests_that_tell_no_step_are_refused(tmp_path: Path) -> None:
