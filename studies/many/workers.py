@@ -30,6 +30,10 @@ AHEAD = 3
 """Tasks handed over per worker, including the one in progress, so that no worker waits for its next task."""
 
 
+OPEN_FILES, OPEN_FILES_PER_WORKER = 16, 4
+"""How many files this process has open at once with workers: its own, and the pipes of each."""
+
+
 class WorkerKilledError(WorkerError):
     """A worker was killed from outside; `tasks` were taken but have no kept result."""
 
@@ -154,6 +158,7 @@ class _Crew(Generic[T, R]):
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 
+        _check_open_files(size)
         context = multiprocessing.get_context(_way_to_start())
         self._ahead = AHEAD * size
         self._owner = os.getpid()
@@ -220,6 +225,24 @@ class _Crew(Generic[T, R]):
         would wait for the rest for ever."""
         results: Any = self._pool._result_queue
         results._writer.close()
+
+
+def _check_open_files(workers: int) -> None:
+    """Raise WorkerError where so few files may be open at once that workers would wait for each other for ever."""
+    if sys.platform == "win32":
+        return
+    from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
+
+    allowed, most = getrlimit(RLIMIT_NOFILE)
+    needed = OPEN_FILES + OPEN_FILES_PER_WORKER * workers
+    if allowed == RLIM_INFINITY or allowed >= needed:
+        return
+    if most != RLIM_INFINITY and most < needed:
+        raise WorkerError(
+            f"at most {allowed} files may be open at once here; {workers} workers need {needed}: raise the limit with "
+            f"`ulimit -n {needed}`, or use --jobs 1"
+        )
+    setrlimit(RLIMIT_NOFILE, (needed, most))
 
 
 @contextmanager

@@ -265,3 +265,13 @@ def test_workers_of_a_notebook_do_not_wait_for_locks_that_its_threads_held(tmp_p
     )
     assert done.stderr == ""
     assert sorted(done.stdout.splitlines()) == [f"0 {tmp_path}/a", f"1 {tmp_path}/b"]
+
+
+def test_too_few_open_files_for_workers_are_told_with_the_limit_and_what_to_do() -> None:
+    limited = ["sh", "-c", f'ulimit -n 14; exec "{sys.executable}" -m ipa.studies compare video --jobs 2 --quiet']
+    ended = subprocess.run(limited, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert ended.returncode == 1
+    assert (
+        "at most 14 files may be open at once here; 2 workers need 24: raise the limit with `ulimit -n 24`"
+        in ended.stderr
+    )
