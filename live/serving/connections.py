@@ -3,7 +3,7 @@
 Each port of live mode listens by `web.listen`, which uses this. Before its request is complete, a connection can make
 the server keep one head, for a limited time. With too many connections, the one that has gone longest without a
 complete request gives way, first among those that never sent one: an honest client among strangers is served. One
-address has no more than half of them.
+address has no more than half of them: beyond that, one of its own gives way.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 from itertools import chain
@@ -92,22 +93,24 @@ class Connections:
         """Admit a connection if there is room, perhaps in place of one that gives way; returns whether it is
         admitted."""
         peer = connection.peer
+        waiting: Iterator[Connection] | None = chain(self._strangers, self._known)
         if 2 * self._of_peer[peer] >= self.most:
-            self._warn(peer=peer, connections=self._of_peer[peer])
-            return False
-        if self._of_peer.total() >= self.most and not self._gives_way():
+            waiting = (each for each in waiting if each.peer == peer)
+        elif self._of_peer.total() < self.most:
+            waiting = None
+        if waiting is not None and not self._gives_way(waiting):
             return False
         self._strangers[connection] = None
         self._of_peer[peer] += 1
         return True
 
-    def _gives_way(self) -> bool:
-        """Close a connection that is not inside; returns whether there was one."""
-        found = next(chain(self._strangers, self._known), None)
-        if found is not None:
-            self._warn(peer=found.peer, connections=self.most)
-            found.refuse(503, CROWDED)
-        return found is not None
+    def _gives_way(self, waiting: Iterator[Connection]) -> bool:
+        """Close the first of these connections, which are not inside; returns whether there was one."""
+        oldest = next(waiting, None)
+        if oldest is not None:
+            self._warn(peer=oldest.peer, connections=self.most)
+            oldest.refuse(503, CROWDED)
+        return oldest is not None
 
     def note(self, connection: Connection) -> None:
         """A request of a connection has come, has begun, has arrived or has ended."""

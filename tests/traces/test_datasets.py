@@ -79,7 +79,7 @@ def test_days_of_azure_functions_may_follow_one_another(put: Put) -> None:
 def test_rows_of_other_than_counts_are_refused_by_line(put: Put, lines: list[str], message: str) -> None:
     with pytest.raises(TraceError, match=message):
         put(*lines)
-    with pytest.raises(TraceError, match="counts minutes from 1 to 1440; leave time_"):
+    with pytest.raises(TraceError, match=r"counts minutes from 1 to 1440; leave read.time_"):
         put(MINUTES, "o,a,f,http,1,2,3", time_unit="min")
 
 
@@ -116,7 +116,7 @@ def test_what_arrived_before_the_recording_is_left_out_and_said(put: Put) -> Non
 def test_ends_and_durations_that_are_none_are_refused(put: Put, row: str, message: str) -> None:
     with pytest.raises(TraceError, match=message):
         put(INVOCATIONS, row)
-    with pytest.raises(TraceError, match="has seconds since its start; leave time_"):
+    with pytest.raises(TraceError, match=r"has seconds since its start; leave read.time_"):
         put(INVOCATIONS, "a,f,2,1", time_unit="s")
 
 

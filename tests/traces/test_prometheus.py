@@ -122,7 +122,7 @@ def test_a_file_that_is_no_answer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"load.json: no answer of Prometheus, .*\[5, 6\]"):
         put(tmp_path, [5, 6])
     put(tmp_path, answer(series(5, 6)))
-    with pytest.raises(TraceError, match="says its times itself; leave time_"):
+    with pytest.raises(TraceError, match=r"says its times itself; leave read.time_"):
         read(path, Reading(time_unit="s"))
 
 

@@ -105,7 +105,7 @@ def test_in_its_zone_a_clock_put_forward_jumps_over_an_hour(log: Log) -> None:
         (["2026-01-05T12:00:00Z", "05/01/2026"], {}, "line 3, column time: '05/01/2026' is not an ISO 8601 time"),
         (["2026-01-05T12:00:00Z", "", "2026-01-05T12:00:02Z"], {}, "line 3: a row of 0 values"),
         (["yesterday"], {}, "line 2, column time: 'yesterday' is not an ISO 8601 time, such as 2026-01-05T10:00:00Z"),
-        (["2026-01-05T12:00:00Z"], {"time_zone": "Europe/Berlin"}, "has a zone; leave time_zone out"),
+        (["2026-01-05T12:00:00Z"], {"time_zone": "Europe/Berlin"}, "has a zone; leave read.time_zone out"),
         (["2026-01-05 12:00:00", "2026-01-05T12:00:01Z"], {"time_zone": "Europe/Berlin"}, "line 3, .* has a zone, but"),
         (["2026-01-05T12:00:00Z"], {"time_unit": "ms"}, "line 2, column time: '2026-01-05T12:00:00Z' is not a number"),
         (["2026-01-05T12:00:00Z", "1990-01-05T12:00:00Z"], {}, "line 2, column time: 1,136,073,600 s later than .*3"),
@@ -178,33 +178,41 @@ def test_a_smaller_number_counts_from_the_start_in_a_unit_that_is_said(
 @pytest.mark.parametrize(
     ("lines", "hints", "message"),
     [
-        (["time", "0.5"], {}, "line 2, column time: 0.5 may be in any unit: give it as --time-unit, or time_unit in a"),
+        (["time", "0.5"], {}, "line 2, column time: 0.5 may be in any unit: say which, as --set read.time_unit=ms"),
         (["timestamp", "20261305"], {}, "line 2, .*20261305 may be in any unit.*: s, ms, us, ns, min, h, d"),
         (["time", "1767614400", "1767614400000"], {}, "line 3, column time: 1767614400000 is not a time from 1990 to"),
         (["time", "1767614400", "3"], {}, "line 3, column time: 3 is not a time from 1990 to 2100 in seconds since"),
         (["time_ms", "5", "1e12"], {}, "line 3, column time_ms: 1e12|1000000000000 is too large: .* of 0.001 s"),
         (["time", "1767614400000"], {"time_unit": "s"}, "line 2, .*: 1767614400000 is not a time from 1990 to 2100 in"),
-        (["time,count,sum", "1,2,3"], {}, "line 1: more than one column of counts: .*say which with --count-column"),
+        (
+            ["time,count,sum", "1,2,3"],
+            {},
+            "line 1: more than one column of counts: .*say which, as --set read.count_column=",
+        ),
         (
             ["time,hits", "1,2"],
             {"count_column": "hit"},
             "count_column: no column is called 'hit'; .*did you mean 'hits'",
         ),
-        (["when,path", "1,/"], {}, "line 1: no column of times .*--time-column .*names another"),
+        (["when,path", "1,/"], {}, "line 1: no column of times .*--set read.time_column=NAME"),
         (
             ["tme,path", "1,/"],
             {"time_column": "tm"},
-            "line 1: time_column: no column is called 'tm'; .*did you mean 'tme'",
+            "line 1: read.time_column: no column is called 'tm'; .*did you mean 'tme'",
         ),
-        (["time", "1767614400"], {"time_zone": "Europe/Berlin"}, "the same in every zone; leave time_zone out"),
+        (["time", "1767614400"], {"time_zone": "Europe/Berlin"}, "the same in every zone; leave read.time_zone out"),
         (
             ["time", "5"],
             {"time_unit": "s", "time_zone": "Europe/Berlin"},
-            "the same in every zone; leave time_zone out",
+            "the same in every zone; leave read.time_zone out",
         ),
-        (["time", "5"], {"time_unit": "w"}, "time_unit 'w': allowed: s, ms, us, ns, min, h, d"),
-        (["time", "5"], {"time_zone": "Europe/Berln"}, "time_zone 'Europe/Berln': .*did you mean 'Europe/Berlin'"),
-        (["time", "5"], {"time_zone": "../etc"}, r"time_zone '\.\./etc'"),
+        (["time", "5"], {"time_unit": "w"}, "read.time_unit: Input should be 's', 'ms', .*; given 'w'"),
+        (
+            ["time", "5"],
+            {"time_zone": "Europe/Berln"},
+            "read.time_zone: 'Europe/Berln': .*did you mean 'Europe/Berlin'",
+        ),
+        (["time", "5"], {"time_zone": "../etc"}, r"read.time_zone: '\.\./etc'"),
     ],
 )
 def test_a_number_that_may_mean_two_things_is_asked_about(
@@ -273,7 +281,7 @@ MINUTES = [f"2026-01-05T12:0{minute}:00Z" for minute in (0, 1, 3, 4, 5)]
 
 def test_numbers_beside_equal_steps_may_be_counts_which_is_asked(log: Log, tmp_path: Path) -> None:
     """Taken as rows, 650 requests of five minutes would be five."""
-    asked = r"\('hits'\): if these count the requests of each step, give --count-column 'hits' .* --count-column none"
+    asked = r"\('hits'\): if these count the requests .*--set read.count_column='hits'; .* --set read.count_column=none"
     for name, lines in (
         ("log.csv", ["time,path,hits", *(f"{time},/,130" for time in MINUTES)]),
         ("log.jsonl", [f'{{"time": "{time}", "hits": 130, "path": "/"}}' for time in MINUTES]),
@@ -322,7 +330,7 @@ def test_the_step_of_counts_is_that_of_the_times_beside_them(log: Log) -> None:
         ),
         (
             ["time,count", "2026-03-29 01:58,5", "2026-03-29 01:59,5", "2026-03-29 03:00,5"],
-            "line 4, .* 2026-03-29T02:00:00 is due; .*put forward or back, give its --time-zone",
+            "line 4, .* 2026-03-29T02:00:00 is due; .*put forward or back, say its zone, as --set read.time_zone=",
         ),
         (["time,count", "1767614400,5", "1767614400,5"], "line 3, .*2026-01-05T12:00:00.* is the time of line 2 too"),
         (["time,count", "1767614400,5"], "line 2, column time: a single row does not say how long its count lasts"),
@@ -388,9 +396,9 @@ def test_a_line_that_is_none_of_an_access_log_is_refused(log: Log, second: str, 
 def test_a_log_of_another_kind_is_refused_with_the_format_that_is_read(log: Log) -> None:
     with pytest.raises(TraceError, match=r"server.log, line 1: not in Common Log Format.*'\[warn\] 3 workers'"):
         log("[warn] 3 workers", name="server.log")
-    with pytest.raises(TraceError, match="says time, unit and zone itself; leave time_"):
+    with pytest.raises(TraceError, match=r"says time, unit and zone itself; leave read.time_"):
         log(line("05/Jan/2026:10:00:00 +0100"), name="access.log", time_unit="ms")
-    with pytest.raises(TraceError, match="hold no times; leave time_"):
+    with pytest.raises(TraceError, match=r"hold no times; leave read.time_"):
         log("5 6 7", name="counts.txt", time_unit="ms")
 
 
@@ -461,7 +469,7 @@ def test_times_of_logs_in_json_are_known_by_their_names(log: Log, written: str) 
 
 def test_bad_lines_are_passed_over_as_far_as_is_said_and_told(log: Log, tmp_path: Path) -> None:
     lines = [line("05/Jan/2026:10:00:00 +0100"), "oops", line("31/Feb/2026:10:00:00 +0100")]
-    with pytest.raises(TraceError, match=r"line 3: '31/Feb.*; skip_bad_lines, 1, have been passed over before"):
+    with pytest.raises(TraceError, match=r"line 3: '31/Feb.*; read.skip_bad_lines, 1, have been passed over before"):
         log(*lines, name="access.log", skip_bad_lines=1)
     trace = log(*lines, name="access.log", skip_bad_lines=2)
     assert trace.per_second().tolist() == [1]
@@ -584,7 +592,7 @@ def test_timestamps_of_parquet_without_a_zone_are_read_in_the_one_given(tmp_path
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (pa.array([3, 4]), "row 1, column time: 3 may be in any unit: give it as --time-unit"),
+        (pa.array([3, 4]), "row 1, column time: 3 may be in any unit: say which, as --set read.time_unit=ms"),
         (pa.array(["2026-01-05T12:00:00Z", "noon"]), "row 2, column time: 'noon' is not an ISO 8601 time"),
         (pa.array([3], pa.time32("s")), r"column time: holds time32.*, not plain numbers; times are numbers"),
         (pa.array([True]), "column time: holds bool, not plain numbers; times are numbers, timestamps or ISO"),
@@ -673,10 +681,10 @@ def test_counts_beside_times_are_asked_about_although_the_last_row_lacks_one(tmp
     """A monitoring table's last row is often unfinished; a single row says nothing of a column."""
     file = tmp_path / "table.csv"
     file.write_text("time_s,hits\n0,5\n1,7\n2,4\n3,\n", encoding="utf-8")
-    with pytest.raises(TraceError, match="count-column 'hits'"):
+    with pytest.raises(TraceError, match=r"read.count_column='hits'"):
         read(file)
     lines = ('{"time_s": 0, "hits": 5}', '{"time_s": 1, "hits": 7}', '{"time_s": 2, "hits": 4}', '{"time_s": 3}')
     file = tmp_path / "table.jsonl"
     file.write_text("\n".join(lines), encoding="utf-8")
-    with pytest.raises(TraceError, match="count-column 'hits'"):
+    with pytest.raises(TraceError, match=r"read.count_column='hits'"):
         read(file)

@@ -135,7 +135,8 @@ def test_hours_of_one_day_are_hours(table: Table) -> None:
 
 def test_numbers_in_equal_steps_are_times_whose_unit_is_asked(table: Table) -> None:
     with pytest.raises(
-        TraceError, match=r"column t: 0 may be in any unit: give it as --time-unit.*; or give .* --step"
+        TraceError,
+        match=r"column t: 0 may be in any unit: .* --set read.time_unit=ms.*; or how long a row is, .*read.step=1m",
     ):
         table({"t": range(0, 1800, 60), "count": COUNTS})
     assert_by_minute(table({"t": range(0, 1800, 60), "count": COUNTS}, time_unit="s"))
@@ -150,7 +151,9 @@ def test_numbers_in_equal_steps_are_times_whose_unit_is_asked(table: Table) -> N
 def test_two_columns_that_may_be_the_time_are_asked_about(table: Table) -> None:
     columns = {"start": ISO, "end": ENDS, "count": COUNTS}
     for hints in ({}, {"step": 60}):
-        with pytest.raises(TraceError, match=r"'start', 'end' may each be the times .*say which with --time-column"):
+        with pytest.raises(
+            TraceError, match=r"'start', 'end' may each be the times .*say which with --set read.time_column="
+        ):
             table(columns, **hints)
     assert_by_minute(table(columns, time_column="start"))
     with pytest.raises(TraceError, match="'from', 'to' may each be"):
@@ -170,7 +173,9 @@ def test_two_columns_that_may_be_the_time_are_asked_about(table: Table) -> None:
 def test_counts_beside_columns_that_are_no_times_are_not_taken_for_seconds(
     table: Table, columns: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(TraceError, match=rf"no column can be the times .*{message}.*--time-column .*--step"):
+    with pytest.raises(
+        TraceError, match=rf"no column can be the times .*{message}.* --set read.time_column=NAME, .* --set read.step="
+    ):
         table(columns | {"count": COUNTS})
 
 
@@ -182,14 +187,14 @@ def test_counts_alone_are_those_of_seconds_or_of_a_step_that_is_given(table: Tab
 
 
 def test_the_step_of_a_single_row_may_be_given(table: Table) -> None:
-    with pytest.raises(TraceError, match="a single row does not say how long its count lasts; --step"):
+    with pytest.raises(TraceError, match=r"a single row does not say how long its count lasts; --set read.step="):
         table({"Label": ISO[:1], "count": [600]})
     assert table({"Label": ISO[:1], "count": [600]}, step=3600).duration_s == 3600
     with pytest.raises(TraceError, match=r"line 3, column Label: .*10:01:00.* stands where .*10:00:30.* is due"):
         table({"Label": ISO, "count": COUNTS}, step=30)
-    with pytest.raises(TraceError, match="count_step_s 0: allowed: a whole number of seconds from 1"):
+    with pytest.raises(TraceError, match=r"read.step: Input should be greater than or equal to 1; given 0"):
         Reading(step=0)
-    with pytest.raises(TraceError, match="no column of counts is read; leave count_step_s out"):
+    with pytest.raises(TraceError, match=r"no column of counts is read; leave read.step out"):
         table({"time": ISO}, step=60)
 
 

@@ -585,7 +585,10 @@ def test_timestamps_are_read_from_csv_sorted_and_never_shifted(tmp_path: Path, n
         ('note,count\n"a\nb",3\nc,x\n', "line 4, column count: 'x' is not a number"),
         ("second;count\n0;3\n", "line 1: no column .* among 'second;count'"),
         ("second,cuont\n0,3\n", r"line 1: no column .* among 'second', 'cuont'; .* 'count'\?"),
-        ("count,requests\n1,1\n", "line 1: more than one column of counts: 'count', 'requests'; say which with"),
+        (
+            "count,requests\n1,1\n",
+            "line 1: more than one column of counts: 'count', 'requests'; say which, as --set read.count_column=",
+        ),
         ("count,count\n1,1\n", "line 1: the column 'count' is given twice"),
         ("second,time_s,count\n0,0,1\n", "line 1: more than one column of times: 'second', 'time_s'; say which"),
         ("arrival_s\n", "no rows below the header"),

@@ -102,8 +102,9 @@ class LoopbackWorld:
     def command(self, out: str) -> list[str]:
         """The command line of a run; its results go to the folder `out`."""
         trace = f"constant:{OWN_LOAD_RPS}:{int(self._seconds) + 600}"
-        options = {"--trace": trace, "--port": self.port, "--state": "state.jsonl", "--out": out, "--seed": self._seed}
-        given = [str(each) for option in options.items() for each in option]
+        options = {"--trace": trace, "--out": out, "--seed": self._seed}
+        settings = ("--set", f"gateway.port={self.port}", "--set", "controller.state=state.jsonl")
+        given = [str(each) for option in options.items() for each in option] + list(settings)
         module = ("-m", "tests.live.chaos.controlled", str(self.relays.port))
         return [sys.executable, *module, "live", "run", "scenario.yaml", *given]
 

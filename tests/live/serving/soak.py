@@ -49,7 +49,7 @@ class Soak:
         self.random = random.Random(self.seed)
         with plane(self.folder) as up:
             self.up = up
-            books = ("--records", str(RECORDS), "--most-recorded", str(RECORDED_BYTES))
+            books = ("--records", str(RECORDS), "--limits", json.dumps({"most_recorded_bytes": RECORDED_BYTES}))
             self.gateway = up.gateway("--pipeline", PIPELINE, "--sla", str(SLA_S), *books, "--log-level", "error")
             self.replicas: dict[str, list[tuple[int, Process, str]]] = {stage: [] for stage in STAGES}
             self.numbers = dict.fromkeys(STAGES, 0)

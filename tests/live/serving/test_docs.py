@@ -59,7 +59,7 @@ def test_the_limits_are_those_in_force() -> None:
     most, in_a_pod = admission.MessageLimits(), admission.MessageLimits.within(128 * 2**20)
     assert f"| a quarter | {most.body_bytes // 2**20} MiB | {in_a_pod.body_bytes // 2**20} MiB |" in TEXT
     json_mb, in_a_pod_mb = most.json_bytes // 2**20, in_a_pod.json_bytes // 2**20
-    assert f"| a sixteenth | {json_mb} MiB, or `--most-json` | {in_a_pod_mb} MiB |" in TEXT
+    assert f"| a sixteenth | {json_mb} MiB, or `gateway.most_json_bytes` | {in_a_pod_mb} MiB |" in TEXT
     assert f"JSON counts {admission.JSON_GROWS} bytes more for each byte" in TEXT
     assert f"may become {bodies.MOST_RATIO} times larger, or {bodies.FREE_OF_RATIO_BYTES // 2**20} MiB" in TEXT
     assert f"limited to {protocol.MOST_TENSORS:,} tensors, {protocol.MOST_TEXTS['inputs']:,} `BYTES` elements" in TEXT

@@ -125,7 +125,7 @@ def test_models_decide_how_many_items_go_on_and_which(tmp_path: Path) -> None:
 def test_more_items_than_allowed_are_a_clear_413(tmp_path: Path) -> None:
     text = HEAD + "stages:\n" + DETECT + MEASURE + "accuracy: {combine: product}\n"
     draws = random.Random(1)
-    with running(tmp_path, text, "--most-items", "4") as (_, gateway):
+    with running(tmp_path, text, "--limits", '{"most_items": 4}') as (_, gateway):
         assert infer(gateway, image(draws, 3))[0] == 200
         status, answer = infer(gateway, image(draws, 4))
     assert (status, answer) == (

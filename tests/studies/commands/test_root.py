@@ -90,7 +90,6 @@ def test_python_runs_the_command_as_a_module(
         "--help",
         pytest.param("simulate video --trace constant:5:30 -q", marks=pytest.mark.long),
         "simulate video --trace constant:5:30 --json -q",
-        pytest.param("replay run --json", marks=pytest.mark.long),
         pytest.param("trace info bursty", marks=pytest.mark.long),
     ],
 )

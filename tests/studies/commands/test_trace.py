@@ -89,9 +89,9 @@ def test_times_that_may_mean_two_things_are_asked_about_in_every_command(here: P
     """The option that the message names answers, as does the key of a scenario file."""
     (here / "log.csv").write_text("end,path\n500,/\n19500,/\n")
     column = ("--time-column", "end")
-    text = "log.csv, line 2, column end: 500 may be in any unit: give it as --time-unit, or time_unit in a scenario"
+    text = "log.csv, line 2, column end: 500 may be in any unit: say which, as --set read.time_unit=ms"
     for command in (("simulate", "video", "--trace"), ("compare", "video", "--trace"), ("trace", "info")):
-        assert "--time-column" in refusal(*command, "log.csv")
+        assert "--set read.time_column=NAME" in refusal(*command, "log.csv")
         assert text in refusal(*command, "log.csv", *column)
     assert answer("trace", "info", "log.csv", *column, "--time-unit", "ms", "--json")["duration_s"] == 20.0
     keys = "pipeline: video\ntrace: log.csv\ntime_column: end\ntime_unit: ms\n"
@@ -101,7 +101,7 @@ def test_times_that_may_mean_two_things_are_asked_about_in_every_command(here: P
     assert "log.csv: 2 requests in milliseconds since the start (column 'end'); 20 s\n" in run.stderr
     assert json.loads((here / "run" / "manifest.json").read_text())["scenario"]["time_unit"] == "ms"
     assert "time_unit: should be" in refusal("simulate", "mine.yaml", "--set", "time_unit=hours")
-    assert "time_zone 'Mars': this machine knows no such zone" in refusal(
+    assert "read.time_zone: 'Mars': this machine knows no such zone" in refusal(
         "simulate", "mine.yaml", "--set", "time_zone=Mars"
     )
 

@@ -83,8 +83,8 @@ def test_the_cells_of_a_study_are_asked(explorer: Explorer, elsewhere: Path) -> 
         "what": "mine.yaml", "policies": ["switch-only:1"], "seeds": 2,
         "values": {"trace": "constant:9:40", "decision_delay_s": "5.0"},
     }  # fmt: skip
-    assert "ipa study" in refusal("again", "cells")
-    assert "ipa explore cells" in refusal("again", "cells")
+    assert "ipa study" in refusal("simulate", "cells")
+    assert "ipa explore cells" in refusal("simulate", "cells")
     assert about("cells").among == "cells"
     (elsewhere / "mine.yaml").unlink()
     assert Path(about("cells").what).read_text() == PIPELINE  # the study's copy
@@ -99,8 +99,7 @@ def test_a_folder_without_points_or_with_too_few_runs_is_refused(
     kept = json.loads(manifest.read_text())
     del kept["seeds"]
     manifest.write_text(json.dumps({**kept, "finished": False}))
-    for command in ("explore", "again"):
-        assert "swept: the sweep is not finished; run the same command again" in refusal(command, "swept")
+    assert "swept: the sweep is not finished; run the same command again" in refusal("explore", "swept")
 
 
 def live(folder: Path) -> None:

@@ -230,7 +230,18 @@ def test_the_journal_of_each_gives_its_decisions_again(finished: tuple[Path, dic
 
 def began(folder: Path, *more: object) -> Any:
     """A long run in a process of its own that has served for a while."""
-    process = start("live", "run", fleet_file(folder, 60), *RUN, "--out", "run", "--state", "state", *more, cwd=folder)
+    process = start(
+        "live",
+        "run",
+        fleet_file(folder, 60),
+        *RUN,
+        "--out",
+        "run",
+        "--set",
+        "controller.state=state",
+        *more,
+        cwd=folder,
+    )
     steps = folder / "state" / "steps.jsonl"
 
     def has_served() -> bool:

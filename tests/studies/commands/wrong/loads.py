@@ -10,7 +10,9 @@ TRACES = [
     trace("time\n2026-01-05T10:00:00\n2026-01-05T10:00:01Z\n", "t.csv, line 3, column time: '2026-01-05T10:00:01Z'"),
     trace("a,b\n1,2\n", "t.csv, line 1: no column of times (timestamp, time, arrival, or with a unit such as"),
     trace(
-        "time\n1764000000\n", "t.csv, line 1: time_column: no column is called 'x'; there are 'time'", "--time-column x"
+        "time\n1764000000\n",
+        "t.csv, line 1: read.time_column: no column is called 'x'; there are",
+        "--time-column x",
     ),
     trace(
         "time\n1764000000\n", "Invalid value for '--time-unit': 'w'; allowed: s, ms, us, ns, min, h, d", "--time-unit w"
@@ -22,7 +24,7 @@ TRACES = [
     ),
     trace(
         "time\n2026-01-05T10:00:00\n",
-        "time_zone 'Mars': this machine knows no such zone; give one such as Europe/Berlin",
+        "read.time_zone: 'Mars': this machine knows no such zone; give one such as Europe/Berlin",
         "--time-zone Mars",
     ),
     trace(
@@ -39,8 +41,8 @@ TRACES = [
     trace("second\tcount\n0\t5\n", "values are separated by commas, not by '\\t'"),
     trace(b"\xff\xfe\x00\x01time\n", "t.csv, line 1: not UTF-8 text: invalid start byte"),
     trace("arrival_s\n-1\n", "t.csv, line 2, column arrival_s: -1 is negative"),
-    log("", "a.log: an access log says time, unit and zone itself; leave time_column out", "--time-column time"),
-    log("", "a.log: an access log says time, unit and zone itself; leave time_unit out", "--time-unit ms"),
+    log("", "a.log: an access log says time, unit and zone itself; leave read.time_column out", "--time-column time"),
+    log("", "a.log: an access log says time, unit and zone itself; leave read.time_unit out", "--time-unit ms"),
     trace(
         b"\x1f\x8b\x08\x00zzzz",
         "a.log.gz: damaged or cut off, gz says: Compressed file ended before the",

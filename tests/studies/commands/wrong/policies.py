@@ -71,7 +71,6 @@ POLICY_ROWS = [
     Wrong("optimise mine.yaml --over 1e13:1e13", "load 1e+13: should be from 0 to 1e+12 requests per second"),
     Wrong("optimise mine.yaml --over 1:9 --policy static", "--policy static: does not use the optimiser"),
     Wrong("optimise mine.yaml --load 5 --frontier --over 1:9", "--over 1:9: takes the place of --load and --frontier"),
-    Wrong("optimise mine.yaml --load 5 --report page.html", "--report page.html: draws the plans of --frontier or"),
     Wrong("compare mine.yaml --seeds 0", "'--seeds': '0'; allowed: a whole number from 1"),
     Wrong("compare mine.yaml --jobs x", "'--jobs': 'x'; allowed: a whole number from 1"),
     Wrong("compare mine.yaml --policy ipa --policy switch-onyl", "unknown policy 'switch-onyl' (did you mean"),
@@ -146,7 +145,7 @@ ANSWERS = [
 PREDICTORS = [
     Wrong("predictor nonesuch", "no command is called 'nonesuch'; allowed: "),
     Wrong("predictor list x", "Got unexpected extra argument (x)"),
-    Wrong("predictor evaluate --predictor lsmt", "unknown predictor 'lsmt' (did you mean 'lstm'?); allowed: auto,"),
+    Wrong("predictor evaluate --predictor lsmt", "unknown predictor 'lsmt' (did you mean 'lstm'?); allowed: ewma,"),
     Wrong("predictor evaluate --predictor gone.py:A", "gone.py: cannot be read: No such file or directory"),
     Wrong("predictor evaluate --predictor 'poisson q=1'", "unknown parameter 'q' of predictor 'poisson'; allowed:"),
     Wrong("predictor evaluate --trace gone.csv", "gone.csv: no such file; did you mean 'load.csv'?"),

@@ -89,7 +89,7 @@ SCENARIOS = [
     key("policy.alpha=x", "alpha='x' must be a finite number of at least 0"),
     key("policy.solver=cplx", "solver='cplx' is none of: exact, gurobi, highs"),
     key("policy.quantile=2", "quantile=2 must be a finite number above 0 and below 1"),
-    key("policy.predictor=lsmt", "unknown predictor 'lsmt' (did you mean 'lstm'?); allowed: auto, ewma, holt, lstm,"),
+    key("policy.predictor=lsmt", "unknown predictor 'lsmt' (did you mean 'lstm'?); allowed: ewma, holt, lstm,"),
     key("policy.predictor=gone.py:A", "gone.py: cannot be read: No such file or directory"),
     key("policy.predictor=3", "predictor=3 must be a name, a mapping, or have forecast() or predict()"),
     key("policy.beta=!!python/name:os.system", "--set policy.beta=!!python/name:os.system: tags are not supported"),
