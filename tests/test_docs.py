@@ -528,6 +528,7 @@ def test_the_figures_of_the_synthetic_workloads() -> None:
         check_workload(row, None)
 
 
+@pytest.mark.long
 @needs_real_trace
 def test_the_figures_of_the_real_workloads() -> None:
     real = [row for row in workload_rows() if "twitter:" in row[0]]

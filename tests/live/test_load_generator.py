@@ -175,6 +175,7 @@ def test_a_model_that_describes_no_possible_input_is_an_error_in_one_line(inputs
         asyncio.run(story())
 
 
+@pytest.mark.long
 def test_of_long_and_of_compressed_answers_only_the_beginning_is_kept() -> None:
     """64 MiB sixteen times: as they are, and as bombs of 64 kB that nobody inflates."""
     bomb = zlib.compress(bytes(2**26), wbits=31)

@@ -66,6 +66,7 @@ def test_a_rollout_serves_all_the_time_and_its_timeline_is_the_rule_s(tmp_path: 
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_an_observation_says_what_has_happened_since_the_last_one(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path) as backend:
@@ -108,6 +109,7 @@ def test_a_replica_that_is_killed_is_replaced_and_its_batch_tried_again(tmp_path
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_a_replica_that_does_not_answer_ready_again_after_a_failed_batch_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +128,7 @@ def test_a_replica_that_does_not_answer_ready_again_after_a_failed_batch_is_repl
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_a_real_model_is_given_the_time_that_it_takes_to_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both those that a run begins with and those that are added; an emulated one has to be ready at once."""
     folder = tmp_path / "models" / "tiny" / "sort"
@@ -153,6 +156,7 @@ def test_a_real_model_is_given_the_time_that_it_takes_to_load(tmp_path: Path, mo
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_a_run_serves_the_models_that_it_began_with_and_no_others(tmp_path: Path) -> None:
     """A file that is exchanged during the run is served by no replica that starts later; its log says why."""
     folder = tmp_path / "models" / "tiny" / "sort"
@@ -182,6 +186,7 @@ def test_a_run_serves_the_models_that_it_began_with_and_no_others(tmp_path: Path
     asyncio.run(story())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rows_small", "rows_large", "batches", "refused"),
     [
@@ -224,6 +229,7 @@ def test_a_model_of_fixed_rows_is_refused_at_the_start_where_the_pipeline_has_ba
         asyncio.run(story())
 
 
+@pytest.mark.long
 def test_where_removal_loses_a_removed_replica_takes_its_request_with_it(tmp_path: Path) -> None:
     """Two replicas serve a request each until a file is there; one of them goes: its client is told at once."""
     done = tmp_path / "done"
@@ -253,6 +259,7 @@ def test_where_removal_loses_a_removed_replica_takes_its_request_with_it(tmp_pat
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_a_replica_is_removed_when_the_gateway_has_learnt_of_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +287,7 @@ def test_a_replica_is_removed_when_the_gateway_has_learnt_of_that(
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_a_replica_that_dies_before_time_0_costs_nothing_and_is_replaced_at_once(tmp_path: Path) -> None:
     """Times before are of another clock: one that had been up for long would keep the variant's next replica back."""
 
@@ -305,6 +313,7 @@ def test_a_replica_that_dies_before_time_0_costs_nothing_and_is_replaced_at_once
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_a_variant_that_cannot_start_is_observed_as_failed_and_the_old_one_serves_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,6 +337,7 @@ def test_a_variant_that_cannot_start_is_observed_as_failed_and_the_old_one_serve
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_a_configuration_that_the_gateway_refuses_changes_nothing(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path) as backend:
@@ -342,6 +352,7 @@ def test_a_configuration_that_the_gateway_refuses_changes_nothing(tmp_path: Path
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_without_a_gateway_there_is_no_sample_and_the_run_fails(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path) as backend:
@@ -358,6 +369,7 @@ def test_without_a_gateway_there_is_no_sample_and_the_run_fails(tmp_path: Path) 
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_clients_that_come_before_the_run_has_begun_are_refused_and_do_not_stop_it(tmp_path: Path) -> None:
     async def story() -> None:
         path = pipeline_file(tmp_path)
@@ -388,6 +400,7 @@ def test_a_gateway_that_cannot_have_its_port_ends_the_run_before_it_begins(tmp_p
     asyncio.run(story())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_no_process_outlives_its_run(tmp_path: Path, how: str) -> None:
     async def story() -> set[int]:
@@ -406,6 +419,7 @@ def test_no_process_outlives_its_run(tmp_path: Path, how: str) -> None:
     assert not any(map(is_alive, asyncio.run(story())))
 
 
+@pytest.mark.long
 def test_the_control_token_of_a_run_is_its_user_s_alone_and_in_no_other_file(tmp_path: Path) -> None:
     elsewhere = TokenFile(tmp_path / "elsewhere")
     create_token_file(elsewhere.path)
@@ -429,6 +443,7 @@ def test_the_control_token_of_a_run_is_its_user_s_alone_and_in_no_other_file(tmp
     asyncio.run(story())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when_full", ["replace", "wait"])
 def test_no_more_cores_exist_than_the_limit_allows(tmp_path: Path, when_full: str) -> None:
     """Within two cores, a large replica of two comes once the small ones are gone; where it has to wait, one stays."""

@@ -93,6 +93,7 @@ class Switch:
 """A small replica and a large one of two cores, in turns, each once the one before is ready."""
 
 
+@pytest.mark.long
 def test_a_limit_of_cores_holds_for_what_exists_and_the_run_says_when_room_was_lacked(tmp_path: Path) -> None:
     """Within two cores no small one can be there beside a large one: each goes before the other comes."""
     (tmp_path / "switch.py").write_text(SWITCH)
@@ -130,6 +131,7 @@ stages:
 """
 
 
+@pytest.mark.long
 def test_why_a_request_failed_is_in_both_tables_of_requests() -> None:
     Path("talk.yaml").write_text(LANGUAGE)
     result = ipa("live", "run", "talk.yaml", *LOAD, "--policy", "static:2", "--out", "run", "-q")
@@ -153,6 +155,7 @@ def test_a_live_run_says_what_a_simulated_one_says(finished: tuple[Path, dict[st
     assert (live["ended"], live["foreign_requests"], live["records_lost"]) == ("", 0, 0)
 
 
+@pytest.mark.long
 def test_requests_of_others_with_the_same_ids_are_not_the_run_s(tmp_path: Path) -> None:
     """Another client sends requests 0 to 19 to its gateway, as `ipa live load` would."""
     port = free_port()
@@ -295,6 +298,7 @@ def picky(tmp_path: Path) -> tuple[str, ...]:
     return "live", "run", "tiny.yaml", "--set", "models.source=models", *FEW
 
 
+@pytest.mark.long
 def test_real_models_are_sent_what_their_metadata_ask_for(picky: tuple[str, ...]) -> None:
     result = ipa(*picky, "--json")
     assert result.exit_code == 0, result.output
@@ -302,6 +306,7 @@ def test_real_models_are_sent_what_their_metadata_ask_for(picky: tuple[str, ...]
     assert (said["requests"], said["completed"], said["live"]["loss"]) == (20, 20, "")
 
 
+@pytest.mark.long
 def test_samples_are_tensors_in_a_file_of_arrays_or_a_request_as_json(picky: tuple[str, ...]) -> None:
     """Of the two rows the model takes the first alone: every other request fails, and the run says so, and why."""
     np.savez("rows.npz", x=np.array([[1, 2, 3], [7, 8, 9]], dtype=np.int32))
@@ -323,6 +328,7 @@ def test_samples_are_tensors_in_a_file_of_arrays_or_a_request_as_json(picky: tup
     assert "rows.npz: not a .npz file of arrays" in refusal(*picky, "--set", "models.samples=rows.npz")
 
 
+@pytest.mark.long
 def test_a_run_that_served_nothing_says_so_first_and_why_and_has_failed(picky: tuple[str, ...]) -> None:
     np.savez("rows.npz", y=np.zeros((1, 3), dtype=np.int32))
     result = ipa(*picky, "--set", "models.samples=rows.npz", "--out", "run", "--json")
@@ -341,6 +347,7 @@ def test_a_run_that_served_nothing_says_so_first_and_why_and_has_failed(picky: t
 # ---- ways to run ----
 
 
+@pytest.mark.long
 def test_advice_changes_nothing_after_the_start(tmp_path: Path) -> None:
     """One replica is there, two are advised, and nothing is done."""
     pipeline_file(tmp_path)
@@ -361,6 +368,7 @@ def test_advice_changes_nothing_after_the_start(tmp_path: Path) -> None:
     assert summary["decisions"] == len(entries)
 
 
+@pytest.mark.long
 def test_a_controller_does_not_go_on_with_what_was_refused(tmp_path: Path) -> None:
     """Advice is in the journal, and no part of it stands when the next controller begins."""
     pipeline_file(tmp_path)
@@ -383,6 +391,7 @@ def test_a_controller_does_not_go_on_with_what_was_refused(tmp_path: Path) -> No
     assert last.decision.configuration == sort(replicas=2)
 
 
+@pytest.mark.long
 def test_a_controller_goes_on_from_its_state(tmp_path: Path) -> None:
     pipeline_file(tmp_path)
     load = ("--trace", "constant:20:1", "--set", "interval_s=0.5")
@@ -401,6 +410,7 @@ def metrics(port: int) -> str:
     return text
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
 def test_policies_may_observe_through_prometheus(tmp_path: Path) -> None:
     pipeline_file(tmp_path)
@@ -504,6 +514,7 @@ def interrupted_after(folder: Path, name: str, seconds: float | None) -> float:
     return time.monotonic() - started_s
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_ends_a_controller_and_leaves_no_process(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -517,6 +528,7 @@ def test_a_second_ctrl_c_ends_a_controller_and_leaves_no_process(tmp_path: Path)
     until_now(lambda: not list(scratch.iterdir()), "the removal of what the run kept")
 
 
+@pytest.mark.long
 def test_a_terminal_that_is_closed_ends_a_run_and_what_ran_is_written(tmp_path: Path) -> None:
     """The kernel sends SIGHUP, and nothing can be printed any more."""
     pipeline_file(tmp_path)
@@ -564,6 +576,7 @@ def read_all(descriptor: int) -> None:
             pass
 
 
+@pytest.mark.long
 def test_results_that_a_disk_has_no_room_for_are_printed_and_kept_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -598,6 +611,7 @@ def until_served(folder: Path) -> None:
     until_now(lambda: state.exists() and state.read_text().count("\n") >= 6, "the second step")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("victim", "said"), [("gateway", "the gateway has ended"), ("load", "the load generator")])
 def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, said: str) -> None:
     run = started(tmp_path, *LONG, "--out", "run")
@@ -679,6 +693,7 @@ def test_results_are_never_overwritten(tmp_path: Path) -> None:
     assert contents(tmp_path / "run") == {"notes": b"mine"}
 
 
+@pytest.mark.long
 def test_the_metrics_of_a_controller_are_served(tmp_path: Path) -> None:
     served = free_port()
     with started(tmp_path, *LONG, "--set", f"controller.metrics_port={served}"):

@@ -53,6 +53,7 @@ def on_a_small_cluster(rng: Random, problem: Problem) -> Problem:
     return replace(problem, programme=programme, replicas=None, variants=None)
 
 
+@pytest.mark.long
 @settings(parent=quick, max_examples=100)
 @given(limited(most_stages=3))
 def test_all_solvers_find_what_enumeration_finds_within_the_limits(problem: Problem) -> None:

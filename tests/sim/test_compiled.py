@@ -40,6 +40,7 @@ BLOCK = 25
 # ---- the same records, where random scenarios do not lead ----
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", blocks(6))
 @pytest.mark.parametrize("shortest_s", [0.0, 0.75 * 2.0**-51])
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
@@ -344,6 +345,7 @@ for process in processes:
 """
 
 
+@pytest.mark.long
 def test_processes_that_need_the_same_code_at_once_compile_it_once(tmp_path: Path) -> None:
     """And what each of them adds to the cache, a later process finds there."""
     script = tmp_path / "at_once.py"

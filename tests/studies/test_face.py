@@ -164,6 +164,7 @@ def test_a_folder_without_a_finished_study_is_no_study(studied: Study, tmp_path:
         read_study(tmp_path / "older")
 
 
+@pytest.mark.long
 def test_a_validation_needs_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A simulation stands for the live runs."""
     asked: list[Live] = []

@@ -154,6 +154,7 @@ def test_the_ranking_hangs_on_the_fitted_parameter_as_the_page_says(cells: list[
     assert f"{found.rows_in_order} of {found.rows} rows are in the published order (seed 1)" in text
 
 
+@pytest.mark.long
 @needs_real_trace
 def test_what_is_lost_with_each_forecast_is_what_runs_give() -> None:
     """Exactly where the network's arithmetic is that of the machine that wrote the page; within 3 % anywhere."""

@@ -39,6 +39,7 @@ def problems(value: object, kind: str | None) -> list[str]:
     return [error.message for error in validator(kind).iter_errors(value)]
 
 
+@pytest.mark.long
 def test_every_shipped_file_fits_the_schema_of_its_kind_and_that_of_all() -> None:
     seen = set()
     for path in FILES:

@@ -134,6 +134,7 @@ CASES: Cases = {
 }
 
 
+@pytest.mark.long
 @needs_promtool
 @pytest.mark.parametrize("every", ["15s", "1m"])
 def test_an_alert_fires_for_what_stays_and_not_for_what_passes(every: str, tmp_path: Path) -> None:

@@ -221,6 +221,7 @@ def troubled(behind: str, meddle: Any) -> Iterator[Any]:
         thread.join()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["busy", "cut"])
 def test_what_fails_for_a_moment_is_asked_again(server: str, tmp_path: Path, what: str) -> None:
     """Of every call of a kind the first is answered with 503, or with half of the body and a closed connection."""

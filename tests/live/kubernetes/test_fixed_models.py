@@ -92,6 +92,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert (result.exit_code, result.output.strip()) == (1, f"Error: {tmp_path / 'none'}: no such folder")
 
 
+@pytest.mark.long
 def test_a_server_that_starts_again_in_its_pod_compares_again(tmp_path: Path) -> None:
     """A volume may hold another model by then."""
     folder = model(tmp_path / "small")

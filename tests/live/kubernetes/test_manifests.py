@@ -622,6 +622,7 @@ def test_another_pipeline_file_makes_other_pods(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 @given(st.text(min_size=1, max_size=100))
 def test_any_name_becomes_a_label_and_names_that_differ_stay_apart(text: str) -> None:
     made = names.label(text)

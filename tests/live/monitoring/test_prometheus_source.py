@@ -110,6 +110,7 @@ def known(reading: Reading) -> list[float]:
     return [count for count in reading.load_rps if not isnan(count)]
 
 
+@pytest.mark.long
 @needs_prometheus
 def test_a_real_server_s_samples_are_read_with_their_gaps_and_resets_and_as_matchers_choose(tmp_path: Path) -> None:
     """It scrapes a gateway that fails for a while and two of another pipeline."""

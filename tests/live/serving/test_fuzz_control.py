@@ -74,6 +74,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, 
         yield gateway, listed
 
 
+@pytest.mark.long
 def test_no_configuration_and_no_list_breaks_a_gateway(served: tuple[Process, dict[str, Any]]) -> None:
     gateway, listed = served
     control, infer = gateway.urls["control_url"] + "/control/", gateway.url + "/v2/models/video/infer"

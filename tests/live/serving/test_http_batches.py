@@ -14,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 
 from ipa import profiles
 from ipa.live.serving.batch_service import BatchService, Job
@@ -94,6 +95,7 @@ class Model:
 """
 
 
+@pytest.mark.long
 def test_a_request_that_its_model_cannot_serve_fails_alone_with_its_reason(
     video: tuple[Plane, Process], tmp_path: Path
 ) -> None:

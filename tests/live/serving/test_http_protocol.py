@@ -204,6 +204,7 @@ class Model:
 """
 
 
+@pytest.mark.long
 def test_batches_have_no_more_bytes_than_a_model_server_takes(video: tuple[Plane, Process], in_a_pod: Process) -> None:
     """Four requests of 12 MiB wait together; a message may have 32 MiB, so they go as two and two."""
     configured(in_a_pod, batch=4, timeout_s=1.0)

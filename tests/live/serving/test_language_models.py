@@ -291,6 +291,7 @@ stages:
 )
 
 
+@pytest.mark.long
 def test_each_item_of_a_request_has_its_own_tokens_as_simulated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,6 +160,7 @@ def test_a_share_of_the_blocks_is_rounded_up_to_whole_256_tokens(file: Path) -> 
         asyncio.run(model.generate(Prompt(words(200), 57, True)))
 
 
+@pytest.mark.long
 def test_a_server_that_only_checks_its_file_ends(tmp_path: Path, file: Path) -> None:
     """Three, as llama.cpp's own loop begins before or after the end by chance."""
     (tmp_path / "talk.yaml").write_text(PIPELINE)

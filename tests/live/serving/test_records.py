@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ipa.live.serving.counts import MOST_ROWS, RECORD_BYTES, EndedRequests
 from ipa.live.serving.request import Batch, Item, Request, RoutedReplica, Visit, WholeRequest
 
@@ -31,6 +33,7 @@ def pages(ended: EndedRequests) -> list[list[dict[str, Any]]]:
         found.append(page)
 
 
+@pytest.mark.long
 def test_records_are_bounded_by_the_items_in_them() -> None:
     """Before, 200 requests of 999 items were 60 MB, and one answer of 68 MB."""
     ended = EndedRequests(50_000, ("only",), 8 * MB)

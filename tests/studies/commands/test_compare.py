@@ -101,6 +101,7 @@ def test_seeds_that_replay_the_same_arrivals_are_said_to(here: Path) -> None:
     assert "says when" not in ipa(*command[:-1], "constant:5:30").stderr
 
 
+@pytest.mark.long
 def test_intervals_over_one_log_say_that_they_hold_it_fixed(here: Path) -> None:
     """In the terminal and on the page, of a comparison and of a sweep; not those over drawn loads, nor of one seed."""
     (here / "log.csv").write_text("count\n" + "5\n" * 30)

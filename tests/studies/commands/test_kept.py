@@ -175,6 +175,7 @@ def test_a_sweep_is_asked_again_with_the_files_that_it_had(files: Path) -> None:
     assert "trace more.txt: has changed" in refusal("sweep", "swept", "--out", "newer")
 
 
+@pytest.mark.long
 def test_a_study_is_read_with_the_files_that_it_had(files: Path) -> None:
     (files / "study.yaml").write_text(
         "schema_version: 1\nkind: study\npipeline: mine.yaml\nworkloads: [load.txt]\nseeds: 1\n"

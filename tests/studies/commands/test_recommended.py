@@ -32,6 +32,7 @@ def test_under_a_limit_that_none_keeps_it_is_said_by_how_much() -> None:
     assert "which misses at most 1 % late by 99.00 percentage points." in printed
 
 
+@pytest.mark.long
 def test_it_is_by_the_goal_the_limit_and_the_requirement_of_the_command(here: Path) -> None:
     """scale-only:low, with PAS 31.9, is the cheapest; what is required is not met by all, and ends with exit code 1."""
     policies = ("--policy", "ipa", "--policy", "scale-only:low", "-q")

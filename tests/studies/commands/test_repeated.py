@@ -157,6 +157,7 @@ def test_what_cannot_be_asked_again_is_refused(here: Path) -> None:
     assert "run/manifest.json: scenario: hopp_s: unknown key; did you mean 'hop_s'?" in refusal("simulate", "run")
 
 
+@pytest.mark.long
 def test_losses_are_explained_with_other_values() -> None:
     found = answer("explain", "run", "--set", "sla_s=3", "--json", "-q")
     assert json.dumps(found) != json.dumps(answer("explain", "run", "--json", "-q"))

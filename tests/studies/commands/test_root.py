@@ -167,6 +167,7 @@ def test_nothing_is_written_by_commands_that_only_print(own: Path) -> None:
     assert contents(own) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("module", ["msgspec", "aiohttp"])
 def test_a_command_whose_extra_is_not_installed_says_which_one(module: str) -> None:
     """In a process of its own, as modules that are loaded stay loaded."""

@@ -44,6 +44,7 @@ def test_each_figure_is_an_image_named_after_it_in_a_folder(own: Path, monkeypat
     assert "file: is a file; images go into a folder" in refusal("report", "run", "--static", "png", "--to", "file")
 
 
+@pytest.mark.long
 @needs_kaleido
 @needs_chromium
 def test_an_image_is_of_the_form_asked_for_and_twice_as_fine_as_its_plot() -> None:

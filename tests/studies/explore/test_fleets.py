@@ -54,6 +54,7 @@ def test_an_answer_has_the_figures_and_sentences_of_the_copied_command(explorer:
     assert [plot["name"] for plot in found["plots"]] == ["budget"]
 
 
+@pytest.mark.long
 def test_the_file_and_the_controls_are_the_fleet(explorer: Explorer, fleet: str, tmp_path: Path) -> None:
     values = {"limit_cores": "7", "b.at_most_cores": "5", "a.scale": "2"}
     _, found = post(explorer, "/answer", fleet, values=values)
@@ -145,6 +146,7 @@ def silent(shown: Browser) -> Iterator[None]:
     assert shown.run("errors") == []
 
 
+@pytest.mark.long
 @needs_chromium
 @pytest.mark.usefixtures("silent")
 def test_the_page_has_the_keys_of_a_fleet_and_a_row_for_each_pipeline(

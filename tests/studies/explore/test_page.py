@@ -169,6 +169,7 @@ def test_an_address_in_another_browser_says_that_it_needs_the_token(shown: Brows
     assert shown.run("location.href") == copied
 
 
+@pytest.mark.long
 def test_a_pin_is_compared_seed_by_seed_and_stands_in_the_address(shown: Browser, explorer: Explorer) -> None:
     visit(shown, explorer, f"{SHORT}&seeds=2")
     before = exact(shown)
@@ -417,6 +418,7 @@ def saved(shown: Browser, button: str) -> bytes:
     return b64decode(found.partition(",")[2])
 
 
+@pytest.mark.long
 def test_report_and_parquet_are_those_of_the_command(shown: Browser, explorer: Explorer, tmp_path: Path) -> None:
     visit(shown, explorer, f"{SHORT}&policy=ipa&policy=rate&seeds=2")
     command = shlex.split(text(shown, "#ways pre"))[1:]
@@ -445,6 +447,7 @@ def test_the_table_is_taken_along_to_the_last_digit(shown: Browser, explorer: Ex
     assert list(printed[0]) == head
 
 
+@pytest.mark.long
 def test_every_control_has_a_name_and_is_reached_by_the_keyboard(shown: Browser, explorer: Explorer) -> None:
     shown.size(WIDE, ALL)  # a figure that comes into view brings its buttons
     visit(shown, explorer, SHORT)

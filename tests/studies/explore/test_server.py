@@ -305,6 +305,7 @@ def test_a_question_that_is_none_is_refused(explorer: Explorer, question: Any, t
     assert told["error"].startswith(text)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "text"),
     [("Raises", "no idea"), ("Ends", "the run ended its process: exit code 3"), ("Missing", "no class 'Missing'")],
@@ -319,6 +320,7 @@ def test_a_policy_that_fails_is_said_and_the_next_question_is_answered(
     assert found(explorer, policies=[WRONG + "Prints"])["policies"][0]["runs"][0]["requests"] == 150
 
 
+@pytest.mark.long
 def test_a_newer_question_ends_the_older_of_its_tab_and_no_other(explorer: Explorer, tmp_path: Path) -> None:
     """The older runs wait for a file that stays: each is broken off, with its process, once there is a newer one."""
     (tmp_path / "here").touch()
@@ -388,6 +390,7 @@ def test_no_other_method_is_answered(explorer: Explorer, method: str) -> None:
     assert send(explorer, method, "/answer")[0] == 405
 
 
+@pytest.mark.long
 def test_a_long_fraction_is_short_in_names_and_whole_in_the_command(explorer: Explorer) -> None:
     question = {"what": "video", "policies": ["ipa alpha=19.9521608037076"], "values": {"trace": "constant:5:30"}}
     found = explorer.answer({"tab": "digits", "number": 1, "question": question})
@@ -462,6 +465,7 @@ def test_every_colour_of_the_page_is_one_of_all_pages(explorer: Explorer) -> Non
         assert set(re.findall(r"""(?:var\(--|colours\(")([\w-]+)[")]""", written)) <= named, part.name
 
 
+@pytest.mark.long
 def test_a_file_of_ones_own_says_what_holds(explorer: Explorer, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(PIPELINE)
     scenario = {
@@ -493,6 +497,7 @@ def test_it_starts_where_the_readme_s_first_command_was_run() -> None:
     assert (done.stdout, done.stderr) == ("video\n", "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_the_command_prints_an_address_and_ends_with_its_files(tmp_path: Path, number: signal.Signals) -> None:
     process = start("explore", "nlp", "--no-browser", cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)})

@@ -101,6 +101,7 @@ def test_a_run_of_a_file_that_changes_meanwhile_is_not_kept(explorer: Explorer, 
     kept.close()
 
 
+@pytest.mark.long
 def test_a_run_that_fails_is_named_and_made_again_for_the_next_question(explorer: Explorer) -> None:
     wrong = f"{WRONG}Raises"
     for _ in range(2):

@@ -43,6 +43,7 @@ def removals(**values: Any) -> losses.Removals:
     return losses.removals(scenario, prepare(scenario).policy)
 
 
+@pytest.mark.long
 def test_intervals_over_one_log_say_that_they_hold_it_fixed(here: Path) -> None:
     pytest.importorskip("plotly")
     (here / "log.csv").write_text("count\n" + "5\n" * 30)
@@ -167,6 +168,7 @@ def test_a_load_that_comes_late_is_lost_to_the_forecast_and_the_start_up_togethe
     assert "points of SLA violations more" in wording.of_causes(of)[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", ["ipa", "scale-only:high", "rate", "hpa"])
 def test_shares_add_up_to_the_difference_from_the_oracle(policy: str) -> None:
     run = simulate(Scenario(pipeline="video").with_values({**SHORT, "policy": policy}))
@@ -187,12 +189,14 @@ def test_shares_add_up_to_the_difference_from_the_oracle(policy: str) -> None:
         assert sum(percents) == pytest.approx(100, abs=2), sentences
 
 
+@pytest.mark.long
 def test_the_oracle_has_lost_nothing() -> None:
     of = lost(policy="oracle")
     assert all(part.mean.mean == 0.0 for figure in FIGURES for part in of.parts(figure))
     assert wording.headline(of).endswith("it has lost nothing.")
 
 
+@pytest.mark.long
 def test_what_was_recorded_otherwise_is_said() -> None:
     run = simulate(Scenario(pipeline="mine.yaml", trace="constant:5:30"))
     [same] = explain_losses([run]).policies
@@ -202,6 +206,7 @@ def test_what_was_recorded_otherwise_is_said() -> None:
     assert wording.recorded(of).startswith("The run itself had 1.00 cores more than it has simulated now")
 
 
+@pytest.mark.long
 def test_seeds_have_intervals_and_any_number_of_jobs_gives_the_same() -> None:
     runs = [simulate(Scenario(pipeline="video").with_values({**SHORT, "seed": seed})) for seed in (1, 2)]
     one, two = explain_losses(runs), explain_losses(runs, jobs=2)
@@ -306,6 +311,7 @@ def policies_of(*command: object) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.long
 def test_a_study_is_explained_by_system_point_and_load_with_means_over_seeds(studied: str) -> None:
     found = policies_of(studied)
     assert [of["policy"] for of in found] == [
@@ -321,6 +327,7 @@ def test_a_study_is_explained_by_system_point_and_load_with_means_over_seeds(stu
     assert of["run"]["cost_mean_cores"] == alone["cost_mean_cores"]
 
 
+@pytest.mark.long
 def test_runs_of_a_study_are_chosen_by_its_names_and_by_keys_of_scenarios(studied: str) -> None:
     assert [of["policy"] for of in policies_of(studied, "--where", "policy.load_margin==1")] == [
         "careful, constant:20:10",
@@ -354,6 +361,7 @@ def test_several_are_a_row_each_with_what_was_lost_to_each_cause(studied: str) -
     assert "All in figures" in page
 
 
+@pytest.mark.long
 def test_of_many_there_are_rows_alone(studied: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ipa.studies.pages.losses.MOST_IN_FULL", 1)
     said = ipa("explain", studied, "--where", "system==ipa", "--jobs", 1, "--report", "page.html").stdout
@@ -364,6 +372,7 @@ def test_of_many_there_are_rows_alone(studied: str, monkeypatch: pytest.MonkeyPa
     assert "In words" not in page
 
 
+@pytest.mark.long
 def test_what_would_take_long_has_to_be_chosen(studied: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ipa.studies.commands.explain.LONG_S", 1e-6)
     said = refusal("explain", studied, "--jobs", 1)
@@ -400,6 +409,7 @@ VARIED: dict[str, tuple[list[object], list[str]]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", VARIED)
 def test_a_sweep_is_explained_point_by_point_with_the_values_that_were_run(kind: str) -> None:
     vary, titles = VARIED[kind]
@@ -412,6 +422,7 @@ def test_a_sweep_is_explained_point_by_point_with_the_values_that_were_run(kind:
     assert [of["run"]["cost_mean_cores"] for of in found] == table["cost_mean_cores"].tolist()
 
 
+@pytest.mark.long
 def test_keys_that_are_varied_only_for_some_are_of_these_alone() -> None:
     sweep = ("sweep", "mine.yaml", "--trace", "constant:20:20", "--jobs", 1, "--out", "swept")
     varied = ("--vary", "policy=ipa,hpa", "--when", "policy==ipa: policy.alpha=1,2")

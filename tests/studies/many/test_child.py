@@ -92,6 +92,7 @@ def test_in_whatever_thread_of_a_worker_a_run_is_in_the_main_thread_where_its_de
     assert str(error).endswith("RuntimeError: True")
 
 
+@pytest.mark.long
 def test_a_run_that_ends_its_process_does_not_end_a_worker_of_a_cluster() -> None:
     """What a worker of Dask calls; here, this process is the worker."""
     luggage = Bundle.of([find("video", {"policy": "my.py:Ends level=3"})])
@@ -101,6 +102,7 @@ def test_a_run_that_ends_its_process_does_not_end_a_worker_of_a_cluster() -> Non
     assert isinstance(two[1], FinishedRun)
 
 
+@pytest.mark.long
 def test_a_worker_of_a_cluster_that_ends_ends_the_process_of_its_runs() -> None:
     """Without a warning, which Python gives for one that nobody has waited for."""
     command = [sys.executable, "-W", "always::ResourceWarning", "-c", WORKER]
@@ -119,6 +121,7 @@ print(key)
 """
 
 
+@pytest.mark.long
 def test_a_last_run_after_those_that_end_workers_is_not_made_where_it_could_end_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

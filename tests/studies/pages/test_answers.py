@@ -67,6 +67,7 @@ def test_an_outcome_that_is_the_same_with_every_setting_is_said_and_not_drawn(se
     assert "Best settings: SLA violations" not in render(answer(runs(rows, seeds)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("settings", "level"), [(2, "95"), (4, "98.3"), (6, "99"), (1501, "99.9967")])
 def test_the_level_of_an_interval_has_no_more_digits_than_tell_it_from_100(settings: int, level: str) -> None:
     assert f"<small>each at {level} %</small>" in render(answer(runs(swept(settings, 2), 2)))

@@ -64,6 +64,7 @@ def said(run: RunData) -> object:
     return sentence(by_policy([run])[0])
 
 
+@pytest.mark.long
 def test_a_sample_is_drawn_as_all_records_are(both: tuple[Run, Run], stored: Path) -> None:
     """Also when it has been read back. Only latencies are inexact."""
     whole, sample = (drawn(run) for run in (both[0], results.read_run(stored)))

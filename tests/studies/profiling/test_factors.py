@@ -129,6 +129,7 @@ def graph_of(path: str) -> Graph:
     return graph
 
 
+@pytest.mark.long
 def test_numbers_of_items_and_shares_are_counted_on_samples_and_written() -> None:
     """Above 0 are 0, 4, 2 and 3 of the rows' numbers, above 1 are 0, 3, 1 and 3; in three the largest is below 2.5."""
     result = ipa(*RUN, "--stages", "detect", "--json")
@@ -148,6 +149,7 @@ def test_numbers_of_items_and_shares_are_counted_on_samples_and_written() -> Non
     assert ipa("simulate", "mine.profiled.yaml", "--trace", "constant:2:20").exit_code == 0
 
 
+@pytest.mark.long
 def test_where_one_variant_is_profiled_the_others_keep_their_items_and_its_own_are_not_counted_again() -> None:
     """The second time nothing is added to the measurements, and the file gets the same figures again."""
     in_place = (*RUN, "--stages", "detect", "--variant", "small", "--in-place")
@@ -163,6 +165,7 @@ def test_where_one_variant_is_profiled_the_others_keep_their_items_and_its_own_a
     assert edge.source == "counted-2"
 
 
+@pytest.mark.long
 def test_persistence_is_written_where_samples_are_said_to_be_in_order_and_a_share_of_none_stays_as_it_was() -> None:
     """Sixty samples half a second apart: ten with one number above 0, ten with none, and so on; none is above 9."""
     Path("mine.yaml").write_text(text().replace("score < 2.5", "score > 9"))
@@ -180,6 +183,7 @@ def test_persistence_is_written_where_samples_are_said_to_be_in_order_and_a_shar
     assert again.share == 0.5
 
 
+@pytest.mark.long
 def test_without_samples_nothing_is_counted_and_that_is_said() -> None:
     Path("models/mine/detect/samples.npz").unlink()
     result = ipa(*RUN, "--stages", "detect", "--variant", "small")

@@ -64,6 +64,7 @@ def test_two_loads_give_the_step_back(tmp_path: Path) -> None:
         assert all(abs(of_mean) < 0.01 for of_mean, _, _ in errors.values())
 
 
+@pytest.mark.long
 def test_one_light_load_does_not_tell_the_figures_apart(tmp_path: Path) -> None:
     """With one request at once, all alike, any of the three may take the time of the others."""
     light = measured_requests.read(served_requests(tmp_path / "light.csv", 0.01, 30, equal=True))
@@ -72,6 +73,7 @@ def test_one_light_load_does_not_tell_the_figures_apart(tmp_path: Path) -> None:
     assert as_json["not_identified"] == ["base_s", "per_token_s", "per_cached_token_s"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("step", "seed"),
     [
@@ -89,6 +91,7 @@ def test_one_load_that_queues_gives_the_step_back(tmp_path: Path, step: StepTime
     assert fit.is_identified
 
 
+@pytest.mark.long
 def test_cached_tokens_that_take_next_to_no_time_are_not_identified(tmp_path: Path) -> None:
     """One request at once has some 700 cached tokens: 0.05 ms of a step of 13."""
     step = StepTime(0.013, 42.4e-6, 6.8e-8)
@@ -117,6 +120,7 @@ def test_a_regression_with_a_figure_given_finds_the_others(tmp_path: Path) -> No
     assert figures.tolist() == pytest.approx(astuple(STEP), rel=0.03)
 
 
+@pytest.mark.long
 def test_the_command_says_how_far_it_is_off_and_writes_a_pipeline(tmp_path: Path) -> None:
     file = served_requests(tmp_path / "run.csv", 4.0, 60)
     options = ["--sequences", "32", "--kv-blocks", "4000"]

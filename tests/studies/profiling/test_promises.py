@@ -91,6 +91,7 @@ def test_sound_models_are_profiled_and_their_file_is_checked_with_them(models: P
     assert "mine/classify/large: should hold model.onnx, model.py or model.gguf" in absent.stderr
 
 
+@pytest.mark.long
 def test_a_model_with_a_fixed_batch_is_refused_with_what_it_takes(models: Path) -> None:
     model(models / "classify/small", SOUND, rows=1)
     said = refused(models)
@@ -109,6 +110,7 @@ def test_an_output_that_the_next_stage_does_not_take_is_refused(models: Path) ->
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("nodes", "text"),
     [

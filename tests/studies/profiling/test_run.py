@@ -195,6 +195,7 @@ def test_measurements_of_something_else_are_not_gone_on_with(models: Path) -> No
     assert ipa("profile", "run", *given, "--shape", "x=5", "--fresh").exit_code == 0
 
 
+@pytest.mark.long
 def test_a_model_that_fails_is_answered_with_what_it_said(models: Path) -> None:
     model = models / "mine" / "sort" / "small" / "model.py"
     model.write_text(SLEEPER.replace('return {"y"', 'assert len(x) < 2, "no rows"\n        return {"y"'))

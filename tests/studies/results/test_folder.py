@@ -167,6 +167,7 @@ def test_l6_another_seed_gives_other_requests(here: Path) -> None:
     assert tables(here / "1")["requests.parquet"] != tables(here / "2")["requests.parquet"]
 
 
+@pytest.mark.long
 def test_l6_another_process_with_other_hashes_gives_the_same_bytes(here: Path) -> None:
     command = ("simulate", "video", "--trace", "bursty", "--window", "400:430", "--journal", "full", "--out")
     process = start(*command, "there", env={**os.environ, "PYTHONHASHSEED": "4242"})

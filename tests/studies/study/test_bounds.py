@@ -56,6 +56,7 @@ def test_a_system_that_violates_the_sla_more_often_is_marked(tmp_path: Path) -> 
     assert row[-1].startswith(("+", MINUS))
 
 
+@pytest.mark.long
 def test_where_the_bound_violates_the_sla_more_often_that_is_marked_too(tmp_path: Path) -> None:
     """An oracle that starts with nothing ready but one replica of each stage, beside 12 that stand ready."""
     cold: dict[str, Any] = {

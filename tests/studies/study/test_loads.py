@@ -40,6 +40,7 @@ def test_loads_of_other_seeds_are_a_study_of_ones_own() -> None:
     assert {trial.workload for trial in trials} == {"step:7", "constant:5:60"}
 
 
+@pytest.mark.long
 def test_the_folder_of_an_earlier_version_is_refused_with_the_command_that_makes_it_anew(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"schema_version": 1, "kind": "loads"}')
     for command in ("report", "explain", "simulate", "compare", "explore"):

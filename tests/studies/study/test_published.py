@@ -48,6 +48,7 @@ decision_times: [{variants: [3, 2], seconds: 1, how: published}]
 """
 
 
+@pytest.mark.long
 def test_figures_of_ones_own_stand_beside_and_every_file_is_documented(here: Path) -> None:
     """One core for one replica, as published; two for two where four are published: 0 and 50 % off, 25 % on average."""
     (here / "paper.yaml").write_text(PUBLISHED)

@@ -43,6 +43,7 @@ def one_seed(study_with_one_seed: Path, here: Path) -> Path:
     return shutil.copytree(study_with_one_seed, here / "out")
 
 
+@pytest.mark.long
 def test_the_share_of_infeasible_decisions_stands_beside_the_means() -> None:
     """34 and 35 of 120 decisions are 28.75 % on average."""
     rim = cell("rim", infeasible=(34, 35), decisions=(120, 120))

@@ -69,6 +69,7 @@ def test_another_pipeline_under_the_same_name_is_run(here: Path) -> None:
     assert fresh() == 14
 
 
+@pytest.mark.long
 def test_what_other_source_has_run_is_run_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the same version: a policy's rule may have changed, and nothing tells which runs it decides."""
     study("--seeds", 1)
@@ -138,6 +139,7 @@ class Waits(Hold):
 )
 
 
+@pytest.mark.long
 def test_an_interrupted_study_goes_on_where_it_was(here: Path) -> None:
     """One system, 16 seeds: the interrupt comes in the ninth; the chunks before that one are kept."""
     (here / "my.py").write_text(WAITS)

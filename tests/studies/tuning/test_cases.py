@@ -120,6 +120,7 @@ def real(real_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return real_file
 
 
+@pytest.mark.long
 def test_windows_like_a_published_one_are_cut_from_the_whole_trace_scaled_as_it(
     real: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

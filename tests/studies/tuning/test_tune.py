@@ -245,6 +245,7 @@ def finished(store: Path) -> int:
         return 0
 
 
+@pytest.mark.long
 def test_a_killed_command_loses_only_runs_in_flight_and_ctrl_c_ends_in_order(here: Path) -> None:
     command = ["tune", "mine.yaml", "--policy", "my.py:Level", "--trace", "constant:25:20", "--set", "engine=simpy"]
     command += ["--minimise", "cost_mean_cores", "--slo", "sla_violation_rate<=0.01", "--windows", "4"]
