@@ -93,12 +93,10 @@ class Connections:
         """Admit a connection if there is room, perhaps in place of one that gives way; returns whether it is
         admitted."""
         peer = connection.peer
-        waiting: Iterator[Connection] | None = chain(self._strangers, self._known)
-        if 2 * self._of_peer[peer] >= self.most:
+        waiting: Iterator[Connection] = chain(self._strangers, self._known)
+        if has_its_half := 2 * self._of_peer[peer] >= self.most:
             waiting = (each for each in waiting if each.peer == peer)
-        elif self._of_peer.total() < self.most:
-            waiting = None
-        if waiting is not None and not self._gives_way(waiting):
+        if (has_its_half or self._of_peer.total() >= self.most) and not self._gives_way(waiting):
             return False
         self._strangers[connection] = None
         self._of_peer[peer] += 1
