@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ipa.profiles import StepTime
-    from ipa.studies.runs.profiling import language_fit
-    from ipa.studies.runs.profiling.measured_requests import MeasuredRequests
+    from ipa.studies.runs.profiling import language_fit, measured_requests
 
 NAMES = {"ttft_s": "time to first token", "tpot_s": "time per further token", "latency_s": "end to end"}
 BILLION = 1_000_000_000
@@ -84,7 +83,7 @@ def fit(
         printing.print_line(f"Pipeline: {to}")
 
 
-def _sequences_shown(tables: Sequence[MeasuredRequests], *, say: bool) -> int:
+def _sequences_shown(tables: Sequence[measured_requests.MeasuredRequests], *, say: bool) -> int:
     most, was_full = profiling.measured_requests.sequences_shown(tables)
     if say:
         guess = "" if was_full else "; the engine was never full, so this is a guess: give the engine's own number"
