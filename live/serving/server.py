@@ -131,7 +131,8 @@ class Server(ABC):
 
     async def start(self, ready_at_s: float) -> None:
         """Become ready at that moment of the monotonic clock."""
-        await asyncio.sleep(max(0.0, ready_at_s - time.monotonic()))
+        while (left_s := ready_at_s - time.monotonic()) > 0:  # uvloop's timers end up to a millisecond early
+            await asyncio.sleep(left_s)
         self.is_ready = not self.is_stopping
         log.info("ready", extra={"model": self.name})
 
