@@ -30,7 +30,6 @@ from .pipeline import Pipeline as Pipeline
 from .pipeline import Provenance as Provenance
 from .pipeline import Room as Room
 from .pipeline import fits_nodes as fits_nodes
-from .profiled import ProfiledEdge as ProfiledEdge
 from .profiled import ProfiledVariant as ProfiledVariant
 from .profiled import new_pipeline_text as new_pipeline_text
 from .profiled import pipeline_text as pipeline_text

@@ -42,15 +42,6 @@ class ProfiledVariant:
     step_source: str = ""
 
 
-@dataclass(frozen=True)
-class ProfiledEdge:
-    """What has been counted on an edge of a graph: key of the file -> its value, None for one that is left out."""
-
-    parent: str
-    child: str
-    values: Mapping[str, object]
-
-
 def new_pipeline_text(
     name: str, description: str, variants: Sequence[ProfiledVariant], provenance: Mapping[str, Provenance]
 ) -> str:
@@ -86,9 +77,8 @@ def profiled_text(
     path: str,
     variants: Sequence[ProfiledVariant],
     provenance: Mapping[str, Provenance],
-    edges: Sequence[ProfiledEdge] = (),
 ) -> str:
-    """The text of a pipeline file with the figures of these variants, and values of edges, in place of theirs.
+    """The text of a pipeline file with the figures of these variants in place of theirs.
 
     `provenance` holds the new keys; unused ones are removed. Comments and all else stay. ProfileError if the result
     would not be valid, as with base cores that are no longer profiled.
@@ -116,16 +106,6 @@ def profiled_text(
                 f"{{value: {variant.memory_mb!r}, from: {variant.source}}}",
                 after="accuracy",
             )
-    for edge in edges:
-        after = _value(_named(root, "stages", edge.child), "after")
-        entries = (entry for entry in after.value if isinstance(entry, yaml.MappingNode))
-        node = next(entry for entry in entries if _value(entry, "stage").value == edge.parent)
-        for key, value in edge.values.items():
-            if value is None:
-                edits.leave_out(node, key)
-            else:
-                written = scalar_text(value) if isinstance(value, str) else json.dumps(value)
-                edits.set(node, key, written, after="stage")
     for key, origin in provenance.items():
         edits.add(_mapping(_value(root, "provenance")), key, origin)
     written = _without_unused(edits.text())

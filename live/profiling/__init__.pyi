@@ -1,9 +1,5 @@
 from .factors import edges_from as edges_from
 from .factors import items_on as items_on
-from .factors import numbers_of as numbers_of
-from .factors import persist_s_of as persist_s_of
-from .factors import said_of as said_of
-from .factors import spread_of as spread_of
 from .folders import LAYOUT as LAYOUT
 from .folders import SAMPLES as SAMPLES
 from .folders import ModelFolder as ModelFolder
@@ -26,7 +22,6 @@ from .text_loads import opened_text as opened_text
 from .values import Content as Content
 from .values import Effort as Effort
 from .values import MeasuredVariant as MeasuredVariant
-from .values import Numbers as Numbers
 from .values import Overhead as Overhead
 from .values import Point as Point
 from .values import Record as Record

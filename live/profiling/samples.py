@@ -26,14 +26,10 @@ MADE_UP = 16
 
 @dataclass(frozen=True)
 class Samples:
-    """Requests of each kind, by a label of their shapes; `source` says where they come from.
-
-    `in_order`: all of them, as they come in the file or by the names of the folder's files; empty: made up.
-    """
+    """Requests of each kind, by a label of their shapes; `source` says where they come from."""
 
     kinds: Mapping[str, Sequence[Sequence[Tensor]]]
     source: str
-    in_order: Sequence[Sequence[Tensor]] = ()
 
     def pool(self, size: int, seed: int) -> Pool:
         """Batches of `size` requests drawn with that seed: each of one kind, kinds as often as they have samples.
@@ -99,7 +95,7 @@ def read_samples(path: Path, inputs: Sequence[Mapping[str, Any]] = ()) -> Sample
 
 
 def _read(requests: Sequence[Sequence[Tensor]], source: str) -> Samples:
-    return Samples(_by_kind(requests), source, requests)
+    return Samples(_by_kind(requests), source)
 
 
 def made_up(inputs: Sequence[Mapping[str, Any]], shapes: Mapping[str, Sequence[tuple[int, ...]]], seed: int) -> Samples:

@@ -89,17 +89,6 @@ class Overhead:
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """How many items each sample put on the edge to `child`, in the samples' order; `output` says what decided it."""
-
-    stage: str
-    variant: str
-    child: str
-    output: str
-    items: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class TextLoad:
     """Requests that a language model has served, up to `at_once` at a time, in the order in which they were sent.
 
@@ -118,7 +107,7 @@ class TextLoad:
     others: float
 
 
-Record = Point | Start | Overhead | Numbers | TextLoad
+Record = Point | Start | Overhead | TextLoad
 
 
 @dataclass(frozen=True)

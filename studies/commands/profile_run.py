@@ -68,12 +68,6 @@ def names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str,
     "--samples", type=FOLDER, help="Sample requests: a .npz file with a request per row, or a folder of files."
 )
 @click.option(
-    "--every",
-    "every_s",
-    type=Number(min=1e-6, max=86_400.0),
-    help="Seconds from each sample to the next: measures how long numbers of items persist.",
-)
-@click.option(
     "--shape",
     "shapes",
     multiple=True,
@@ -167,7 +161,6 @@ def _print(profile: Profile) -> None:
     _print_loads(profile)
     _print_content(profile)
     _print_starts(profile)
-    _print_edges(profile)
     plan = profile.plan
     for skipped in profile.skipped:
         printing.print_line(profiling.spared(skipped))
@@ -276,22 +269,6 @@ def _print_starts(profile: Profile) -> None:
         )
 
 
-def _print_edges(profile: Profile) -> None:
-    rows = profiling.as_dict(profile)["edges"]
-    if not rows:
-        return
-    table = printing.new_table(
-        "What goes on", "stage", "variant", "to", "output", "samples", "items", "spread", "persists s", names=4
-    )
-    for row in rows:
-        persist_s = "?" if row["persist_s"] is None else f"{row['persist_s']:.3g}"
-        for variant, items in row["items"].items():
-            figures = (f"{items:.4g}", f"{row['spread'][variant]:.3g}", persist_s)
-            samples = str(row["samples"][variant])
-            table.add_row(row["stage"], variant, row["to"], row["output"], samples, *figures)
-    printing.print_table(table)
-
-
 def _percent(share: float | None) -> str:
     return "?" if share is None else f"{100 * share:.1f}"
 
@@ -317,8 +294,6 @@ def _warn(profile: Profile, has_no_accuracies: bool) -> None:
             f"Warning: {len(wide)} of {len(points)} points were not within {100 * effort.within:g} % after "
             f"{effort.longest_s:g} s; --longest gives them more time"
         )
-    for doubt in profiling.doubts(profile):
-        printing.log(f"Warning: {doubt}")
     if has_no_accuracies:
         printing.log(f"Warning: {profile.plan.to}: accuracies are not measured: all are 1; write yours there")
 

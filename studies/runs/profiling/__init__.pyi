@@ -1,7 +1,5 @@
 from . import language_fit as language_fit
 from . import measured_requests as measured_requests
-from .edges import counted as counted
-from .edges import doubts as doubts
 from .language_loads import requests_of as requests_of
 from .measurements import Measurements as Measurements
 from .pipeline_file import as_dict as as_dict

@@ -9,17 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ipa.live.profiling import Content, Numbers, Overhead, Point, Record, Start, TextLoad
+from ipa.live.profiling import Content, Overhead, Point, Record, Start, TextLoad
 from ipa.studies import results
 from ipa.studies.scenario import ScenarioError
 
-R = TypeVar("R", Point, Start, Overhead, Numbers, TextLoad)
+R = TypeVar("R", Point, Start, Overhead, TextLoad)
 
 _KINDS: Mapping[str, type[Record]] = {
     "point": Point,
     "start": Start,
     "overhead": Overhead,
-    "numbers": Numbers,
     "text-load": TextLoad,
 }
 

@@ -13,7 +13,6 @@ from ipa.live.profiling import Overhead, Point, Start, Target, TextLoad
 from ipa.profiles import AGAINST, Figure, ProfiledVariant, Provenance
 from ipa.studies import results
 from ipa.studies.runs.profiling import language_fit, measured_requests
-from ipa.studies.runs.profiling.edges import counted, written
 from ipa.studies.runs.profiling.figures import LAWS, figures
 from ipa.studies.runs.profiling.language_loads import requests_of
 from ipa.studies.runs.profiling.profile import Profile
@@ -22,8 +21,6 @@ SOURCE = "profiled"
 """The provenance key of measured figures; `profiled-2` if the file keeps an earlier one."""
 FITTED = "fitted"
 """The beginning of the provenance key of the step of a language model; its name follows."""
-COUNTED = "counted"
-"""The provenance key of the items that samples put on the edges of a graph."""
 
 BUSY = 0.05
 """If other processes or the host use a larger share of the machine, the provenance says so."""
@@ -57,15 +54,7 @@ def _text(profile: Profile, made_on: str, old: str) -> str:
         law: Provenance("interpolated", LAWS[law]) for law in LAWS if law in used and law not in old_provenance
     }
     if plan.pipeline is not None:
-        counted_key = _free(COUNTED, old_provenance)
-        edges, tables = written(profile, counted_key)
-        if edges:
-            samples = " and ".join(sorted({str(target.samples) for target in plan.targets if target.samples}))
-            source_text = f"ipa profile run, {made_on}: what the models made of {samples}; {plan.record.name}"
-            provenance[counted_key] = Provenance("measured", source_text)
-        for name, table in tables.items():
-            results.write_text(table, plan.to.parent / name)
-        return profiles.profiled_text(old, str(plan.to), variants, provenance, edges)
+        return profiles.profiled_text(old, str(plan.to), variants, provenance)
     stages = " then ".join(dict.fromkeys(variant.stage for variant in variants))
     return profiles.new_pipeline_text(plan.name, f"{stages}, profiled", variants, provenance)
 
@@ -171,18 +160,6 @@ def as_dict(profile: Profile) -> dict[str, Any]:
             }
             for target in plan.targets
             for fit in [profile.fits.get((target.stage, target.variant))]
-        ],
-        "edges": [
-            {
-                "stage": entry.edge.parent,
-                "to": entry.edge.child,
-                "output": profiling.said_of(entry.edge),
-                "items": entry.means,
-                "spread": {variant: profiling.spread_of(items) for variant, items in entry.numbers.items()},
-                "persist_s": entry.persist_s,
-                "samples": {variant: len(items) for variant, items in entry.numbers.items()},
-            }
-            for entry in counted(profile)
         ],
         "skipped": [asdict(entry) for entry in profile.skipped],
     }

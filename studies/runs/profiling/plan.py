@@ -12,7 +12,7 @@ from ipa import profiles
 from ipa.live import profiling
 from ipa.live.profiling import Effort, ModelFolder, Target
 from ipa.live.serving import GGUF_FILE
-from ipa.profiles import Edge, LanguageModel, Pipeline
+from ipa.profiles import LanguageModel, Pipeline
 from ipa.studies.scenario import ScenarioError
 
 Shapes = Mapping[str, Sequence[tuple[int, ...]]]
@@ -29,7 +29,7 @@ class ProfilingPlan:
     """A profile to make: its targets, numbers of cores and batch sizes.
 
     `pipeline` is the one whose file gets the figures, None for a new file; `source` is its name or file, `to` the file
-    to write, `record` the file of the measurements. `every_s`: the time between samples; None: unknown.
+    to write, `record` the file of the measurements.
     """
 
     name: str
@@ -40,7 +40,6 @@ class ProfilingPlan:
     to: Path
     pipeline: Pipeline | None = None
     source: str = ""
-    every_s: float | None = None
 
     @property
     def language_targets(self) -> tuple[Target, ...]:
@@ -51,10 +50,6 @@ class ProfilingPlan:
     def batch_targets(self) -> tuple[Target, ...]:
         """The others."""
         return tuple(target for target in self.targets if not _language_model(self.pipeline, target))
-
-    def edges_from(self, stage: str) -> list[Edge]:
-        """The edges from a stage that depend on its models' outputs."""
-        return profiling.edges_from(self.pipeline, stage)
 
     @property
     def record(self) -> Path:
@@ -115,7 +110,6 @@ class AskedPoints:
     effort: Effort
     to: Path | None
     in_place: bool
-    every_s: float | None = None
 
 
 def make(name_or_path: str, options: AskedPoints) -> ProfilingPlan:
@@ -145,7 +139,7 @@ def make(name_or_path: str, options: AskedPoints) -> ProfilingPlan:
         raise ScenarioError(f"--to {path}: should end in .yaml")
     cores, batches = (tuple(sorted(set(numbers))) for numbers in (cores, batches))
     source = name_or_path if pipeline is not None else ""
-    rest = (options.effort, path, pipeline, source, options.every_s)
+    rest = (options.effort, path, pipeline, source)
     return ProfilingPlan(name, tuple(targets), cores, batches, *rest)
 
 
@@ -253,7 +247,6 @@ def _check_language_options(options: AskedPoints) -> None:
         ("--batches", options.batches),
         ("--cores", options.cores),
         ("--samples", options.samples),
-        ("--every", options.every_s),
         ("--shape", options.shapes),
     ):
         if value:

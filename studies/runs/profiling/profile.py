@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
 from tempfile import TemporaryDirectory
 
 from ipa import profiles
 from ipa.live import LiveError, profiling
-from ipa.live.profiling import Effort, MeasuredVariant, ModelAnswer, Numbers, Overhead, Point, Target
+from ipa.live.profiling import Effort, MeasuredVariant, ModelAnswer, Overhead, Point, Target
 from ipa.profiles import Pipeline
 from ipa.studies.runs.profiling import language_loads
 from ipa.studies.runs.profiling.language_fit import Fit
@@ -46,12 +45,7 @@ def count(plan: ProfilingPlan) -> int:
     """How many measurements there are if none is skipped."""
     per_variant = len(plan.cores) * len(plan.batches)
     loads = sum(len(language_loads.loads_of(plan, target)) for target in plan.language_targets)
-    return len(plan.batch_targets) * per_variant + loads + len(_to_count(plan))
-
-
-def _to_count(plan: ProfilingPlan) -> list[Target]:
-    """The variants whose items are counted on edges."""
-    return [target for target in plan.batch_targets if target.samples and plan.edges_from(target.stage)]
+    return len(plan.batch_targets) * per_variant + loads
 
 
 def check(
@@ -120,34 +114,12 @@ def measure(plan: ProfilingPlan, measurements: Measurements, advance: Advance) -
     skipped: list[Skipped] = []
     with TemporaryDirectory(prefix="ipa-profile-") as folder:
         log = Path(folder) / "server.log"
-        for target in _to_count(plan):
-            profiling.finished(_count(plan, measurements, target, log, advance))
         for visit in profiling.visits(list(targets), plan.cores, plan.batches):
             target = targets[visit.stage, visit.variant]
             skipped += profiling.finished(_visit(plan, measurements, target, visit, log, advance))
         for target in plan.language_targets:
             profiling.finished(language_loads.measure(plan, measurements, target, log, advance))
     return Profile(plan, measurements, tuple(skipped), language_loads.fits(plan, measurements))
-
-
-async def _count(plan: ProfilingPlan, measurements: Measurements, target: Target, log: Path, advance: Advance) -> None:
-    """Count the items that samples put on the edges from a stage, unless that is kept already."""
-    edges = plan.edges_from(target.stage)
-    counted_before = {
-        (numbers.child, numbers.output) for numbers in measurements.of(Numbers, target.stage, target.variant)
-    }
-    if plan.pipeline is None or all((edge.child, profiling.said_of(edge)) in counted_before for edge in edges):
-        advance("")
-        return
-    async with profiling.opened(target, plan.cores[0], plan.effort, log) as (session, _):
-        try:
-            counted = await profiling.numbers_of(session, plan.pipeline)
-        except LiveError as error:
-            raise LiveError(f"{plan.source}: {error}") from None
-    for numbers in counted:
-        measurements.add(numbers)
-    words = ", ".join(f"{fmean(numbers.items):.4g} to {numbers.child}" for numbers in counted)
-    advance(f"{target.stage} {target.variant}: of {len(counted[0].items)} samples go on for each: {words}")
 
 
 async def _visit(
