@@ -66,16 +66,17 @@ async def asking(url: str) -> AsyncIterator[Asking]:
 
 
 @contextmanager
-def up(namespace: str, folder: Path, models: str, **layout: Any) -> Iterator[Deployed]:
+def up(namespace: str, folder: Path, models: str, **settings: Any) -> Iterator[Deployed]:
     """The tiny pipeline with real models, deployed with its small variant."""
-    settings: dict[str, Any] = {"image": IMAGE, "ready_within_s": WITHIN_S, **layout}
-    made = tiny(
-        folder,
-        namespace,
-        settings_of(
-            image__pull="Never", cluster__service_type="NodePort", models__source=models, models__cpu="100m", **settings
-        ),
-    )
+    of_test: dict[str, Any] = {
+        "image__name": IMAGE,
+        "image__pull": "Never",
+        "cluster__service_type": "NodePort",
+        "cluster__ready_within_s": WITHIN_S,
+        "models__source": models,
+        "models__cpu": "100m",
+    }
+    made = tiny(folder, namespace, settings_of(**{**of_test, **settings}))
     try:
         deploy.up(connect(), made, sort(), within_s=WITHIN_S)
         asyncio.run(until_reached(client_url(connect(), made), WITHIN_S))
@@ -171,7 +172,7 @@ def test_variants_come_from_an_object_store_and_a_switch_fetches_the_other(
 
     with (
         secret(namespace, keys) as name,
-        up(namespace, tmp_path, f"s3://{BUCKET}/all", s3_endpoint=url, s3_secret=name) as deployed,
+        up(namespace, tmp_path, f"s3://{BUCKET}/all", models__s3_endpoint=url, models__s3_secret=name) as deployed,
     ):
         asyncio.run(story(deployed))
 
@@ -197,7 +198,12 @@ def test_a_variant_that_the_store_lacks_is_rolled_back_while_traffic_goes_on(
     with (
         secret(namespace, keys) as name,
         up(
-            namespace, tmp_path, f"s3://{BUCKET}/some", s3_endpoint=url, s3_secret=name, ready_within_s=60.0
+            namespace,
+            tmp_path,
+            f"s3://{BUCKET}/some",
+            models__s3_endpoint=url,
+            models__s3_secret=name,
+            cluster__ready_within_s=60.0,
         ) as deployed,
     ):
         asyncio.run(story(deployed))
@@ -220,7 +226,14 @@ def test_what_keeps_the_first_models_from_coming_is_said_by_up(
     def tried(name: str) -> str:
         with (
             pytest.raises(RunError) as error,
-            up(namespace, tmp_path, source, s3_endpoint=url, s3_secret=name, ready_within_s=60.0),
+            up(
+                namespace,
+                tmp_path,
+                source,
+                models__s3_endpoint=url,
+                models__s3_secret=name,
+                cluster__ready_within_s=60.0,
+            ),
         ):
             pass
         return str(error.value)
@@ -239,7 +252,7 @@ def test_models_come_from_a_volume(namespace: str, tmp_path: Path, models: Path)
         # A variant that is not there has its model server crash, which says what it lacks.
         with (
             pytest.raises(RunError, match="/models/nowhere/tiny/sort/small: no such folder"),
-            up(namespace, tmp_path, "pvc:shelf/nowhere", ready_within_s=60.0),
+            up(namespace, tmp_path, "pvc:shelf/nowhere", cluster__ready_within_s=60.0),
         ):
             pass
 
@@ -276,7 +289,7 @@ def test_models_come_from_the_image(namespace: str, tmp_path: Path) -> None:
     baked = os.environ.get("IPA_MODELS_IMAGE")
     if baked is None:
         pytest.skip("IPA_MODELS_IMAGE names no image with the models of tests.live.serving.models_world at /models")
-    with up(namespace, tmp_path, "image:/models", image=baked) as deployed:
+    with up(namespace, tmp_path, "image:/models", image__name=baked) as deployed:
         asyncio.run(_both_variants_answer(deployed, tmp_path))
 
 

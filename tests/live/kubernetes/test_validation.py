@@ -68,9 +68,6 @@ def check_comparison(found: dict[str, Any]) -> None:
     same = found["decisions"]["on_same_observations"]
     assert same["equal"] == same["total"] >= 11
 
-    # Pods came and went: the rollout rule says as what.
-    assert {"start_up", "rollout"} <= {each["kind"] for each in found["rollouts"] if each["live"]["count"]}
-
 
 def check_run(tables: Mapping[str, pd.DataFrame]) -> None:
     requests, load, replicas, decisions = (tables[name] for name in ("requests", "load", "replicas", "decisions"))
