@@ -242,7 +242,7 @@ NOT_RUN = (
     ("convert archiveteam", "an archive of others", "traces/test_twitter_stream.py"),
     ("pipeline new mine.yaml --from b1", "measured tables", "studies/commands/test_pipeline.py"),
     ("--predictors lstm", "minutes of networks", "policies/test_predictors.py"),
-    ("--records LEVEL", "a level in place of its name", "sim/test_streaming.py"),
+    ("--set records=LEVEL", "a level in place of its name", "sim/test_streaming.py"),
     ("study loads", "hours", "studies/study/test_loads.py"),
     ("study studies/examples/guards", "minutes", "test_docs.py"),
     ("tests.studies.live_policies", "hours", "studies/live_policies/test_tables.py"),

@@ -18,9 +18,8 @@ from ipa.studies.commands import printing
 from ipa.studies.scenario import Option, ScenarioError, choices, options_of
 
 if TYPE_CHECKING:
-    from ipa.studies import Scenario
+    from ipa.studies import Load, Scenario
     from ipa.studies.many import Requirement
-    from ipa.traces import Reading
 
 
 class Number(click.FloatRange):
@@ -239,42 +238,8 @@ window_option = click.option(
     help="Seconds of the trace to use. Several windows, separated by commas, are joined.",
 )
 
-time_options = together(
-    click.option("--time-column", metavar="NAME", help="Column of times in a trace file. Default: by name."),
-    click.option(
-        "--time-unit",
-        type=Words(choices.TimeUnit),
-        help="Unit of the numbers in that column. Default: from its name or their size.",
-    ),
-    click.option("--time-zone", metavar="ZONE", help="Zone of times without one, such as Europe/Berlin."),
-    click.option(
-        "--count-column", metavar="NAME", help="Column of counts; none: each row is a request. Default: by name."
-    ),
-    click.option(
-        "--step",
-        "count_step_s",
-        type=Duration(),
-        metavar="DURATION",
-        help="How long each count is for, such as 1m, if no times say so. Default: by the times.",
-    ),
-    click.option(
-        "--skip-bad-lines",
-        type=Whole(min=0),
-        metavar="N",
-        help="Skip up to N lines that cannot be read, and name them. Default: 0.",
-    ),
-)
-"""The options for what a trace file does not specify about its columns."""
-
-scale_options = together(
-    click.option(
-        "--scale", type=Number(min=0.0, min_open=True), help="Multiply the request rate by this factor. Default: 1."
-    ),
-    click.option(
-        "--scaling",
-        type=Words(choices.Scaling),
-        help="How to scale: thin (draw at random, which keeps the mean) or floor (round down). Default: thin.",
-    ),
+scale_option = click.option(
+    "--scale", type=Number(min=0.0, min_open=True), help="Multiply the request rate by this factor. Default: 1."
 )
 
 workload_seed_option = click.option(
@@ -283,58 +248,39 @@ workload_seed_option = click.option(
 
 seed_option = click.option("--seed", type=Whole(min=0), help="Seed of every random draw. Default: 1.")
 
+log_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Say how a file is read, such as read.time_unit=ms (docs/traces.md), or scaling=floor. Repeatable.",
+)
+"""Sets those keys of a scenario that say what a load is."""
+
 load_options = together(
     click.option(
         "--trace",
         help="Trace to run on: a named workload (bursty, steady-low, ...), a window of the real trace (twitter:bursty) "
         "or a file. Default: bursty.",
     ),
-    time_options,
     window_option,
-    scale_options,
-    click.option(
-        "--arrivals",
-        type=Words(choices.Arrivals),
-        help="How requests arrive within a second. Default: poisson.",
-    ),
+    scale_option,
     seed_option,
 )
 """The options that each set a key of a scenario's load."""
 
-journal_option = click.option(
-    "--journal",
-    type=Words(choices.Journal),
-    help="Detail of the journal: lean, or full, so that any policy can replay it. Default: lean.",
-)
-
-
-def records_option(default: str) -> Callable[[F], F]:
-    """The option --records, whose help says what is kept without it."""
-    help_text = f"Which requests to keep records of. Default: {default}."
-    return click.option("--records", type=Words(choices.Records), help=help_text)
-
-
-scenario_options = together(load_options, journal_option, records_option("all"), set_option)
+scenario_options = together(load_options, set_option)
 """The options that each set a key of the scenario."""
 
 
-def time_hints(
-    time_column: str | None,
-    time_unit: str | None,
-    time_zone: str | None,
-    count_column: str | None,
-    count_step_s: int | None,
-    skip_bad_lines: int | None,
-) -> Reading:
-    """The hints from the time options. Raises TraceError for an unknown time zone."""
-    return ipa.traces.Reading(
-        time_column=time_column,
-        time_unit=time_unit,  # type: ignore[arg-type]  # of the words that the option allows
-        time_zone=time_zone,
-        count_column=count_column,
-        step=count_step_s,
-        skip_bad_lines=skip_bad_lines or 0,
-    )
+def described_load(name: str, assignments: Sequence[str] = (), **options: object) -> Load:
+    """The load that a command's argument and options describe. Raises ScenarioError."""
+    values = values_of(assignments, options)
+    allowed = ("scaling", *(f"read.{key}" for key in ipa.traces.Reading.model_fields))
+    for key in assigned(assignments):
+        if key not in allowed:
+            raise ScenarioError(f"--set {key}: a load has no such key; allowed: {', '.join(allowed)}")
+    return studies.load_of(studies.Scenario(pipeline="video", trace=name).with_values(values))
 
 
 def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:

@@ -15,8 +15,10 @@ from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import (
     NEW_FILE,
     declared,
+    described_load,
+    log_option,
     output_options,
-    scale_options,
+    scale_option,
     taken,
     together,
     window_option,
@@ -27,7 +29,6 @@ from ipa.studies.scenario import ScenarioError, option
 
 if TYPE_CHECKING:
     from ipa.studies.many.predictor import Chosen, ForecastCases, ForecastScore
-    from ipa.studies.scenario import choices
     from ipa.traces import Trace
 
 
@@ -62,8 +63,8 @@ class ForecastOptions:
         metavar="START:END",
     )
     scale: float | None = None
-    scaling: choices.Scaling | None = None
     seed: int = 1
+    assignments: Sequence[str] = ()
     interval_s: int = option(10, "Seconds between two forecasts. Default: 10.", least=1)
     horizon_s: int = option(20, "Forecast the busiest of this many seconds. Default: 20.", least=1)
     history_s: int = option(120, "Seconds of the load that a predictor sees. Default: 120.", least=1)
@@ -75,7 +76,7 @@ class ForecastOptions:
 
     def trace(self) -> Trace:
         """The whole load. Raises TraceError or ScenarioError."""
-        return studies.Load.given(self.name, None, self.scale, self.scaling, self.seed).trace()
+        return described_load(self.name, self.assignments, scale=self.scale, seed=self.seed).trace()
 
     @property
     def moments(self) -> dict[str, Any]:
@@ -94,8 +95,9 @@ class ForecastOptions:
 
 asked_options = together(
     declared(ForecastOptions, "names", "name", "windows"),
-    scale_options,
+    scale_option,
     workload_seed_option,
+    log_option,
     declared(ForecastOptions, "interval_s", "horizon_s", "history_s", "without_zeros"),
 )
 """The options of `ForecastOptions`."""
@@ -177,7 +179,8 @@ def list_(as_json: bool) -> None:
 @predictor.command()
 @click.option("--trace", required=True, metavar="NAME|FILE", help="Load to learn from.")
 @window_option
-@scale_options
+@scale_option
+@log_option
 @declared(Recipe, "kind")
 @click.option("--out", required=True, type=NEW_FILE, help="File to write, .npz.")
 @declared(Recipe, "seed", "every_s", "epochs", "thinned_by")
@@ -186,7 +189,7 @@ def train(
     trace: str,
     window: str | None,
     scale: float | None,
-    scaling: choices.Scaling | None,
+    assignments: Sequence[str],
     out: Path,
     as_json: bool,
     **options: Any,
@@ -199,11 +202,12 @@ def train(
     """
     recipe = taken(Recipe, options, learnt_s=studies.many.predictor.TRAINED_S if window is None else None)
     studies.many.predictor.check_target(recipe.kind, out)
-    load = studies.Load.given(trace, window, scale, scaling, recipe.seed).trace()
-    load_options = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--scaling": scaling}
+    load = described_load(trace, assignments, window=window, scale=scale, seed=recipe.seed).trace()
+    load_options = {"--trace": Path(trace).name, "--window": window, "--scale": scale}
     of_recipe = {"--seed": recipe.seed, "--every": recipe.every_s, "--epochs": recipe.epochs}
     all_options = {**load_options, "--model": recipe.kind, "--out": out.name, **of_recipe}
     words = [f"{name} {value}" for name, value in all_options.items() if value is not None]
+    words[4:4] = [f"--set {assignment}" for assignment in assignments]
     words += [f"--thin {factor}" for factor in recipe.thinned_by]
     recipe = replace(recipe, command=f"ipa predictor train {' '.join(words)}")
     steps = studies.many.predictor.steps(recipe.kind, recipe.epochs)

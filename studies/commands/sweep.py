@@ -25,7 +25,6 @@ from ipa.studies.commands.options import (
     output_options,
     pipeline_argument,
     policy_option,
-    records_option,
     report_option,
     require_option,
     set_option,
@@ -56,7 +55,6 @@ MOST_SHOWN = 20
 @declared(SweepOptions, "vary", "when", "where", "sample", "points", "sample_seed")
 @policy_option
 @load_options
-@records_option("none")
 @set_option
 @declared(SweepOptions, "seeds")
 @click.option("--dry-run", is_flag=True, help="Run nothing; print the number of runs, their time and an example.")

@@ -18,18 +18,18 @@ from ipa.studies.commands.options import (
     SECONDS,
     Whole,
     Words,
+    described_load,
+    log_option,
     output_options,
     page_option,
-    scale_options,
-    time_hints,
-    time_options,
+    scale_option,
     window_option,
     workload_seed_option,
 )
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
-    from ipa.studies.scenario import QueryRange, choices
+    from ipa.studies.scenario import QueryRange
     from ipa.traces import Filling, Trace
 
 
@@ -115,24 +115,20 @@ SHAPES = (
 
 @trace.command()
 @click.argument("name", metavar="NAME|FILE")
-@time_options
 @window_option
-@scale_options
+@scale_option
 @workload_seed_option
+@log_option
 @page_option
 @output_options
 def info(
     name: str,
-    window: str | None,
-    scale: float | None,
-    scaling: choices.Scaling | None,
-    seed: int,
     to: Path | None,
     as_json: bool,
-    **times: Any,
+    **options: Any,
 ) -> None:
     """Show the figures of a load: requests, mean rate, range, burstiness, day and week, largest rises."""
-    trace = studies.Load.given(name, window, scale, scaling, seed, time_hints(**times)).trace()
+    trace = described_load(name, **options).trace()
     if to is not None:
         reports.write_page(studies.pages.load.page(trace), to)
     figures = ipa.traces.info(trace)
@@ -176,23 +172,19 @@ def _means(trace: Trace) -> dict[str, str]:
 @trace.command()
 @click.argument("source", metavar="NAME|FILE")
 @click.option("--to", type=NEW_FILE, required=True, help="Write to this new .csv or .parquet file.")
-@time_options
 @window_option
-@scale_options
+@scale_option
 @workload_seed_option
+@log_option
 @output_options
 def convert(
     source: str,
     to: Path,
-    window: str | None,
-    scale: float | None,
-    scaling: choices.Scaling | None,
-    seed: int,
     as_json: bool,
-    **times: Any,
+    **options: Any,
 ) -> None:
     """Write a load, or a part of it, to a file: a synthetic one such as step:7, or one that was recorded."""
-    trace = studies.Load.given(source, window, scale, scaling, seed, time_hints(**times)).trace()
+    trace = described_load(source, **options).trace()
     printing.say_load(trace)
     printing.print_made(ipa.traces.write(trace, to), as_json)
 

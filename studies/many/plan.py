@@ -52,7 +52,7 @@ class Keys:
         data = scenario.model_copy(update={"seed": 0, "trace_sha256": {}}).as_dict()
         policy = {key: value for key, value in data["policy"].items() if key != "label"}
         return (
-            f"{self._always}\n{self._content(scenario.pipeline)}\n{self._load(scenario.trace, scenario.time_hints)}\n"
+            f"{self._always}\n{self._content(scenario.pipeline)}\n{self._load(scenario.trace, scenario.read)}\n"
             f"{scenario.policy.title}\n{json.dumps(digests.over({**data, 'policy': policy}), sort_keys=True)}"
         )
 

@@ -34,7 +34,7 @@ class Inputs:
         loads: dict[str, str] = {}
         for scenario in scenarios:
             if scenario.trace not in loads and has_digest(scenario.trace):
-                loads[scenario.trace] = find_trace(scenario.trace, 1, scenario.time_hints).sha256
+                loads[scenario.trace] = find_trace(scenario.trace, 1, scenario.read).sha256
             files |= {name: content_of(name) for name in files_in(scenario) if name not in files}
         return cls(files, loads)
 

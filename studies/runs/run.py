@@ -392,7 +392,7 @@ def check_size(
     if needed <= available:
         return
     fits = [
-        f"records: {records} (--records {records}), "
+        f"records: {records} (--set records={records}), "
         for records in ("sample", "none")
         if needed_bytes(records) <= available
     ]

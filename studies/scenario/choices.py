@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-TimeUnit = Literal["s", "ms", "us", "ns", "min", "h", "d"]
 Scaling = Literal["thin", "floor"]
 Arrivals = Literal["poisson", "poisson-count", "even", "clumped"]
 Start = Literal["warm", "configured"]

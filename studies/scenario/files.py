@@ -121,11 +121,9 @@ def check_names(scenario: Scenario, document: Document, replaced: Collection[str
             check_stage_names(pipeline, key, getattr(scenario, key) or {})
         key = "initial"
         ready_at_start(pipeline, scenario.initial or {})
-        key = "time_zone"
-        hints = scenario.time_hints
         key = "trace"
         if not Path(scenario.trace).is_file():  # files are read only once, by the run
-            find_trace(scenario.trace, scenario.seed, hints)
+            find_trace(scenario.trace, scenario.seed, scenario.read)
     except ValueError as error:
         if key in replaced or key not in document.data:
             raise

@@ -28,8 +28,8 @@ from ipa.traces import Trace
 def load_of(scenario: Scenario) -> Load:
     """The load of a scenario."""
     sha256 = scenario.trace_sha256.get(scenario.trace, "")
-    hints = scenario.time_hints
-    return Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed, hints, sha256)
+    read = scenario.read
+    return Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed, read, sha256)
 
 
 def whole_trace(scenario: Scenario, seed: int) -> Trace:
@@ -82,7 +82,7 @@ def token_columns_of(scenario: Scenario, pipeline: Pipeline, trace: Trace) -> di
     names = list(dict.fromkeys(name for stage_tokens in tokens for name in stage_tokens.columns or ()))
     if not names:
         return {}
-    if trace.rows is None or scenario.skip_bad_lines or not Path(scenario.trace).is_file():
+    if trace.rows is None or scenario.read.skip_bad_lines or not Path(scenario.trace).is_file():
         raise ScenarioError(
             f"trace {scenario.trace}: tokens are those of its columns {listed(names)}, which takes a CSV file with a "
             "row for each request, all of which can be read"

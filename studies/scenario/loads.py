@@ -32,26 +32,9 @@ class Load:
     scale: float = 1.0
     scaling: Literal["thin", "floor"] = "thin"
     seed: int = 1
-    hints: Reading = NOTHING_SAID
+    read: Reading = NOTHING_SAID
     sha256: str = ""
     """What the load's file must have; empty: any."""
-
-    @classmethod
-    def given(
-        cls,
-        name: str,
-        window: str | None,
-        scale: float | None,
-        scaling: Literal["thin", "floor"] | None,
-        seed: int,
-        hints: Reading = NOTHING_SAID,
-    ) -> Load:
-        """The load that a command's options describe. Raises ScenarioError for an invalid window."""
-        try:
-            windows = None if window is None else parse_windows(window)
-        except ValueError as error:
-            raise ScenarioError(f"--window {window}: {error}") from None
-        return cls(name, windows, 1.0 if scale is None else scale, scaling or "thin", seed, hints)  # type: ignore[arg-type]
 
     @property
     def has_fixed_times(self) -> bool:
@@ -72,12 +55,12 @@ class Load:
             state = path.stat()
             changed = (state.st_mtime_ns, state.st_size)
             seed = self.seed if is_drawn else 0
-        return (self.name, path, changed, self.windows, self.scale, self.scaling, seed, self.hints, self.sha256)
+        return (self.name, path, changed, self.windows, self.scale, self.scaling, seed, self.read, self.sha256)
 
     def trace(self) -> Trace:
         """The load itself. Raises TraceError for a name, file, window or factor that cannot be used, and ScenarioError
         for a file of another sha256."""
-        trace = find_trace(self.name, self.seed, self.hints)
+        trace = find_trace(self.name, self.seed, self.read)
         if self.sha256 and trace.sha256 != self.sha256:
             raise ScenarioError(
                 f"trace {self.name}: has changed: its sha256 is {trace.sha256[:12]}..., and trace_sha256 has "
@@ -98,7 +81,7 @@ def is_log(name: str) -> bool:
     return name not in traces.NAMES and not name.startswith(CONSTANT)
 
 
-def find_trace(name: str, seed: int, hints: Reading = NOTHING_SAID) -> Trace:
+def find_trace(name: str, seed: int, read: Reading = NOTHING_SAID) -> Trace:
     """The whole trace of a name or a path. Raises TraceError if it cannot be used, ScenarioError if IPA_TRACE names no
     file."""
     if name in _brought:
@@ -113,7 +96,7 @@ def find_trace(name: str, seed: int, hints: Reading = NOTHING_SAID) -> Trace:
         raise ScenarioError(f"trace {name!r}: should be a named load or a file; ipa trace list lists the names")
     if path.exists() and name not in traces.NAMES:
         # A pipe can be read only once, and changes while it is read.
-        return _own(name, path.stat().st_mtime_ns if path.is_file() else 0, seed, hints)
+        return _own(name, path.stat().st_mtime_ns if path.is_file() else 0, seed, read)
     return traces.find(name, seed=seed)
 
 
@@ -139,9 +122,9 @@ def _real(name: str, real: Path, changed_ns: int) -> Trace:
 
 
 @lru_cache(maxsize=2)
-def _own(name: str, changed_ns: int, seed: int, hints: Reading) -> Trace:
+def _own(name: str, changed_ns: int, seed: int, read: Reading) -> Trace:
     """A file's trace, cached until the file changes, for several runs and for messages about it."""
-    return traces.find(name, seed=seed, hints=hints)
+    return traces.find(name, seed=seed, hints=read)
 
 
 def parse_windows(value: object) -> object:

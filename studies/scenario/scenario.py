@@ -48,7 +48,7 @@ from ipa.studies.scenario.errors import ScenarioError
 from ipa.studies.scenario.loads import Windows, parse_windows
 from ipa.studies.scenario.ranges import LARGEST, Counting, Factor, NotNegative, Positive, Whole
 from ipa.studies.scenario.start import StageStart
-from ipa.traces import Reading
+from ipa.traces import NOTHING_SAID, Reading
 
 SCHEMA_VERSION = 1
 
@@ -178,27 +178,8 @@ class Scenario(FileModel):
     )
 
     trace: str = Field(default="bursty", description="a named load, `constant:25`, `twitter:bursty`, or a file")
-    time_column: str | None = Field(
-        default=None, description="the column of times in a trace file; default: by its name"
-    )
-    time_unit: choices.TimeUnit | None = Field(
-        default=None, description="unit of the numbers in that column; default: from its name or their size"
-    )
-    time_zone: str | None = Field(
-        default=None,
-        description="zone of times without one, such as Europe/Berlin; default: a clock without daylight saving",
-    )
-    count_column: str | None = Field(
-        default=None,
-        description="the column of counts; `none`: each row of the file is a request; default: by its name",
-    )
-    count_step_s: Counting | None = Field(
-        default=None,
-        le=LARGEST,
-        description="how many seconds each count of a file is for, where no times say so; default: by the times",
-    )
-    skip_bad_lines: Whole = Field(
-        default=0, description="the most lines of a trace file to skip that cannot be read; they are named"
+    read: Reading = Field(
+        default=NOTHING_SAID, description="what a trace file's columns mean, where it leaves that open"
     )
     trace_sha256: dict[str, Digest] = Field(
         default_factory=dict,
@@ -337,7 +318,7 @@ class Scenario(FileModel):
 
     @classmethod
     def _nearest(cls, key: str, keys: Sequence[str]) -> str:
-        for section, inside in (("guards", GuardBounds), ("limits", ClusterLimits)):
+        for section, inside in (("guards", GuardBounds), ("limits", ClusterLimits), ("read", Reading)):
             if key in inside.model_fields:
                 return f"; did you mean {f'{section}.{key}'!r}?"
         return did_you_mean(key, keys) or did_you_mean(key, PLANNING_PARAMETERS, "policy.")
@@ -367,18 +348,6 @@ class Scenario(FileModel):
     def as_dict(self) -> dict[str, Any]:
         """All keys with their values, defaults included, JSON-able."""
         return self.model_dump(mode="json")
-
-    @property
-    def time_hints(self) -> Reading:
-        """The keys on the columns of the trace's file. Raises TraceError for an unknown time zone."""
-        return Reading(
-            time_column=self.time_column,
-            time_unit=self.time_unit,
-            time_zone=self.time_zone,
-            count_column=self.count_column,
-            step=self.count_step_s,
-            skip_bad_lines=self.skip_bad_lines,
-        )
 
     def limits_of(self, stages: Sequence[str]) -> Limits:
         """The limits of the cluster and the guards for a pipeline with these stages."""

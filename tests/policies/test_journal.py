@@ -170,10 +170,10 @@ def test_a_line_of_version_1_says_as_much_of_the_time_since_the_step_before_as_p
 
 
 def test_the_option_journal_says_how_much_is_recorded(elsewhere: Path) -> None:
-    assert ipa("simulate", "video", *SHORT, "--journal", "full", "--out", "run").exit_code == 0
+    assert ipa("simulate", "video", *SHORT, "--set", "journal=full", "--out", "run").exit_code == 0
     entries = list(read_journal((elsewhere / "run" / "journal.jsonl").read_text().splitlines()))
     assert all(entry.observation.latency is not None for entry in entries)
-    assert "did you mean 'full'" in refusal("simulate", "video", *SHORT, "--journal", "ful")
+    assert "did you mean 'full'" in refusal("simulate", "video", *SHORT, "--set", "journal=ful")
 
 
 @dataclass(frozen=True)

@@ -491,10 +491,10 @@ def test_arrivals_made_in_parts_are_those_made_at_once(name: str, monkeypatch: p
 def test_less_than_all_in_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     short = ("simulate", "video", *SHORT)
-    assert "all, sample" in " ".join(refusal(*short, "--records", "some").replace("'", "").split())
-    assert "use records: sample, or all" in refusal(*short, "--records", "none", "--report", "run.html")
-    assert answer(*short, "--records", "none", "--json", "-q")["records"] == "none"
-    assert ipa(*short, "--records", "none", "--out", "none").exit_code == 0
+    assert "all, sample" in " ".join(refusal(*short, "--set", "records=some").replace("'", "").split())
+    assert "use records: sample, or all" in refusal(*short, "--set", "records=none", "--report", "run.html")
+    assert answer(*short, "--set", "records=none", "--json", "-q")["records"] == "none"
+    assert ipa(*short, "--set", "records=none", "--out", "none").exit_code == 0
     assert "records is none" in refusal("report", "none")
 
 

@@ -185,7 +185,7 @@ def test_tokens_are_those_of_the_columns_of_the_load(chat: str, tmp_path: Path) 
     rows = [f"{0.5 * n + 0.013 * (n * n % 7):.3f},{300 - n},{n + 1}" for n in range(40)]
     (tmp_path / "log.csv").write_text("\n".join(["arrival_s,prompt,answer", *rows]) + "\n", encoding="utf-8")
     log = went(
-        chat, engine="simpy", trace=str(tmp_path / "log.csv"), window="5:15", scale=1.0, count_column="none"
+        chat, engine="simpy", trace=str(tmp_path / "log.csv"), window="5:15", scale=1.0, read={"count_column": "none"}
     ).records.tokens[1]
     assert log is not None
     assert log.input.tolist() == [300 - n for n in range(10, 30)]

@@ -28,15 +28,15 @@ def test_a_run_that_fits_is_let_through() -> None:
 def test_the_way_round_is_named_where_there_is_one() -> None:
     """A million requests: 258 MiB with all records, 110 MiB with a sample, 10 MB without."""
     load = traces.constant(1000.0, 1000)
-    with pytest.raises(ScenarioError, match=r"use records: sample \(--records sample\), a part"):
+    with pytest.raises(ScenarioError, match=r"use records: sample \(--set records=sample\), a part"):
         check_size(scenario(), load, 2, memory_bytes=120 * MIB)
     check_size(scenario(records="sample"), load, 2, memory_bytes=120 * MIB)
-    with pytest.raises(ScenarioError, match=r"use records: none \(--records none\), a part"):
+    with pytest.raises(ScenarioError, match=r"use records: none \(--set records=none\), a part"):
         check_size(scenario(), load, 2, memory_bytes=20 * MIB)
     check_size(scenario(records="none"), load, 2, memory_bytes=20 * MIB)
     with pytest.raises(ScenarioError) as error:
         check_size(scenario(), load, 2, memory_bytes=MIB)
-    assert "--records none" not in str(error.value)
+    assert "--set records=none" not in str(error.value)
     assert "--window" in str(error.value)
 
 

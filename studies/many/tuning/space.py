@@ -22,10 +22,7 @@ OF_POLICY = "policy."
 A_BOUND = "knows the load to come, which is a bound and no choice; tune another policy or predictor"
 """Why a policy is not tuned."""
 
-OWN_KEYS = (
-    *("pipeline", "trace", "window", "scale", "scaling", "seed", "records"),
-    *("time_column", "time_unit", "time_zone", "count_column", "count_step_s", "skip_bad_lines"),
-)
+OWN_KEYS = ("pipeline", "trace", "read", "window", "scale", "scaling", "seed", "records")
 """Keys that define what is run and are the same for all settings."""
 
 DIGITS = 4

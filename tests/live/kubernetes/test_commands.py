@@ -443,8 +443,8 @@ def test_manifests_say_where_real_models_are() -> None:
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("up", ("--trace", "--window", "--scale", "--arrivals", "--journal", "--records")),
-        ("manifests", ("--trace", "--window", "--scale", "--arrivals", "--journal", "--records")),
+        ("up", ("--trace", "--window", "--scale")),
+        ("manifests", ("--trace", "--window", "--scale")),
     ],
 )
 def test_a_command_offers_no_option_that_it_has_no_use_for(command: str, options: tuple[str, ...]) -> None:

@@ -89,7 +89,7 @@ def parts() -> Table:
         columns=(
             Column("part", "part"),
             Column("all_ms", "all records, tables", ".2f"),
-            Column("none_ms", "--records none", ".2f"),
+            Column("none_ms", "--set records=none", ".2f"),
         ),
         rows=tuple(rows),
         notes=("The whole is measured by itself; the parts are their shares of runs in which each part is timed.",),
@@ -107,7 +107,7 @@ def many_runs() -> Table:
             rows.append(made(RUNS[engine], 2, engine).row(engine, alone))
     return Table(
         name="many",
-        title="Many 20-minute runs of video: ipa, 100 seeds, alpha and load_margin varied, --records none",
+        title="Many 20-minute runs of video: ipa, 100 seeds, alpha and load_margin varied, --set records=none",
         columns=(
             Column("engine", "engine"),
             Column("processes", "processes", "d"),

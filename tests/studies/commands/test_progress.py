@@ -148,7 +148,7 @@ def test_where_the_engine_has_been_compiled_nothing_is_said_of_it(monkeypatch: p
 def test_one_short_run_alone_takes_the_engine_that_is_there_sooner(rate: int, engine: str) -> None:
     """Two stages and 1000 s: 100,000 and 300,000 visits; loading the compiled engine takes as long as 200,000."""
     command = ("simulate", "video", "--trace", f"constant:{rate}:1000", "--policy", "static:yolov5n:8:9,resnet18:8:9")
-    assert json.loads(ipa(*command, "--records", "none", "--json").stdout)["engine"] == engine
+    assert json.loads(ipa(*command, "--set", "records=none", "--json").stdout)["engine"] == engine
 
 
 @pytest.mark.parametrize("command", [("simulate", "video"), ("compare", "video", "--policy", "static")])

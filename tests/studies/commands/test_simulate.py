@@ -25,9 +25,9 @@ def test_a_window_of_a_packed_trace_is_cut_scaled_and_run(here: Path) -> None:
     """The published window: 1200 s of 47 a second, an eighth of each rounded down to 5, makes 6000 requests."""
     counts = ["40"] * 1301160 + ["47"] * 1200 + ["40"] * 40
     (here / "real.txt.xz").write_bytes(lzma.compress("\n".join(counts).encode(), preset=0))
-    window = ("--window", "1301160:1302360", "--scale", 0.125, "--scaling", "floor")
-    command = ("--policy", "ipa", "--trace", "real.txt.xz", *window, "--seed", 1, "--arrivals", "even", "--json", "-q")
-    summary = answer("simulate", "video", *command)
+    window = ("--window", "1301160:1302360", "--scale", 0.125, "--set", "scaling=floor")
+    command = ("--policy", "ipa", "--trace", "real.txt.xz", *window, "--seed", 1, "--set", "arrivals=even")
+    summary = answer("simulate", "video", *command, "--json", "-q")
     assert (summary["requests"], summary["duration_s"], summary["decisions"]) == (6000, 1200.0, 120)
     assert answer("trace", "info", "real.txt.xz", *window, "--json", "-q")["requests"] == 6000
 

@@ -25,8 +25,8 @@ def test_traces_are_made_converted_and_described(here: Path) -> None:
         "10:20",
         "--scale",
         0.5,
-        "--scaling",
-        "floor",
+        "--set",
+        "scaling=floor",
     )
     assert ipa(*command).stdout == "part.parquet\n"
     figures = answer("trace", "info", "part.parquet", "--json")
@@ -88,21 +88,21 @@ def test_the_figures_of_a_log_say_its_notation_and_its_clock(log: str) -> None:
 def test_times_that_may_mean_two_things_are_asked_about_in_every_command(here: Path) -> None:
     """The option that the message names answers, as does the key of a scenario file."""
     (here / "log.csv").write_text("end,path\n500,/\n19500,/\n")
-    column = ("--time-column", "end")
+    column = ("--set", "read.time_column=end")
     text = "log.csv, line 2, column end: 500 may be in any unit: say which, as --set read.time_unit=ms"
     for command in (("simulate", "video", "--trace"), ("compare", "video", "--trace"), ("trace", "info")):
         assert "--set read.time_column=NAME" in refusal(*command, "log.csv")
         assert text in refusal(*command, "log.csv", *column)
-    assert answer("trace", "info", "log.csv", *column, "--time-unit", "ms", "--json")["duration_s"] == 20.0
-    keys = "pipeline: video\ntrace: log.csv\ntime_column: end\ntime_unit: ms\n"
+    assert answer("trace", "info", "log.csv", *column, "--set", "read.time_unit=ms", "--json")["duration_s"] == 20.0
+    keys = "pipeline: video\ntrace: log.csv\nread: {time_column: end, time_unit: ms}\n"
     (here / "mine.yaml").write_text(f"schema_version: 1\nkind: scenario\n{keys}")
     run = ipa("simulate", "mine.yaml", "--json", "--out", "run")
     assert json.loads(run.stdout)["duration_s"] == 20.0
     assert "log.csv: 2 requests in milliseconds since the start (column 'end'); 20 s\n" in run.stderr
-    assert json.loads((here / "run" / "manifest.json").read_text())["scenario"]["time_unit"] == "ms"
-    assert "time_unit: should be" in refusal("simulate", "mine.yaml", "--set", "time_unit=hours")
+    assert json.loads((here / "run" / "manifest.json").read_text())["scenario"]["read"]["time_unit"] == "ms"
+    assert "read.time_unit: should be" in refusal("simulate", "mine.yaml", "--set", "read.time_unit=hours")
     assert "read.time_zone: 'Mars': this machine knows no such zone" in refusal(
-        "simulate", "mine.yaml", "--set", "time_zone=Mars"
+        "simulate", "mine.yaml", "--set", "read.time_zone=Mars"
     )
 
 
@@ -112,7 +112,7 @@ def test_a_study_reads_a_log_by_its_keys(here: Path) -> None:
     (here / "study.yaml").write_text(study)
     said = refusal("study", "study.yaml", "--out", "results")
     assert "study.yaml:4: workloads: log.csv, line 1: no column of times" in said
-    (here / "study.yaml").write_text(study + "parameters: [{set: {time_column: end, time_unit: ms}}]\n")
+    (here / "study.yaml").write_text(study + "parameters: [{set: {read.time_column: end, read.time_unit: ms}}]\n")
     assert ipa("study", "study.yaml", "--out", "results", "--seeds", 1).exit_code == 0
 
 
@@ -131,10 +131,11 @@ def test_how_long_each_count_is_for_may_be_given(here: Path) -> None:
     (here / "load.csv").write_text("at,count\n" + "".join(f"10:{minute:02},{60 + minute}\n" for minute in range(30)))
     assert "'10:00' is a time of day without its date" in refusal("trace", "info", "load.csv")
     for step in ("60", "60s", "1m"):
-        assert answer("trace", "info", "load.csv", "--step", step, "--json")["duration_s"] == 1800
-    assert "'0s' is no time at all" in refusal("trace", "info", "load.csv", "--step", "0s")
-    assert "'1x' is not a duration such as 30s" in refusal("trace", "info", "load.csv", "--step", "1x")
-    keys = "pipeline: video\ntrace: load.csv\ncount_step_s: 60\nwindow: 0:60\n"
+        assert answer("trace", "info", "load.csv", "--set", f"read.step={step}", "--json")["duration_s"] == 1800
+    assert "read.step: should be at least 1; given 0" in refusal("trace", "info", "load.csv", "--set", "read.step=0s")
+    problem = refusal("trace", "info", "load.csv", "--set", "read.step=1x")
+    assert "read.step: should be a whole number, perhaps with a unit (us, ms, s, m, min, h, d); given '1x'" in problem
+    keys = "pipeline: video\ntrace: load.csv\nread: {step: 60}\nwindow: 0:60\n"
     (here / "mine.yaml").write_text(f"schema_version: 1\nkind: scenario\n{keys}")
     run = ipa("simulate", "mine.yaml", "--json")
     assert "counts per minute (column 'count', in the order of the rows)" in run.stderr
@@ -149,7 +150,7 @@ def test_a_scaled_load_keeps_its_mean_and_every_command_says_both(here: Path) ->
         assert figures["mean_rps"] == pytest.approx(5 * factor, abs=0.25)
         assert figures["unscaled_mean_rps"] == 5.0
         assert "unscaled_mean_rps" in ipa(*load).stdout
-        assert answer(*load, "--scaling", "floor", "--json")["mean_rps"] == floored_rps
+        assert answer(*load, "--set", "scaling=floor", "--json")["mean_rps"] == floored_rps
         assert figures != answer(*load, "--seed", 2, "--json")
     assert "unscaled" not in ipa("trace", "info", "constant:5").stdout
     said = re.compile("constant:1: scaled, from a mean of 1 requests per second to 1[.][45]")

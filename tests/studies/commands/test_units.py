@@ -16,7 +16,7 @@ from ipa.studies.many.sweeps.conditions import parse
 from ipa.studies.many.sweeps.sample import axis_of
 from ipa.studies.many.tuning.aims import parse_limit
 from ipa.studies.many.tuning.space import space_of
-from ipa.studies.scenario import Load, ScenarioError
+from ipa.studies.scenario import ScenarioError
 from tests.command import PIPELINE, SHORT, answer, ipa, refusal
 
 
@@ -85,7 +85,7 @@ def test_a_sweep_and_a_tuning_take_units(here: Path) -> None:
 
 
 def test_options_take_units(here: Path) -> None:
-    assert Load.given("bursty", "1 min:90 s", None, None, 1).windows == ((60.0, 90.0),)
+    assert answer("trace", "info", "bursty", "--window", "1 min:90 s", "--json")["duration_s"] == 30
     assert "'5 %'; allowed: a finite number above 0" in refusal("live", "run", "video", "--duration", "5 %")
     assert "--duration 0.5: should be at least 1 second" in refusal("live", "run", "video", "--duration", "500 ms")
 

@@ -151,7 +151,16 @@ def test_the_commands_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert result.exit_code == 0, result.output
         return result.stdout
 
-    run("compare", "video", *SHORT, "--policy", "ipa", "--records", "sample", "--out", "all", "--report", "all.html")
+    run(
+        "compare",
+        "video",
+        *SHORT,
+        "--policy",
+        "ipa",
+        "--set",
+        "records=sample",
+        *("--out", "all", "--report", "all.html"),
+    )
     run("simulate", "all", "--policy", "ipa", "--out", "one")
     run("report", "one", "--to", "one.html")
     assert (tmp_path / "one.html").is_file()

@@ -169,7 +169,7 @@ def test_l6_another_seed_gives_other_requests(here: Path) -> None:
 
 @pytest.mark.long
 def test_l6_another_process_with_other_hashes_gives_the_same_bytes(here: Path) -> None:
-    command = ("simulate", "video", "--trace", "bursty", "--window", "400:430", "--journal", "full", "--out")
+    command = ("simulate", "video", "--trace", "bursty", "--window", "400:430", "--set", "journal=full", "--out")
     process = start(*command, "there", env={**os.environ, "PYTHONHASHSEED": "4242"})
     assert ipa(*command, "here").exit_code == 0
     output, errors = process.communicate(timeout=60)

@@ -75,7 +75,7 @@ def test_what_was_kept_before_a_key_was_there_is_taken_up_with_its_default(
     for path in (tmp_path / "out").rglob("manifest.json"):
         manifest = json.loads(path.read_text())
         for key in {"compared", "calibration", "scenario"} & set(manifest):
-            del manifest[key]["skip_bad_lines"], manifest[key]["profile_factors"]
+            del manifest[key]["read"], manifest[key]["profile_factors"]
         path.write_text(json.dumps(manifest))
     conduct(experiment, run_live, tmp_path / "out", repeats=1)
     assert asked == ["calibration", "live-1"]
