@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 REPLACED = {
+    "--when": 'gone: --vary \'policy="ipa alpha=1","ipa alpha=2",rate\' gives each policy its own parameters',
+    "--sample": "--points N, drawn at random, or --points sobol:N; all combinations without",
+    "--sample-seed": "gone: points are drawn by --seed",
+    "--length": "gone: windows of ipa tune have 1,200 s, or what a log has room for",
+    "--test": "gone: ipa tune tests on the last third of a log, of which ipa trace convert --window cuts a part",
+    "--train": "gone: ipa tune trains on two thirds of a log, of which ipa trace convert --window cuts a part",
     "--control-secret": "kubectl create secret generic NAME --from-literal=token=TOKEN",
     "again": "ipa simulate FOLDER, ipa compare FOLDER or ipa sweep FOLDER, as it was made, with --set KEY=VALUE",
     "live load": "ipa live run PIPELINE --backend kubernetes --url URL, or k6 or GuideLLM for any other server",

@@ -52,7 +52,7 @@ MOST_SHOWN = 20
 
 @click.command()
 @pipeline_argument
-@declared(SweepOptions, "vary", "when", "where", "sample", "points", "sample_seed")
+@declared(SweepOptions, "vary", "where", "points")
 @policy_option
 @load_options
 @set_option

@@ -25,15 +25,14 @@ from ipa.studies.commands.options import (
     set_option,
     taken,
 )
-from ipa.studies.many.tuning import Drawing, TuningOptions
+from ipa.studies.many.tuning import TuningOptions
 
 
 @click.command()
 @pipeline_argument
 @policy_option
 @goal_option
-@declared(TuningOptions, "minimise", "maximise", "limits", "vary", "trials")
-@declared(Drawing, "train", "test", "windows", "length_s", "seeds")
+@declared(TuningOptions, "minimise", "maximise", "limits", "vary", "trials", "windows", "seeds")
 @load_options
 @set_option
 @jobs_option
@@ -49,7 +48,7 @@ def tune(what: str, jobs: int | None, write: Path | None, **options: Any) -> Non
 
     Prints a scenario file of the best setting, ready to run, with its gain over the defaults in comments above it.
     """
-    results, tuning, drawing = taken(Results, options), taken(TuningOptions, options), taken(Drawing, options)
+    results, tuning = taken(Results, options), taken(TuningOptions, options)
     scenario = build_scenario(what, **options)
     if write is not None:
         studies.results.check_place(write, f"--write {write}")
@@ -63,7 +62,6 @@ def tune(what: str, jobs: int | None, write: Path | None, **options: Any) -> Non
     ):
         tuned = studies.tune(
             scenario,
-            drawing=drawing,
             jobs=progress.at_once(jobs),
             folder=results.out,
             on_finished=advance,

@@ -268,7 +268,7 @@ def _range(text: str | None) -> dict[str, Any] | None:
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The keys that have a control, in dotted form."""
     for key, value in values.items():
-        if key in ("guards", "limits"):
+        if key in ("guards", "limits", "read"):
             yield from ((f"{key}.{inner}", inner_value) for inner, inner_value in value.items())
         elif key not in NOT_ASKED:
             yield key, value

@@ -15,7 +15,6 @@ Drop = Literal["request", "batch", "deadline"]
 Engine = Literal["auto", "simpy", "compiled"]
 Records = Literal["all", "sample", "none"]
 Journal = Literal["lean", "full"]
-Sample = Literal["grid", "list", "random", "lhs", "sobol"]
 
 Model = Literal["lstm", "lstm-quantile", "quantile-gbm"]
 """The kinds of predictors that can be trained."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ipa.studies.scenario import choices, option
+from ipa.studies.scenario import option
 
 Vary = Mapping[str, str | Sequence[Any]] | Sequence[str]
 """Keys with their values, as a command-line text or a sequence; or texts `KEY=VALUES`."""
@@ -28,23 +28,15 @@ class SweepOptions:
         "ends for samples: policy.beta=0.1:10, on a logarithmic scale policy.beta=0.1:10:log. Repeatable.",
         metavar="KEY=VALUES",
     )
-    when: Texts = option(
-        (),
-        "Vary a key only where a condition holds: 'policy==ipa: policy.alpha=1,2'. Repeatable.",
-        metavar="'CONDITION: KEY=VALUES'",
-    )
     where: Texts = option(
         (),
         "Leave out the points where this does not hold: 'guards.min_replicas<=guards.max_replicas'. Repeatable.",
         metavar="CONDITION",
     )
-    sample: choices.Sample = option(
-        "grid",
-        "Points: grid (all combinations), list (the first values, the second ones, ...), random, lhs (a Latin "
-        "hypercube) or sobol. Default: grid.",
-        words=choices.Sample,
+    points: str | None = option(
+        None,
+        "Draw so many points instead of all combinations: 128, or sobol:128, evenly spread by a Sobol sequence.",
+        metavar="[sobol:]N",
     )
-    points: int | None = option(None, "Points to draw, with random, lhs and sobol.", least=1)
-    sample_seed: int = option(1, "Seed of drawn points. Default: 1.", least=0)
     seeds: int | None = option(None, "Runs of each point, with seeds from --seed on. Default: 1.", least=1)
     values: Mapping[str, Any] | None = None

@@ -30,7 +30,7 @@ from ipa.studies.many import (
 from ipa.studies.many.answers import Demand, Recommendation, answer, demand_of_points
 from ipa.studies.many.sweeps import conditions, table
 from ipa.studies.many.sweeps.options import SweepOptions, Texts, Vary
-from ipa.studies.many.sweeps.sample import SHAPE, Branch, Space, Values, axis_of, parse_axis
+from ipa.studies.many.sweeps.sample import SHAPE, Axis, Space, Values, axis_of, parse_axis, parse_draw
 from ipa.studies.runs import prepare as prepare_run
 from ipa.studies.scenario import LARGEST_SEED, Scenario, ScenarioError
 
@@ -191,18 +191,10 @@ def space_of(options: SweepOptions) -> Space:
         if isinstance(vary, Mapping)
         else map(parse_axis, vary)
     )
-    branches = [*map(Branch, axes), *(_branch(text) for text in _several(options.when))]
-    if not branches:
+    if not vary:
         raise ScenarioError(f"nothing is varied: {SHAPE}")
-    where = tuple(map(conditions.parse, _several(options.where)))
-    return Space(tuple(branches), where, options.sample, options.points, options.sample_seed)
-
-
-def _branch(text: str) -> Branch:
-    condition, colon, axis = text.partition(": ")
-    if not colon:
-        raise ScenarioError(f"--when {text}: should be CONDITION: KEY=VALUES, such as policy==ipa: policy.alpha=1,2")
-    return Branch(parse_axis(axis, f"--when {condition}:"), conditions.parse(condition, "--when"))
+    draw = None if options.points is None else parse_draw(options.points)
+    return Space(tuple(axes), tuple(map(conditions.parse, _several(options.where))), draw)
 
 
 def _several(texts: Texts) -> Sequence[str]:
@@ -266,9 +258,10 @@ def conduct(plan: SweepPlan, running: Running) -> Swept:
         with session.executor(point.scenario for point in plan.points()) as run:
             run((planned for _, _, planned in rows()), plan.size * plan.seeds)
 
+        values_by_key = {axis.key: list(axis.values or axis.ends or ()) for axis in plan.space.axes}
         session.store.say_left_out((planned.key for _, _, planned in rows()), f"{path}")
         summary = table.first_summary(rows(), session.store)
-        errors = table.write(rows(), session.store, _axes(plan), summary, path)
+        errors = table.write(rows(), session.store, values_by_key, summary, path)
     errors_by_text = dict(errors.most_common(ERRORS_TOLD))
     swept = Swept(running.folder, plan.size, plan.seeds, session.ran, errors.total(), errors_by_text)
     session.finish(
@@ -279,47 +272,33 @@ def conduct(plan: SweepPlan, running: Running) -> Swept:
     return swept
 
 
-def _axes(plan: SweepPlan) -> dict[str, list[Any]]:
-    """Values of each varied key, which determine its column's type."""
-    values_by_key: dict[str, list[Any]] = {key: [] for key in plan.space.keys}
-    for branch in plan.space.branches:
-        values_by_key[branch.axis.key] += branch.axis.values or branch.axis.ends or ()
-    return values_by_key
-
-
 def _manifest(plan: SweepPlan) -> dict[str, Any]:
     space = plan.space
     return {
         "schema_version": results.SCHEMA_VERSION,
         "kind": "sweep",
         "scenario": plan.base.as_dict(),
-        "vary": [_described(branch) for branch in space.branches],
+        "vary": [_described(axis) for axis in space.axes],
         "where": [condition.text for condition in space.where],
-        "sample": space.method,
-        "sample_seed": space.sample_seed if space.points else None,
-        "drawn": space.points,
+        "drawn": None if space.draw is None else str(space.draw),
         "points": plan.size,
         "cores": os.cpu_count(),
         **results.versions(),
     }
 
 
-def _described(branch: Branch) -> dict[str, Any]:
-    axis = branch.axis
-    values: dict[str, Any] = {"values": list(axis.values)}
-    if axis.ends is not None:
-        values = {"from": axis.ends[0], "to": axis.ends[1], "scale": "log" if axis.is_log else "linear"}
-    return {"key": axis.key, **values, **({"when": branch.when.text} if branch.when else {})}
+def _described(axis: Axis) -> dict[str, Any]:
+    if axis.ends is None:
+        return {"key": axis.key, "values": list(axis.values)}
+    return {"key": axis.key, "from": axis.ends[0], "to": axis.ends[1], "scale": "log" if axis.is_log else "linear"}
 
 
 def demand_of_folder(folder: str | Path, required: Sequence[Requirement] = ()) -> Demand:
     """What is asked of the points of a sweep's folder. Raises ScenarioError as `read_manifest`, and if it lacks what
     was varied."""
     manifest = results.read_manifest(Path(folder))
-    axes: dict[str, list[Any]] = {}
     try:
-        for axis in manifest["vary"]:
-            axes.setdefault(axis["key"], []).extend(axis.get("values", ()))
+        axes = {axis["key"]: list(axis.get("values", ())) for axis in manifest["vary"]}
         base = Scenario.model_validate(manifest["scenario"])
     except (KeyError, TypeError, ValueError):
         raise ScenarioError(f"{Path(folder) / results.MANIFEST}: does not say what was varied of what") from None
@@ -338,9 +317,7 @@ def read_sweep(folder: str | Path) -> list[tuple[Values, Scenario, Mapping[str, 
     if not manifest.get("finished"):
         raise ScenarioError(f"{folder}: the sweep is not finished; run the same command again to resume it")
     base, inputs = Scenario.model_validate(manifest["scenario"]), results.KeptInputs.of(manifest, folder)
-    listed: dict[str, list[Any]] = {}
-    for axis in manifest["vary"]:
-        listed.setdefault(axis["key"], []).extend(axis.get("values", ()))
+    listed = {axis["key"]: list(axis.get("values", ())) for axis in manifest["vary"]}
     return [
         (values, inputs.scenario(base.with_values({**values, "seed": seed})), row)
         for values, seed, row in table.read(folder / TABLE, listed)

@@ -5,13 +5,12 @@ policy.load_margin=0:0.5:0.1   from 0 to 0.5 in steps of 0.1, both ends included
 policy.beta=0.1:10             anywhere between the ends, for samples
 policy.beta=0.1:10:log         the same, evenly on a logarithmic scale
 
-grid     every combination; later keys vary fastest
-list     the first values of all keys, the second ones, ...
-random   drawn evenly between the ends, or among the values, of each key
-lhs      a Latin hypercube: of N points every N-th part of each key's range holds one
-sobol    a scrambled Sobol sequence, which fills the space evenly; best with a power of two of points
+Without a number of points, every combination is one; later keys vary fastest. With one, they are drawn by the seed:
 
-`random` and `sobol` with more points keep the ones before.
+128         evenly between the ends, or among the values, of each key
+sobol:128   by a scrambled Sobol sequence, which fills the space more evenly; best with a power of two of points
+
+More points keep the ones before.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ import numpy as np
 from ipa.numbers import in_own_unit, number_of, quantity_of
 from ipa.sim import FloatArray
 from ipa.studies.many.sweeps.conditions import PointCondition
-from ipa.studies.scenario import ScenarioError, choices, parse_value, put
+from ipa.studies.scenario import ScenarioError, parse_value, put
 
 LOG = "log"
 
@@ -57,11 +57,11 @@ class Axis:
         return low * (high / low) ** share if self.is_log else low + share * (high - low)
 
 
-def parse_axis(text: str, option: str = "--vary") -> Axis:
-    """The axis of `KEY=VALUES`, given by `option`. Raises ScenarioError for anything else."""
+def parse_axis(text: str) -> Axis:
+    """The axis of `KEY=VALUES`. Raises ScenarioError for anything else."""
     key, equals, values = text.partition("=")
     if not equals or not all(key.split(".")) or not values.strip():
-        raise ScenarioError(f"{option} {text}: {SHAPE}")
+        raise ScenarioError(f"--vary {text}: {SHAPE}")
     return axis_of(key.strip(), values)
 
 
@@ -120,50 +120,66 @@ def _name(key: str) -> str:
     return key.rpartition(".")[2]
 
 
-DRAWN = ("random", "lhs", "sobol")
+SOBOL = "sobol:"
+"""The prefix of a number of points that a Sobol sequence draws."""
+
+MOST_POINTS = 10_000_000
 
 Values = dict[str, Any]
-"""The values of a point, by key, without keys that are not varied there."""
+"""The values of a point, by key."""
 
 
 @dataclass(frozen=True)
-class Branch:
-    """An axis, and the condition under which it is varied; None: always."""
+class Draw:
+    """How many points are drawn, and whether by a Sobol sequence."""
 
-    axis: Axis
-    when: PointCondition | None = None
+    points: int
+    is_sobol: bool = False
+
+    def __str__(self) -> str:
+        return f"{SOBOL if self.is_sobol else ''}{self.points}"
+
+    def shares(self, axes: int, seed: int) -> FloatArray:
+        """Shares of the axes' ranges, 0 <= share < 1, shape (points, axes)."""
+        rng = np.random.default_rng(seed)
+        if not self.is_sobol:
+            return rng.random((self.points, axes))
+        from scipy.stats import qmc
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about balance, which the documentation explains
+            return np.asarray(qmc.Sobol(axes, rng=rng).random(self.points))
+
+
+def parse_draw(text: str) -> Draw:
+    """The points of `128` or `sobol:128`. Raises ScenarioError for anything else."""
+    points = number_of(text.removeprefix(SOBOL))
+    if not isinstance(points, int) or not 1 <= points <= MOST_POINTS:
+        raise ScenarioError(f"--points {text}: should be a number from 1, such as 128, or sobol:128")
+    return Draw(points, text.startswith(SOBOL))
 
 
 @dataclass(frozen=True)
 class Space:
-    """What is varied, which points are left out, and how points are chosen."""
+    """What is varied, which points are left out, and how points are drawn; None: every combination is one."""
 
-    branches: tuple[Branch, ...]
+    axes: tuple[Axis, ...]
     where: tuple[PointCondition, ...] = ()
-    method: choices.Sample = "grid"
-    points: int | None = None
-    sample_seed: int = 1
+    draw: Draw | None = None
 
     def __post_init__(self) -> None:
-        keys = [branch.axis.key for branch in self.branches if branch.when is None]
-        if twice := {key for key in keys if keys.count(key) > 1}:
+        if twice := {key for key in self.keys if self.keys.count(key) > 1}:
             raise ScenarioError(f"{min(twice)}: is varied twice; give all its values at once")
-        if (self.method in DRAWN) != (self.points is not None):
-            needs = "needs --points" if self.method in DRAWN else "takes no --points"
-            raise ScenarioError(f"--sample {self.method}: {needs}; points are drawn for {', '.join(DRAWN)}")
-        for branch in self.branches:
-            if branch.axis.ends is not None and self.method not in DRAWN:
+        for axis in self.axes:
+            if axis.ends is not None and self.draw is None:
                 raise ScenarioError(
-                    f"{branch.axis.key}: a range without a step is for samples ({', '.join(DRAWN)}); give a step, "
-                    "FROM:TO:STEP"
+                    f"{axis.key}: a range without a step is for drawn points (--points); give a step, FROM:TO:STEP"
                 )
-        if self.method == "list" and any(branch.when for branch in self.branches):
-            raise ScenarioError("--sample list: takes no condition on a key; leave points out with --where")
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The varied keys, in order."""
-        return tuple(dict.fromkeys(branch.axis.key for branch in self.branches))
+        return tuple(axis.key for axis in self.axes)
 
     def values(self, base: Mapping[str, Any]) -> Iterator[Values]:
         """The points for a base scenario as plain data, none twice. Raises ScenarioError for unusable conditions."""
@@ -171,7 +187,7 @@ class Space:
         for values in self._all(base):
             if self.where and not _hold(self.where, base, values):
                 continue
-            if self.method in DRAWN:
+            if self.draw is not None:
                 mark = hash(repr(values))
                 if mark in before:
                     continue
@@ -179,58 +195,12 @@ class Space:
             yield values
 
     def _all(self, base: Mapping[str, Any]) -> Iterator[Values]:
-        if self.method == "grid":
-            yield from self._grid(base, {}, 0)
-        elif self.method == "list":
-            yield from self._listed()
-        else:
-            for shares in self._shares():
-                yield self._drawn(base, shares.tolist())
-
-    def _grid(self, base: Mapping[str, Any], before: Values, place: int) -> Iterator[Values]:
-        if place == len(self.branches):
-            yield before
+        if self.draw is None:
+            for values in product(*(axis.values for axis in self.axes)):
+                yield dict(zip(self.keys, values, strict=True))
             return
-        branch = self.branches[place]
-        if branch.when is not None and not _hold([branch.when], base, before):
-            yield from self._grid(base, before, place + 1)
-            return
-        for value in branch.axis.values:
-            yield from self._grid(base, {**before, branch.axis.key: value}, place + 1)
-
-    def _listed(self) -> Iterator[Values]:
-        lengths = {len(branch.axis.values) for branch in self.branches} - {1}
-        if len(lengths) > 1:
-            raise ScenarioError(
-                "--sample list: all keys need as many values, or one; given "
-                + ", ".join(f"{branch.axis.key}: {len(branch.axis.values)}" for branch in self.branches)
-            )
-        for place in range(max(lengths, default=1)):
-            yield {
-                branch.axis.key: branch.axis.values[place if len(branch.axis.values) > 1 else 0]
-                for branch in self.branches
-            }
-
-    def _drawn(self, base: Mapping[str, Any], shares: Sequence[float]) -> Values:
-        values: Values = {}
-        for branch, share in zip(self.branches, shares, strict=True):
-            if branch.when is None or _hold([branch.when], base, values):
-                values[branch.axis.key] = branch.axis.at(share)
-        return values
-
-    def _shares(self) -> FloatArray:
-        """Shares of the axes' ranges, 0 <= share < 1, shape (points, axes)."""
-        assert self.points is not None
-        rng = np.random.default_rng(self.sample_seed)
-        if self.method == "random":
-            return rng.random((self.points, len(self.branches)))
-        from scipy.stats import qmc
-
-        if self.method == "lhs":
-            return np.asarray(qmc.LatinHypercube(len(self.branches), rng=rng).random(self.points))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about balance, which the documentation explains
-            return np.asarray(qmc.Sobol(len(self.branches), rng=rng).random(self.points))
+        for shares in self.draw.shares(len(self.axes), base.get("seed", 1)):
+            yield {axis.key: axis.at(share) for axis, share in zip(self.axes, shares.tolist(), strict=True)}
 
 
 def _hold(conditions: Sequence[PointCondition], base: Mapping[str, Any], values: Values) -> bool:

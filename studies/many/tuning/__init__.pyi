@@ -1,6 +1,5 @@
 from .aims import OUTCOMES as OUTCOMES
 from .aims import wishes_of as wishes_of
-from .options import Drawing as Drawing
 from .options import TuningOptions as TuningOptions
 from .run import tune as tune
 from .tuned import Best as Best

@@ -11,8 +11,7 @@ import numpy as np
 
 from ipa import traces
 from ipa.sim import stream
-from ipa.studies.many.tuning.options import LENGTH_S, Drawing
-from ipa.studies.scenario import Load, Scenario, ScenarioError, find_trace, load_of, parse_windows, whole_trace
+from ipa.studies.scenario import Load, Scenario, ScenarioError, find_trace, load_of, whole_trace
 from ipa.traces import NAMES, SCALE, Trace
 
 Span = tuple[float, float]
@@ -25,6 +24,9 @@ REAL_TEST: Span = (14 * DAY_S, 21 * DAY_S)
 
 TRAIN_SHARE = 2 / 3
 """The training share of any other load, from its start."""
+
+LONGEST_S, SHORTEST_S = 1200.0, 300.0
+"""The lengths of windows [s]: the published ones have 1,200; of a log too short for as many of these, less."""
 
 STRETCH_S = 60
 """Rises from minute to minute decide whether windows are alike [s]."""
@@ -65,41 +67,47 @@ class TuningCases:
         return _length_of(self.base) if window is None else window[1] - window[0]
 
 
-def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = lambda _: None) -> TuningCases:
-    """The cases for a scenario, drawn by its seed. `log` gets a message if there are fewer than requested.
+def cases_of(
+    scenario: Scenario, windows: int, seeds: int = 1, log: Callable[[str], object] = lambda _: None
+) -> TuningCases:
+    """The cases for a scenario, drawn by its seed: `windows` to train on and twice as many to test on, each with
+    `seeds`. `log` gets a message if there are fewer.
 
-    Raises ScenarioError for parts of the load that overlap or hold no window, TraceError if the load cannot be used.
+    Raises ScenarioError for a load that holds no window, TraceError if it cannot be used.
     """
     is_real = traces.is_of_real_trace(scenario.trace)
     if scenario.trace in NAMES or traces.has_fixed_counts(scenario.trace):
-        return _seeds_apart(scenario, how)
+        return _seeds_apart(scenario, windows * seeds)
     if scenario.window is not None:
-        raise ScenarioError("--window: say with --train and --test which parts of the load are used for what")
+        raise ScenarioError(
+            "--window: the first two thirds of a log are to train on, and the rest to test on; for less of it, "
+            "ipa trace convert LOG --window START:END --to FILE"
+        )
     base = _whole_real(scenario) if is_real else scenario
     load, whole = replace(load_of(base), windows=None), whole_trace(base, base.seed)
-    length_s = how.length_s or (_length_of(scenario) if is_real else LENGTH_S)
-    train, test = _parts(whole, how, is_real, scenario.history_s)
+    train, test = _parts(whole, is_real, scenario.history_s)
+    each_s = float(floor(min((train[1] - train[0]) / windows, (test[1] - test[0]) / (2 * windows))))
+    length_s = _length_of(scenario) if is_real else min(LONGEST_S, max(SHORTEST_S, each_s))
     like = _figures(Load(scenario.trace, None, 1.0).trace()) if is_real else None
     rng = stream(scenario.seed, "windows")
-    names, windows_of_parts = ("--train", "--test"), []
-    for name, part, count in zip(names, (train, test), (how.windows, 2 * how.windows), strict=True):
+    windows_of_parts = []
+    for use, part, count in (("to train on", train, windows), ("to test on", test, 2 * windows)):
         candidates = _windows(load, whole, part, length_s, like)
+        place = f"the part of the load {use}, {part[0]:g}:{part[1]:g},"
         if not candidates:
-            raise ScenarioError(
-                f"{name} {part[0]:g}:{part[1]:g}: holds no window of {length_s:g} s"
-                f"{' that is like the load' if like else ''}; give a larger part, or a shorter --length"
-            )
+            alike = " that is like the load" if like else ""
+            raise ScenarioError(f"--trace {scenario.trace}: {place} holds no window of {length_s:g} s{alike}")
         if len(candidates) < count:
-            log(f"{name}: holds {len(candidates)} windows of {length_s:g} s, fewer than {count}")
+            log(f"{place} holds {len(candidates)} windows of {length_s:g} s, fewer than {count}")
         chosen = rng.permutation(len(candidates))[:count]
         windows_of_parts.append([candidates[place] for place in chosen.tolist()])
     first = scenario.seed
-    last = first + how.seeds * len(windows_of_parts[0])
+    last = first + seeds * len(windows_of_parts[0])
     return TuningCases(
         base.model_copy(update={"window": None}),
-        _cases(windows_of_parts[0], first, how.seeds),
-        _cases(windows_of_parts[1], last, how.seeds),
-        how.seeds,
+        _cases(windows_of_parts[0], first, seeds),
+        _cases(windows_of_parts[1], last, seeds),
+        seeds,
         f"windows of {length_s:g} s{f' like {scenario.trace}' if like else ''}: {len(windows_of_parts[0])} of seconds "
         f"{train[0]:,.12g} to {train[1]:,.12g} for training, "
         f"{len(windows_of_parts[1])} of {test[0]:,.12g} to {test[1]:,.12g} for the test",
@@ -112,14 +120,8 @@ def of_case(scenario: Scenario, case: Case) -> Scenario:
     return scenario.model_copy(update={"window": window, "seed": case.seed, "records": "none"})
 
 
-def _seeds_apart(scenario: Scenario, how: Drawing) -> TuningCases:
-    """The cases for a load that each seed draws anew: some seeds to train on, others to test on."""
-    if how.train or how.test or how.length_s:
-        raise ScenarioError(
-            f"--trace {scenario.trace}: is drawn by each seed, so that seeds are kept apart, not windows; leave "
-            "--train, --test and --length out"
-        )
-    count = how.windows * how.seeds
+def _seeds_apart(scenario: Scenario, count: int) -> TuningCases:
+    """The cases for a load that each seed draws anew: `count` seeds to train on, others to test on."""
     first, last = scenario.seed, scenario.seed + count
     return TuningCases(
         scenario,
@@ -145,40 +147,14 @@ def _length_of(scenario: Scenario) -> float:
     return find_trace(scenario.trace, scenario.seed).duration_s
 
 
-def _parts(whole: Trace, how: Drawing, is_real: bool, history_s: int) -> tuple[Span, Span]:
+def _parts(whole: Trace, is_real: bool, history_s: int) -> tuple[Span, Span]:
     """The parts to train and to test on; no window of the second has a history that reaches into the first."""
-    if (how.train is None) != (how.test is None):
-        raise ScenarioError("--train and --test: give both, or none")
-    if how.train is not None and how.test is not None:
-        train, test = _part(how.train, "--train", whole), _part(how.test, "--test", whole)
-    elif is_real and whole.duration_s >= REAL_TEST[1]:
+    if is_real and whole.duration_s >= REAL_TEST[1]:
         train, test = REAL_TRAIN, REAL_TEST
     else:
         middle_s = float(floor(TRAIN_SHARE * whole.duration_s))
         train, test = (0.0, middle_s), (middle_s, float(floor(whole.duration_s)))
-    if train[0] < test[1] and test[0] < train[1]:
-        raise ScenarioError(f"--test {test[0]:g}:{test[1]:g}: overlaps --train {train[0]:g}:{train[1]:g}")
-    if train[1] <= test[0] < train[1] + history_s:
-        test = (train[1] + history_s, test[1])
-        if test[0] >= test[1]:
-            raise ScenarioError(
-                f"--test: no load is left to test on: {whole.name!r} has seconds 0 to {whole.duration_s:g}, and tests "
-                f"begin {history_s} s (history_s) after the part to train on, {train[0]:g}:{train[1]:g}"
-            )
-    return train, test
-
-
-def _part(text: str, option: str, whole: Trace) -> Span:
-    try:
-        spans: object = parse_windows(text)
-    except ValueError as error:
-        raise ScenarioError(f"{option} {text}: {error}") from None
-    if not isinstance(spans, tuple) or len(spans) != 1:
-        raise ScenarioError(f"{option} {text}: should be one part, START:END in seconds")
-    start_s, end_s = spans[0]
-    if not 0 <= start_s < end_s <= whole.duration_s:
-        raise ScenarioError(f"{option} {text}: should lie within the load, seconds 0 to {whole.duration_s:g}")
-    return start_s, end_s
+    return train, (min(train[1] + history_s, test[1]), test[1])
 
 
 def _windows(load: Load, whole: Trace, part: Span, length_s: float, like: tuple[float, float] | None) -> list[Span]:

@@ -13,24 +13,10 @@ TRIALS = 100
 WINDOWS = 16
 """The default number of windows to train on."""
 
-LENGTH_S = 1200.0
-"""The default length of a window, that of the published ones."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """How cases are chosen."""
-
-    train: str | None = option(None, "Seconds of the load to train on. Default: the first 2/3.", metavar="START:END")
-    test: str | None = option(None, "Seconds of the load to test on. Default: the rest.", metavar="START:END")
-    windows: int = option(WINDOWS, f"Training windows; twice as many are for testing. Default: {WINDOWS}.", least=2)
-    length_s: float | None = option(None, f"Seconds of a window. Default: {LENGTH_S:g}.", above=0.0)
-    seeds: int = option(1, "Runs in each window. Default: 1.", least=1)
-
 
 @dataclass(frozen=True)
 class TuningOptions:
-    """The goal of the search, its space, and the number of trials.
+    """The goal of the search, its space, the number of trials, and how many windows and seeds each is tried on.
 
     `limits`: as `aims.parse_limit`; `vary`: as `space.space_of`.
     """
@@ -52,3 +38,5 @@ class TuningOptions:
         metavar="KEY=FROM:TO",
     )
     trials: int = option(TRIALS, f"Number of settings to try. Default: {TRIALS}.", least=1)
+    windows: int = option(WINDOWS, f"Training windows; twice as many are for testing. Default: {WINDOWS}.", least=2)
+    seeds: int = option(1, "Runs in each window. Default: 1.", least=1)

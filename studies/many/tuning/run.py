@@ -22,7 +22,7 @@ from ipa.studies.many.answers import figure_of
 from ipa.studies.many.tuning.aims import OUTCOMES, Wishes, wishes_of
 from ipa.studies.many.tuning.cases import Case, TuningCases, cases_of, of_case
 from ipa.studies.many.tuning.gains import Columns, Rows, columns_of, gains, means_of
-from ipa.studies.many.tuning.options import Drawing, TuningOptions
+from ipa.studies.many.tuning.options import TuningOptions
 from ipa.studies.many.tuning.space import A_BOUND, Space, Values, check_values, space_of, suggested
 from ipa.studies.many.tuning.tuned import Best, TriedSetting, Tuned, in_words, manifest_of, write_tuned
 from ipa.studies.runs import prepare
@@ -50,7 +50,6 @@ MOST_NAMED = 3
 def tune(
     scenario: Scenario,
     *,
-    drawing: Drawing | None = None,
     jobs: int | None = None,
     folder: str | Path | None = None,
     on_finished: Callable[[], object] = lambda: None,
@@ -59,11 +58,11 @@ def tune(
 ) -> Tuned:
     """Search values of a scenario's keys that minimise or maximise an outcome (`minimise`, `maximise`).
 
-    These and the other options, `limits`, `vary` and `trials`, are those of the command line, with the same names
-    (`limits`: --slo). The limits of the policy's goal count beside these, unless what they depend on is varied, and its
-    aim is the aim if none is given. `drawing`: the loads, also as there. `jobs` runs at a time, default: one per core.
-    With a folder, runs are kept there and an interrupted tuning is resumed. `on_finished` is called after each setting.
-    The same scenario, goal, space, drawing, trials and seed give the same result for any `jobs`.
+    These and the other options of `TuningOptions` are those of the command line, with the same names (`limits`: --slo).
+    The limits of the policy's goal count beside these, unless what they depend on is varied, and its aim is the aim if
+    none is given. `jobs` runs at a time, default: one per core. With a folder, runs are kept there and an interrupted
+    tuning is resumed. `on_finished` is called after each setting. The same scenario, options and seed give the same
+    result for any `jobs`.
 
     Raises ScenarioError for a goal, a policy that knows the load to come, keys, parts of the load or a folder that
     cannot be used; Error if no setting could be run; as `prepare` for the scenario itself; and as `Executor.make`.
@@ -72,7 +71,7 @@ def tune(
     space = space_of(scenario, given.vary)
     is_goal_varied = any(key in OF_GOAL or key.startswith("policy.goal") for key in space)
     wishes = wishes_of(given.minimise, given.maximise, given.limits, None if is_goal_varied else scenario)
-    cases = cases_of(scenario, drawing or Drawing(), log)
+    cases = cases_of(scenario, given.windows, given.seeds, log)
     if knows_future(prepare(of_case(cases.base, cases.train[0])).policy):
         raise ScenarioError(f"policy {scenario.policy.name!r}: {A_BOUND}")
     check_values(cases.base, space)

@@ -148,19 +148,13 @@ def _options(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     for key in ("vary", "where", "seeds"):
         if not isinstance(manifest.get(key), list):
             raise ScenarioError(f"{folder / MANIFEST}: the key {key!r} should hold a list")
-    if not isinstance(manifest.get("sample"), str):
-        raise ScenarioError(f"{folder / MANIFEST}: the key 'sample' should say how points are chosen, such as grid")
-    axes = [(axis.get("when"), f"{axis['key']}={_values(axis)}") for axis in _axes(manifest["vary"], folder)]
-    drawn = {}
-    if manifest.get("sample_seed") is not None:
-        drawn = {"points": _drawn(manifest, folder), "sample_seed": manifest["sample_seed"]}
+    if not isinstance(manifest.get("drawn"), str | None):
+        raise ScenarioError(f"{folder / MANIFEST}: the key 'drawn' should say how points are drawn, such as 128")
     return {
-        "vary": [axis for when, axis in axes if when is None],
-        "when": [f"{when}: {axis}" for when, axis in axes if when is not None],
+        "vary": [f"{axis['key']}={_values(axis)}" for axis in _axes(manifest["vary"], folder)],
         "where": manifest["where"],
-        "sample": manifest["sample"],
+        "points": manifest.get("drawn"),
         "seeds": len(manifest["seeds"]),
-        **drawn,
     }
 
 
@@ -180,14 +174,3 @@ def _values(axis: Mapping[str, Any]) -> str:
     if "values" in axis:
         return ",".join(map(json.dumps, axis["values"]))
     return f"{axis['from']!r}:{axis['to']!r}" + (":log" if axis.get("scale") == "log" else "")
-
-
-def _drawn(manifest: Mapping[str, Any], folder: Path) -> int:
-    """How many points were requested. Raises ScenarioError if the folder is of an earlier version and does not say."""
-    if isinstance(manifest.get("drawn"), int):
-        return int(manifest["drawn"])
-    if not isinstance(manifest.get("points"), int) or manifest["where"]:
-        raise ScenarioError(
-            f"{folder}: does not say how many points were drawn before --where left some out; repeat its command"
-        )
-    return int(manifest["points"])

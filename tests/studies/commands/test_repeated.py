@@ -76,7 +76,7 @@ def test_what_is_set_anew_for_all_policies_of_a_comparison_reaches_them(folders:
 
 
 def test_a_sweep_is_asked_again_at_its_points(here: Path) -> None:
-    vary = ("--vary", 'policy="ipa","static:1,1"', "--when", "policy==ipa: policy.alpha=1,20", "--seeds", 2)
+    vary = ("--vary", 'policy="ipa alpha=1","ipa alpha=20","static:1,1"', "--seeds", 2)
     assert ipa("sweep", "video", *vary, *SHORT, "--out", "swept", "-q").exit_code == 0
     again = answer("sweep", "swept", "--set", "sla_s=3", "--out", "again", "--jobs", 1, "--json", "-q")
     assert (again["points"], again["seeds"], again["runs"]) == (3, 2, 6)
@@ -88,8 +88,8 @@ def test_a_sweep_is_asked_again_at_its_points(here: Path) -> None:
 @pytest.mark.parametrize(
     "drawn",
     [
-        ("--sample", "random", "--points", 5, "--where", "hop_s<=0.1"),
-        ("--sample", "lhs", "--points", 3, "--sample-seed", 4),
+        ("--points", 5, "--where", "hop_s<=0.1"),
+        ("--points", "sobol:4", "--seed", 4),
     ],
 )
 def test_drawn_points_are_asked_again(here: Path, drawn: tuple[Any, ...]) -> None:
@@ -101,18 +101,10 @@ def test_drawn_points_are_asked_again(here: Path, drawn: tuple[Any, ...]) -> Non
     keys = ["hop_s", "policy.beta", "seed"]
     pd.testing.assert_frame_equal(then[keys], now[keys], check_exact=True)
     assert set(now["sla_s"]) == {3.0} != set(then["sla_s"])
-    manifest = here / "drawn" / "manifest.json"
-    kept = json.loads(manifest.read_text())
-    del kept["drawn"]  # as by an earlier version
-    manifest.write_text(json.dumps(kept))
-    if kept["where"]:
-        assert "does not say how many points were drawn before --where" in refusal("sweep", "drawn", "--out", "old")
-    else:
-        assert answer("sweep", "drawn", "--out", "old", "--jobs", 1, "--json", "-q")["points"] == kept["points"]
 
 
 def test_more_points_of_a_drawn_sweep_keep_the_ones_before(here: Path) -> None:
-    vary = ("--vary", "hop_s=0:0.3", "--sample", "random", "--points", 2)
+    vary = ("--vary", "hop_s=0:0.3", "--points", 2)
     assert ipa("sweep", "video", *vary, *SHORT, "--out", "drawn", "-q").exit_code == 0
     assert ipa("sweep", "drawn", "--points", 4, "--out", "again", "--jobs", 1, "-q").exit_code == 0
     then, now = (pd.read_parquet(here / name / "runs.parquet")["hop_s"].tolist() for name in ("drawn", "again"))
@@ -129,13 +121,12 @@ def test_more_points_of_a_drawn_sweep_keep_the_ones_before(here: Path) -> None:
         ({"vary": [{"values": [1]}]}, 'vary: should be a key with its values; given {"values": [1]}'),
         ({"vary": [{"key": "scale", "values": 5}]}, "vary: should be a key with its values; given"),
         ({"vary": [{"key": "scale", "from": 1}]}, "vary: should be a key with its values; given"),
-        ({"sample": None}, "the key 'sample' should say how points are chosen"),
-        ({"sample": "lhs", "sample_seed": 1}, "swept: does not say how many points were drawn"),
+        ({"drawn": 5}, "the key 'drawn' should say how points are drawn"),
     ],
 )
 def test_a_sweep_whose_manifest_is_not_whole_is_refused(here: Path, changed: dict[str, object], answer: str) -> None:
     whole = {**json.loads((here / "run" / "manifest.json").read_text()), "kind": "sweep", "where": []}
-    whole |= {"sample": "list", "seeds": [1], "vary": [{"key": "scale", "values": [1, 2]}]}
+    whole |= {"seeds": [1], "vary": [{"key": "scale", "values": [1, 2]}]}
     (here / "swept").mkdir()
     (here / "swept" / "manifest.json").write_text(json.dumps(whole))
     assert "--out: is missing" in refusal("sweep", "swept")

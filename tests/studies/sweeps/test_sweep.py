@@ -207,8 +207,6 @@ def test_a_dry_run_says_how_many_how_long_and_what_and_runs_nothing(here: Path) 
         ("--vary trace=bursty,brusty --out out", "trace=brusty: unknown trace 'brusty'"),
         ("--vary seed=1,2 --seeds 2 --out out", "seed: is varied itself; leave out --seeds"),
         ("--vary hop_s=0,1 --where hop_s>2 --out out", "--where: leaves no point"),
-        ("--vary hop_s=0,1 --when policy==ipa --out out", "--when policy==ipa: should be CONDITION: KEY=VALUES"),
-        ("--vary hop_s=0,1 --sample latin --out out", "'latin'; allowed: grid, list, random, lhs, sobol"),
         ("--vary hop_s=0,1 --on ray://host:10001 --out out", "--on ray://host:10001: should be local or dask://HOST:PORT"),
         ("--vary hop_s=0,1 --on dask://here --out out", "--on dask://here: should be local or"),
         ("--vary hop_s=0,1", "--out: is missing; give a folder for the table, or look first with --dry-run"),

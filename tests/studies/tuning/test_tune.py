@@ -17,7 +17,6 @@ import pytest
 from ipa import studies
 from ipa.errors import Error
 from ipa.studies import Scenario, ScenarioError, Tuned, tune
-from ipa.studies.many.tuning import Drawing
 from ipa.studies.many.tuning.run import failed
 from ipa.studies.many.tuning.tuned import TriedSetting
 from tests.command import PIPELINE, answer, ipa, refusal, start
@@ -44,7 +43,7 @@ class Level:
         return Decision({"sort": StageConfiguration("small", 1, self.level, 0.0, 1)}, {})
 '''
 WISHES: dict[str, Any] = {"minimise": "cost_mean_cores", "limits": ["sla_violation_rate<=0.01"]}
-FEW = Drawing(windows=4)
+FEW = 4
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +68,7 @@ def levels(tuned: Tuned) -> list[int]:
 
 
 def test_the_cheapest_setting_within_the_limit_is_found_and_judged_on_other_seeds() -> None:
-    found = tune(scenario(), **WISHES, trials=16, drawing=FEW, jobs=1)
+    found = tune(scenario(), **WISHES, trials=16, windows=FEW, jobs=1)
     best = found.best
     assert best.values == {"policy.level": 3}
     assert found.scenario.policy.parameters == {"level": 3}
@@ -81,14 +80,14 @@ def test_the_cheapest_setting_within_the_limit_is_found_and_judged_on_other_seed
 
 
 def test_where_nothing_is_better_the_defaults_stay() -> None:
-    found = tune(scenario(), maximise="pas_mean", trials=4, drawing=FEW, jobs=1)
+    found = tune(scenario(), maximise="pas_mean", trials=4, windows=FEW, jobs=1)
     assert found.best.number is None
     assert found.scenario == scenario()
 
 
 def test_where_no_setting_keeps_the_limits_the_one_that_breaks_them_least_is_told() -> None:
     wishes: dict[str, Any] = {"minimise": "sla_violation_rate", "limits": ["cost_mean_cores<=0.5"]}
-    found = tune(scenario(), **wishes, vary=["policy.level=1,2,6"], trials=8, drawing=FEW, jobs=1)
+    found = tune(scenario(), **wishes, vary=["policy.level=1,2,6"], trials=8, windows=FEW, jobs=1)
     assert found.best.values == {"policy.level": 1}
     assert found.best.keeps_limits == (False, False)
 
@@ -128,7 +127,7 @@ def test_what_knows_the_load_to_come_is_no_choice(options: tuple[str, ...]) -> N
 
 
 def test_a_setting_that_cannot_be_run_is_kept_with_its_error_and_the_rest_go_on() -> None:
-    found = tune(scenario(), **WISHES, vary=["policy.level=6:7:1"], trials=8, drawing=FEW, jobs=1)
+    found = tune(scenario(), **WISHES, vary=["policy.level=6:7:1"], trials=8, windows=FEW, jobs=1)
     failed = [setting for setting in found.settings if setting.error]
     assert failed
     assert {setting.values["policy.level"] for setting in failed} == {7}
@@ -139,7 +138,7 @@ def test_a_setting_that_cannot_be_run_is_kept_with_its_error_and_the_rest_go_on(
 
 def test_where_no_setting_could_be_run_the_reasons_are_told_the_commonest_first() -> None:
     with pytest.raises(Error) as raised:
-        tune(scenario(), **WISHES, vary=["policy.level=9,10"], trials=5, drawing=FEW, jobs=1)
+        tune(scenario(), **WISHES, vary=["policy.level=9,10"], trials=5, windows=FEW, jobs=1)
     assert raised.value.exit_code == 1
     first, *reasons = str(raised.value).splitlines()
     assert first == "none of 5 settings could be run; give other ranges with --vary, or mend the reason:"
@@ -165,7 +164,7 @@ def test_of_many_reasons_and_settings_a_few_are_named() -> None:
 def test_a_default_range_that_cannot_be_used_is_named_with_the_way_to_give_another(vary: tuple[str, ...]) -> None:
     Path("my.py").write_text(POLICY.replace("1:8:1", "8:1"))
     with pytest.raises(ScenarioError) as raised:
-        tune(scenario(), **WISHES, vary=vary, trials=4, drawing=FEW, jobs=1)
+        tune(scenario(), **WISHES, vary=vary, trials=4, windows=FEW, jobs=1)
     assert str(raised.value) == (
         "policy.level: the default range of policy my.py:Level cannot be used: range '8:1': should begin below its "
         "end; give one with --vary policy.level=FROM:TO"
@@ -174,18 +173,18 @@ def test_a_default_range_that_cannot_be_used_is_named_with_the_way_to_give_anoth
 
 def test_a_choice_that_no_run_can_have_is_refused_before_anything_runs() -> None:
     with pytest.raises(ScenarioError, match=r"--vary policy.level: level=7 is no good"):
-        tune(scenario(), **WISHES, vary=["policy.level=3,7"], trials=8, drawing=FEW, jobs=1)
+        tune(scenario(), **WISHES, vary=["policy.level=3,7"], trials=8, windows=FEW, jobs=1)
 
 
 def test_keys_that_only_go_together_may_be_varied_together() -> None:
     """Its windows are a parameter of a predictor, which another key names."""
     predictors = ["policy.predictor.name=mean,max", "policy.predictor.windows=3,5"]
     given = Scenario(pipeline="mine.yaml", trace="constant:20:60")
-    assert tune(given, minimise="changes", vary=predictors, trials=2, drawing=FEW, jobs=1).settings
+    assert tune(given, minimise="changes", vary=predictors, trials=2, windows=FEW, jobs=1).settings
 
 
 def test_any_key_of_the_scenario_can_be_varied() -> None:
-    found = tune(scenario(), **WISHES, vary=["policy.level", "interval_s=5:20"], trials=2, drawing=FEW, jobs=1)
+    found = tune(scenario(), **WISHES, vary=["policy.level", "interval_s=5:20"], trials=2, windows=FEW, jobs=1)
     assert set(found.settings[0].values) == {"policy.level", "interval_s"}
     value = found.settings[0].values["interval_s"]
     assert value == float(f"{value:.4g}")
@@ -202,15 +201,15 @@ def kept(folder: Path) -> dict[str, bytes]:
 
 def test_the_same_seed_finds_the_same_whatever_the_number_of_workers(here: Path) -> None:
     for jobs in (1, 2):
-        tune(scenario(), **WISHES, trials=10, drawing=FEW, jobs=jobs, folder=here / str(jobs))
+        tune(scenario(), **WISHES, trials=10, windows=FEW, jobs=jobs, folder=here / str(jobs))
     assert kept(here / "1") == kept(here / "2")
-    other = tune(scenario(seed=2), **WISHES, trials=10, drawing=FEW, jobs=1)
+    other = tune(scenario(seed=2), **WISHES, trials=10, windows=FEW, jobs=1)
     assert levels(other) != pd.read_parquet(here / "1" / "runs.parquet")["policy.level"].tolist()
 
 
 @pytest.mark.parametrize("ended", [3, 10])
 def test_a_tuning_that_was_interrupted_goes_on_as_if_it_had_not_been(here: Path, ended: int) -> None:
-    whole = tune(scenario(), **WISHES, trials=10, drawing=FEW, jobs=1, folder=here / "whole")
+    whole = tune(scenario(), **WISHES, trials=10, windows=FEW, jobs=1, folder=here / "whole")
     count = 0
 
     def interrupt() -> None:
@@ -220,18 +219,18 @@ def test_a_tuning_that_was_interrupted_goes_on_as_if_it_had_not_been(here: Path,
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tune(scenario(), **WISHES, trials=10, drawing=FEW, jobs=1, folder=here / "cut", on_finished=interrupt)
-    again = tune(scenario(), **WISHES, trials=10, drawing=FEW, jobs=1, folder=here / "cut")
+        tune(scenario(), **WISHES, trials=10, windows=FEW, jobs=1, folder=here / "cut", on_finished=interrupt)
+    again = tune(scenario(), **WISHES, trials=10, windows=FEW, jobs=1, folder=here / "cut")
     assert levels(again) == levels(whole)
     assert kept(here / "cut") == kept(here / "whole")
 
 
 def test_runs_that_have_finished_are_not_run_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tune(scenario(), **WISHES, trials=8, drawing=FEW, jobs=1, folder=here / "out")
+    tune(scenario(), **WISHES, trials=8, windows=FEW, jobs=1, folder=here / "out")
     with monkeypatch.context() as patched:
         patched.setattr("ipa.studies.many.making.simulate", pytest.fail)
-        tune(scenario(), **WISHES, trials=8, drawing=FEW, jobs=1, folder=here / "out")
-    tune(scenario(), **WISHES, trials=16, drawing=FEW, jobs=1, folder=here / "out")
+        tune(scenario(), **WISHES, trials=8, windows=FEW, jobs=1, folder=here / "out")
+    tune(scenario(), **WISHES, trials=16, windows=FEW, jobs=1, folder=here / "out")
     assert len(pd.read_parquet(here / "out" / "runs.parquet").query("part == 'train'")["trial"].unique()) == 17
 
 
@@ -269,23 +268,23 @@ def test_a_killed_command_loses_only_runs_in_flight_and_ctrl_c_ends_in_order(her
 def test_two_tunings_at_once_are_not_mixed(here: Path) -> None:
     def second() -> None:
         with pytest.raises(ScenarioError, match="another command is making its runs"):
-            tune(scenario(), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "out")
+            tune(scenario(), **WISHES, trials=2, windows=FEW, jobs=1, folder=here / "out")
 
-    tune(scenario(), **WISHES, trials=1, drawing=FEW, jobs=1, folder=here / "out", on_finished=second)
+    tune(scenario(), **WISHES, trials=1, windows=FEW, jobs=1, folder=here / "out", on_finished=second)
 
 
 def test_the_folder_of_a_tuning_is_of_nothing_else(here: Path) -> None:
     """Another question uses the runs that are there, and what is found is that of the last one."""
-    tune(scenario(), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "out")
-    tune(scenario(), maximise="pas_mean", trials=2, drawing=FEW, jobs=1, folder=here / "out")
-    alone = tune(scenario(), maximise="pas_mean", trials=2, drawing=FEW, jobs=1)
+    tune(scenario(), **WISHES, trials=2, windows=FEW, jobs=1, folder=here / "out")
+    tune(scenario(), maximise="pas_mean", trials=2, windows=FEW, jobs=1, folder=here / "out")
+    alone = tune(scenario(), maximise="pas_mean", trials=2, windows=FEW, jobs=1)
     assert json.loads((here / "out" / "found.json").read_text()) == json.loads(json.dumps(alone.as_dict()))
     for command in ("report", "explain"):
         assert "out: holds a tuning, whose best setting is out/best.yaml" in refusal(command, "out")
     (here / "mine").mkdir()
     (here / "mine" / "thesis.txt").write_text("mine")
     with pytest.raises(ScenarioError, match="contains other files"):
-        tune(scenario(), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "mine")
+        tune(scenario(), **WISHES, trials=2, windows=FEW, jobs=1, folder=here / "mine")
 
 
 # ---- what is told ----
@@ -307,7 +306,7 @@ def test_the_scenario_is_ready_to_run_as_it_is_printed(here: Path) -> None:
 
 
 def test_the_table_has_a_row_a_run(here: Path) -> None:
-    found = tune(scenario(), **WISHES, trials=16, drawing=FEW, jobs=1, folder=here / "out")
+    found = tune(scenario(), **WISHES, trials=16, windows=FEW, jobs=1, folder=here / "out")
     table = pd.read_parquet(here / "out" / "runs.parquet")
     assert table.columns[:6].tolist() == ["trial", "part", "policy.level", "window_start_s", "window_end_s", "seed"]
     assert table.query("trial == -1 and part == 'train'")["seed"].tolist() == [1, 2, 3, 4]
@@ -320,4 +319,4 @@ def test_the_table_has_a_row_a_run(here: Path) -> None:
 def test_without_optuna_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
     with pytest.raises(ScenarioError, match=r"pip install '.\[tune\]' in the checkout"):
-        tune(scenario(), **WISHES, trials=1, drawing=FEW, jobs=1)
+        tune(scenario(), **WISHES, trials=1, windows=FEW, jobs=1)
