@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipa.live.errors import LiveError, RunError
+from ipa.live.errors import LiveError
 from ipa.live.samples import SampleRequest, file_request, holds_arrays, read_samples, rows_of, tensors_request
 from ipa.live.sent import COMPLETED_STATUS, UNANSWERED, UNREACHABLE, Sent
 from ipa.live.server_answers import (
@@ -29,7 +29,6 @@ from ipa.live.server_answers import (
     authorization,
     metadata_of,
     received,
-    refusal,
     said,
     unhealthy,
     why_unreached,
@@ -241,30 +240,6 @@ async def _file_input(job: LoadJob, source: str) -> str:
     return str(inputs[0]["name"])
 
 
-def ask_file(job: LoadJob, content: bytes, source: str) -> str:
-    """Send one file and wait for the text of the answer. Raises LiveError, naming the file's `source`, or RunError if
-    the server cannot be reached or fails."""
-
-    async def ask() -> str:
-        import aiohttp
-
-        data, own = file_request(await _file_input(job, source), content).written()
-        try:
-            async with (
-                aiohttp.ClientSession(auto_decompress=False) as session,
-                session.post(job.target, data=data, headers={**job.headers, **own}, allow_redirects=False) as response,
-            ):
-                answer = await received(response, MOST_KEPT_BYTES)
-                status, headers = response.status, response.headers
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise RunError(f"{job.target}: {why_unreached(error)}") from None
-        if status != COMPLETED_STATUS:
-            raise refusal(source, status, answer)
-        return _text(answer, headers)
-
-    return asyncio.run(ask())
-
-
 def _text(answer: bytes, headers: Mapping[str, str]) -> str:
     """The text of an answer's first output; empty if that is not text."""
     from ipa.live.serving import HEADER, ProtocolError, at_once, reading_response, to_array
@@ -337,11 +312,10 @@ def answers_file(result: Path) -> Path:
 
 
 def read_answers(result: Path) -> Answers:
-    """The answers to what was sent; empty if there are none."""
-    try:
-        return {int(number): text for number, text in json.loads(answers_file(result).read_bytes()).items()}
-    except FileNotFoundError:
+    """The answers to what was sent; empty if its process ended before it had written them and then RESULT."""
+    if not result.is_file():
         return {}
+    return {int(number): text for number, text in json.loads(answers_file(result).read_bytes()).items()}
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ def main() -> None:
         sys.exit("Error: interrupted; nothing was written")
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # everything is done
+        # An interrupt within an `exec`, such as that of a dataclass, is noted as unhandled, whatever handled it since:
+        # Python would end by the signal. Another one forgets it.
+        exec("")
 
 
 def _interrupt_again(unraisable: UnraisableHookArgs) -> None:

@@ -322,3 +322,13 @@ def test_requests_carry_the_token_that_a_file_holds_and_the_job_s_file_names_it_
 def test_a_token_that_cannot_be_read_is_told_before_anything_is_sent(tmp_path: Path) -> None:
     with pytest.raises(LiveError, match=r"none: the token cannot be read: No such file"):
         asyncio.run(zeros_for("http://127.0.0.1:1", "m", str(tmp_path / "none")))
+
+
+def test_answers_are_read_only_once_all_is_written(tmp_path: Path) -> None:
+    """A load generator may be killed while it writes: answers first, then what was sent, at once."""
+    result = tmp_path / "sent.npz"
+    load_generator.answers_file(result).write_text("")
+    assert load_generator.read_answers(result) == {}
+    load_generator.answers_file(result).write_text('{"3": "a cat"}')
+    result.touch()
+    assert load_generator.read_answers(result) == {3: "a cat"}

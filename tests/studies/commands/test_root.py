@@ -192,9 +192,21 @@ for words in ("live run video --trace constant:1:2", "validate video"):
         assert "pip install '.[live]' in the checkout" in error
 
 
-def test_an_interrupt_where_nothing_can_be_raised_is_not_lost() -> None:
-    """In the callback of a weak reference, such as those of imports."""
-    code = """
+WEAKLY = """
+    thing = Thing()
+    reference = weakref.ref(thing, interrupted)
+    del thing
+    time.sleep(60)
+"""
+IN_EXEC = """
+    exec("raise KeyboardInterrupt")
+"""
+
+
+@pytest.mark.parametrize("interrupt", [WEAKLY, IN_EXEC])
+def test_an_interrupt_where_nothing_can_be_raised_is_not_lost(tmp_path: Path, interrupt: str) -> None:
+    """In the callback of a weak reference, such as those of imports, and in an `exec`, such as those of dataclasses."""
+    (tmp_path / "interrupted.py").write_text(f"""
 import time
 import weakref
 
@@ -207,13 +219,11 @@ def interrupted(_):
     raise KeyboardInterrupt
 
 def command(**_):
-    thing = Thing()
-    reference = weakref.ref(thing, interrupted)
-    del thing
-    time.sleep(60)
-
+{interrupt}
 commands.main = command
 program.main()
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=50)
+""")
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"], capture_output=True, text=True, cwd=tmp_path, timeout=50
+    )
     assert (done.returncode, done.stderr) == (1, "Error: interrupted; nothing was written\n")
