@@ -14,7 +14,6 @@ from .live_backend import LiveBackend as LiveBackend
 from .live_backend import OnRollback as OnRollback
 from .live_controller import LiveController as LiveController
 from .load_generator import LoadJob as LoadJob
-from .load_generator import ask_file as ask_file
 from .load_generator import send_job as send_job
 from .loop import BackendMaker as BackendMaker
 from .loop import Prometheus as Prometheus
