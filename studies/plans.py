@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import floor, isfinite
 from typing import Any
 
-from ipa.numbers import number_of
 from ipa.policies import (
     Explanation,
     OptimisingPolicy,
@@ -19,10 +17,8 @@ from ipa.policies import (
 )
 from ipa.profiles import Pipeline
 from ipa.studies.runs import EASIER, asked_of
-from ipa.studies.scenario import Scenario, ScenarioError
+from ipa.studies.scenario import Scenario
 
-MOST_LOADS = 10_000
-"""The most plans in one call; each takes a fraction of a millisecond."""
 LONGEST_S = 60.0
 """The time limit of a frontier [s]: each of its plans is a search, which takes seconds in a graph of 40 stages."""
 
@@ -104,22 +100,6 @@ class Over:
         variants = self.pipeline.stage(stage).variants
         return {variant.name: (variant.accuracy, variant.base_cores) for variant in variants}.__getitem__
 
-    @property
-    def spans(self) -> list[tuple[Plan, ...]]:
-        """Consecutive plans with equal variants, batches, replicas and rung, grouped."""
-        grouped: list[list[Plan]] = []
-        for plan in self.plans:
-            last = grouped[-1][-1] if grouped else None
-            if last and (last.is_served_as, last.rung) == (plan.is_served_as, plan.rung):
-                grouped[-1].append(plan)
-            else:
-                grouped.append([plan])
-        return [tuple(span) for span in grouped]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The plans as a JSON-able dict."""
-        return {"plans": [plan.as_dict() for plan in self.plans]}
-
 
 def frontier(scenario: Scenario, load_rps: float) -> Frontier:
     """All Pareto-optimal plans of a scenario's policy for a planned load. Raises as `studies.explain`.
@@ -140,24 +120,6 @@ def over(scenario: Scenario, loads_rps: Sequence[float]) -> Over:
     """
     policy, pipeline = asked_of(scenario, *loads_rps)
     return Over(scenario.policy.title, pipeline, tuple(_planned(policy, scenario, load_rps) for load_rps in loads_rps))
-
-
-def loads_of(text: str) -> tuple[float, ...]:
-    """The loads of `FROM:TO` or `FROM:TO:STEP`, the last one included; the default step is 1.
-
-    Raises ScenarioError for any other text, and for more than `MOST_LOADS` loads.
-    """
-    parts = [number_of(part) for part in text.split(":")]
-    numbers = [float(number) for number in parts if number is not None and isfinite(number)]
-    if len(parts) not in (2, 3) or len(numbers) < len(parts):
-        raise ScenarioError(f"--over {text}: should be FROM:TO or FROM:TO:STEP in requests per second, such as 1:60")
-    first, last, step = (*numbers, 1.0)[:3]
-    if not (0.0 <= first <= last and step > 0.0):
-        raise ScenarioError(f"--over {text}: loads should rise from at least 0, by steps above 0")
-    count = floor((last - first) / step + 1e-9) + 1
-    if count > MOST_LOADS:
-        raise ScenarioError(f"--over {text}: means {count:,} loads; allowed: at most {MOST_LOADS:,}")
-    return tuple(first + place * step for place in range(count))
 
 
 def _planned(policy: OptimisingPolicy, scenario: Scenario, load_rps: float) -> Plan:

@@ -241,7 +241,7 @@ NOT_RUN = (
     ("predictor train|mine.npz", "minutes of training", "studies/predictor/test_train.py"),
     ("convert archiveteam", "an archive of others", "traces/test_twitter_stream.py"),
     ("pipeline new mine.yaml --from b1", "measured tables", "studies/commands/test_pipeline.py"),
-    ("--predictors lstm", "minutes of networks", "policies/test_predictors.py"),
+    ("predictor=lstm", "minutes of networks", "policies/test_predictors.py"),
     ("--set records=LEVEL", "a level in place of its name", "sim/test_streaming.py"),
     ("study loads", "hours", "studies/study/test_loads.py"),
     ("study studies/examples/guards", "minutes", "test_docs.py"),

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from ipa import policies, profiles, studies, traces
+from ipa import policies, profiles, traces
 from ipa.numbers import in_own_unit, number_of, quantity_of
 from ipa.profiles import conditions, csv_table
 from ipa.studies import prometheus
@@ -43,7 +43,6 @@ OF_ALL: dict[str, Callable[[str], object]] = {
     "--require": lambda five: requirements.parse(f"cost<={five}"),
     "--slo": lambda five: parse_limit(f"latency_mean_s<={five}"),
     "--slo, a share": lambda five: parse_limit(f"cost_mean_cores<={five}*defaults"),
-    "--over": lambda five: studies.plans.loads_of(f"1:{five}"),
     "--window": lambda five: parse_windows(f"1:{five}"),
     "--start": lambda five: prometheus.moment_s(five, 0.0),
     "--step": lambda five: prometheus.duration_s(f"{five}m"),

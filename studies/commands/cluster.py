@@ -10,7 +10,7 @@ import click
 from ipa import studies
 from ipa.live import LiveError
 from ipa.studies import live_runs
-from ipa.studies.commands.options import NEW_FILE, Whole, Words, assigned, taken, together
+from ipa.studies.commands.options import NEW_FILE, assigned, taken, together
 from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
@@ -24,38 +24,27 @@ SECTIONS = ("image", "models", "gateway", "access", "cluster", "controller")
 """The sections of a deployment's settings: keys of --set that begin with one of them are not the scenario's."""
 
 cluster_options = together(
-    click.option("--context", help="Context in the kubeconfig. Default: the current one."),
-    click.option("--namespace", help="Namespace of the pipeline. Default: the context's."),
-    click.option("--name", help="Name of the deployed pipeline. Default: ipa-PIPELINE."),
+    click.option("--context", help="Context in the kubeconfig."),
+    click.option("--namespace", help="Namespace. Default: the context's."),
+    click.option("--name", help="Name of the deployment. Default: ipa-PIPELINE."),
 )
 """The options that select a cluster and the deployment on it."""
 
-url_option = click.option("--url", help="kubernetes: where to send the load. Default: the gateway's Service.")
+url_option = click.option("--url", help="Where to send the load. Default: the gateway's Service.")
 
 settings_option = click.option(
     "--settings",
     "settings_file",
     type=NEW_FILE,
-    help="File of the kind deployment; `ipa schema deployment` lists its keys, and --set changes any of them.",
+    help="File of the kind deployment; --set changes its keys too.",
 )
 
 image_option = click.option("--image", help="Image of all containers. Default: ipa-pipelines:VERSION.")
-
-backend_option = click.option(
-    "--backend",
-    type=Words(("kubernetes",)),
-    default="kubernetes",
-    help="Where the pipeline is deployed. Default: kubernetes.",
-)
 
 deployed_policy_option = click.option(
     "--policy",
     help="Policy of the scenario: checked now, and run by a controller in the cluster. "
     f"Default: {choices.LIVE_POLICY}.",
-)
-
-emulation_seed_option = click.option(
-    "--seed", type=Whole(min=0), help="Seed of the service times that emulated models draw. Default: 1."
 )
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")

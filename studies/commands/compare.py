@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,7 +30,6 @@ from ipa.studies.commands.options import (
     scenario_options,
     taken,
 )
-from ipa.studies.scenario import ScenarioError, choices
 
 if TYPE_CHECKING:
     from ipa.studies import Comparison
@@ -47,69 +46,31 @@ def is_for_all(assignment: str) -> bool:
     return key.startswith(OF_POLICY) and key not in ("policy.name", "policy.label")
 
 
-def _predictors(text: str | None) -> Sequence[Given]:
-    """Predictors as names, or as YAML mappings with `name` and parameters. Raises BadParameter for anything else."""
-    if text is None:
-        return ()
-    try:
-        predictors = studies.parse_value(f"[{text}]")
-    except ScenarioError:
-        predictors = []
-    are_sound = (isinstance(entry, str) or (isinstance(entry, dict) and "name" in entry) for entry in predictors)
-    if not predictors or not all(are_sound):
-        raise click.BadParameter(
-            f"{text!r}; allowed: names with commas between them, such as max,reactive", param_hint="'--predictors'"
-        )
-    return tuple(predictors)
-
-
-class Rules(click.ParamType[Any]):
-    """Rules of sharing, with commas between them."""
-
-    name = "RULE,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        rules = [rule.strip() for rule in str(value).split(",")]
-        allowed = get_args(choices.Sharing)
-        for rule in rules:
-            if rule not in allowed:
-                self.fail(f"{rule!r}; allowed: {', '.join(allowed)}", param, ctx)
-        return list(dict.fromkeys(rules))
-
-
-sharing_option = click.option(
-    "--sharing", "rules", type=Rules(), help="Rules that share a fleet's budget, to compare. Default: all."
-)
-
-
 def compare_fleet(
     what: str,
     assignments: Sequence[str],
-    rules: Sequence[str] | None,
     jobs: int | None,
     on: str,
     options: dict[str, Any],
 ) -> None:
-    """Compare rules on a fleet. Raises UsageError for an option that a comparison of rules does not have."""
+    """Compare the rules of sharing on a fleet. Raises UsageError for an option that goes with policies."""
     results, goal = taken(Results, options), options.pop("policy_goal")
     comparing = taken(studies.many.options.ComparisonOptions, options)
-    others: dict[str, object] = {"--policy": comparing.policies, "--predictors": comparing.predictors}
-    others |= {"--report": results.report, "--require": options.pop("required"), "--goal": goal}
+    others: dict[str, object] = {"--policy": comparing.policies, "--report": results.report}
+    others |= {"--require": options.pop("required"), "--goal": goal}
     for name, value in others.items():
         if value:
-            raise click.UsageError(f"{name} does not go with a fleet, of which rules are compared (--sharing)")
-    chosen, seeds = rules or get_args(choices.Sharing), comparing.seeds or 1
-    running = progress.running(results.out, jobs, on)
-    fleets.compare(what, assignments, options, rules=chosen, seeds=seeds, running=running, as_json=results.as_json)
+            raise click.UsageError(f"{name} does not go with a fleet, of which rules of sharing are compared")
+    running, seeds = progress.running(results.out, jobs, on), comparing.seeds or 1
+    fleets.compare(what, assignments, options, seeds=seeds, running=running, as_json=results.as_json)
 
 
 @click.command()
 @pipeline_argument
-@declared(studies.many.options.ComparisonOptions, "policies", "predictors")
+@declared(studies.many.options.ComparisonOptions, "policies")
 @goal_option
 @scenario_options
 @declared(studies.many.options.ComparisonOptions, "seeds")
-@sharing_option
 @jobs_option
 @on_option
 @resumable_out_option
@@ -119,30 +80,26 @@ def compare_fleet(
 def compare(
     what: str,
     assignments: Sequence[str],
-    rules: Sequence[str] | None,
     jobs: int | None,
     on: str,
     required: Sequence[Requirement],
     **options: Any,
 ) -> None:
-    """Run several policies on the same requests and compare cost, accuracy and latency.
+    """Run several policies on the same requests, and compare them.
 
     --set policy.KEY=VALUE and --goal apply to every policy that has the parameter.
 
     With --out each run is saved as soon as it finishes. Repeat the command to resume an interrupted comparison, or add
     policies or seeds to extend one. A command that would drop or change a saved run is refused.
 
-    Of a fleet, compare rules that share its budget (--sharing), over seeds.
+    Of a fleet, the rules that share its budget are compared, over seeds.
     """
     if studies.scenario.is_fleet(what):
         further = {**options, "required": required}
-        compare_fleet(what, assignments, rules, jobs, on, further)
+        compare_fleet(what, assignments, jobs, on, further)
         return
-    if rules is not None:
-        raise click.UsageError(f"--sharing takes a fleet, and {what} is none")
     results, goal = taken(Results, options), options.pop("policy_goal")
     comparing = taken(studies.many.options.ComparisonOptions, options)
-    predictors = _predictors(comparing.predictors)
     for_all = [assignment for assignment in assignments if is_for_all(assignment)]
     question = studies.results.asked(what)
     seeds = comparing.seeds or 1
@@ -154,7 +111,7 @@ def compare(
     if goal is not None:
         parameters["goal"] = goal
     chosen = comparing.policies or _as_before(question, parameters) or studies.BASELINES
-    systems = studies.many.systems.choose(base, chosen, predictors=predictors, parameters=parameters, log=printing.note)
+    systems = studies.many.systems.choose(base, chosen, parameters=parameters, log=printing.note)
     printing.say_rules(base.pipeline)
     printing.say_settings(assignment for assignment in chosen if isinstance(assignment, str))
     printing.say_doubts(systems)

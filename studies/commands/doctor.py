@@ -17,13 +17,13 @@ import click
 import ipa
 from ipa.studies.commands import printing
 from ipa.studies.commands.extras import PROJECT, packages_by_extra
-from ipa.studies.commands.options import output_options
+from ipa.studies.commands.options import json_option
 
 
 @click.command()
-@output_options
+@json_option
 def doctor(as_json: bool) -> None:
-    """Check this machine: engines, solvers and licences, optional extras, programs and files."""
+    """Check this machine: engines, solvers, extras, programs and files."""
     all_findings = findings()
     if as_json:
         printing.print_json(all_findings)

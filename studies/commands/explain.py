@@ -54,7 +54,7 @@ def explain(
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Explain what runs lost against the oracle: forecast error, planning, caution, change, start-up.
+    """Explain what runs lost against the oracle.
 
     RUN is the folder of a run, DIR that of a comparison, a study or a sweep; --set changes their scenarios. Each run is
     simulated again without each set of causes. Runs that differ only in their seed are explained together.

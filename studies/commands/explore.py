@@ -10,7 +10,7 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import printing
-from ipa.studies.commands.options import Whole, output_options
+from ipa.studies.commands.options import Whole, quiet_option
 from ipa.studies.many import workers
 
 
@@ -20,9 +20,9 @@ from ipa.studies.many import workers
     "--port", type=Whole(min=0, max=65535), default=0, help="Port of this machine. Default: one that is free."
 )
 @click.option("--no-browser", is_flag=True, help="Print the address and open no browser.")
-@output_options
-def explore(what: str, port: int, no_browser: bool, as_json: bool) -> None:
-    """Change a scenario on a local page, and see the results change with it.
+@quiet_option
+def explore(what: str, port: int, no_browser: bool) -> None:
+    """Change a scenario on a local page, and see the results change.
 
     PIPELINE is the name of a shipped pipeline, by default video; FILE is a file of a pipeline, a scenario or a fleet;
     FOLDER holds the results of a run or a comparison, with whose scenario, policies and seeds the page starts; of a
@@ -38,10 +38,7 @@ def explore(what: str, port: int, no_browser: bool, as_json: bool) -> None:
     with workers.terminable(*workers.CLOSED_TERMINAL):  # the server leaves no file behind
         try:
             printing.note("Ctrl-C ends it")
-            if as_json:
-                printing.print_json({"address": address})
-            else:
-                click.echo(address)
+            click.echo(address)
             if not no_browser:
                 Thread(target=webbrowser.open, args=(address,), daemon=True).start()
             server.serve_forever()

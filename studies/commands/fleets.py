@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ipa import studies
 from ipa.studies import fleets
 from ipa.studies.commands import printing, progress, reports, unwritten
 from ipa.studies.commands.options import check_required, values_of
+from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
     from ipa.studies.fleets import Fleet, FleetAnswers, FleetComparison
@@ -80,7 +81,6 @@ def compare(
     assignments: Sequence[str],
     options: Mapping[str, object],
     *,
-    rules: Sequence[str],
     seeds: int,
     running: Running,
     as_json: bool,
@@ -91,7 +91,7 @@ def compare(
     progress.compile_engine(fleet.pipelines[0].scenario.engine)
     out = running.folder
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
-        comparison = fleets.compare_sharing(fleet, rules, seeds, running)
+        comparison = fleets.compare_sharing(fleet, get_args(choices.Sharing), seeds, running)
     if as_json:
         printing.print_json({"runs": comparison.runs, "short": comparison.short})
         return

@@ -57,10 +57,12 @@ class LazyGroup(Group):
     `package` holds a module for each command, which defines the command under the module's name.
     """
 
-    def __init__(self, *args: Any, package: str, summaries: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, package: str, groups: Mapping[str, Mapping[str, str]], **kwargs: Any) -> None:
+        """`groups`: heading -> command -> summary."""
         super().__init__(*args, **kwargs)
         self.package = package
-        self.summaries = summaries
+        self.groups = groups
+        self.summaries = {name: summary for commands in groups.values() for name, summary in commands.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self.summaries)
@@ -72,5 +74,7 @@ class LazyGroup(Group):
         assert isinstance(command, click.Command)
         return command
 
-    def summary_of(self, name: str) -> str:
-        return self.summaries[name]
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, commands in self.groups.items():
+            with formatter.section(heading.capitalize()):
+                formatter.write_dl(list(commands.items()))

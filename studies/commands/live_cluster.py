@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,10 @@ from ipa.studies.commands import cluster, printing
 from ipa.studies.commands.options import (
     FOLDER,
     build_live_scenario,
+    json_option,
     output_options,
     pipeline_argument,
+    quiet_option,
     set_option,
 )
 
@@ -30,10 +32,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @pipeline_argument
-@cluster.backend_option
 @cluster.deployed_policy_option
 @set_option
-@cluster.emulation_seed_option
 @cluster.cluster_options
 @cluster.settings_option
 @cluster.image_option
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 @output_options
 def up(
     what: str,
-    backend: str,
     policy: str | None,
     yes: bool,
     as_json: bool,
@@ -90,10 +89,9 @@ class _Progress:
 
 @click.command()
 @pipeline_argument
-@cluster.backend_option
 @cluster.cluster_options
-@output_options
-def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
+@json_option
+def status(what: str, as_json: bool, **options: Any) -> None:
     """Show the state of a deployed pipeline: stages, replicas and what delays them."""
     where = cluster.taken_cluster(options)
     deployed = cluster.named(what, where)
@@ -135,11 +133,10 @@ def print_status(report: dict[str, Any]) -> None:
 
 @click.command()
 @pipeline_argument
-@cluster.backend_option
 @cluster.cluster_options
 @cluster.yes_option
 @output_options
-def down(what: str, backend: str, yes: bool, as_json: bool, **options: Any) -> None:
+def down(what: str, yes: bool, as_json: bool, **options: Any) -> None:
     """Delete a deployed pipeline: everything that carries its labels, and nothing else.
 
     The gateway goes first: it takes no new request, and answers those inside while the models still serve.
@@ -167,7 +164,6 @@ APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
 @pipeline_argument
 @cluster.deployed_policy_option
 @set_option
-@cluster.emulation_seed_option
 @cluster.cluster_options
 @cluster.settings_option
 @cluster.image_option
@@ -176,8 +172,8 @@ APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
     type=FOLDER,
     help="Write a kustomize base of the objects to this new or empty folder.",
 )
-@output_options
-def manifests(what: str, out: Path | None, as_json: bool, **options: Any) -> None:
+@quiet_option
+def manifests(what: str, out: Path | None, **options: Any) -> None:
     """Print the objects that `ipa live up` would apply, as YAML, without asking a cluster.
 
     With --set controller.in_cluster=true or controller.advise=true they have a controller, and its monitors with
@@ -195,18 +191,16 @@ def manifests(what: str, out: Path | None, as_json: bool, **options: Any) -> Non
     prepared, deployed = cluster.prepared(scenario, where, settings)
     objects = _objects(scenario, deployed, live_runs.first_configuration(prepared))
     if out is None:
-        _print(objects, as_json)
+        click.echo(kubernetes.controller_manifests.as_yaml(objects), nl=False)
     else:
-        _write(out, kubernetes.controller_manifests.kustomize_base(objects), as_json)
+        _write(out, kubernetes.controller_manifests.kustomize_base(objects))
 
 
-def _write(folder: Path, files: Mapping[str, str], as_json: bool) -> None:
+def _write(folder: Path, files: Mapping[str, str]) -> None:
     """Write files, by name, to a new or empty folder, atomically."""
     with results.whole_folder(folder) as fresh:
         for name, text in files.items():
             (fresh / name).write_text(text, encoding="utf-8")
-    if as_json:
-        printing.print_json({"folder": str(folder), "files": list(files)})
 
 
 def _objects(scenario: Scenario, deployed: Deployed, first: Configuration) -> list[dict[str, Any]]:
@@ -221,11 +215,3 @@ def _objects(scenario: Scenario, deployed: Deployed, first: Configuration) -> li
     if controller.monitor:
         objects += of_controller.monitors(deployed, has_controller)
     return objects
-
-
-def _print(objects: Sequence[dict[str, Any]], as_json: bool) -> None:
-    """Print objects as a YAML stream, or as one JSON document, which kubectl accepts too."""
-    if as_json:
-        printing.print_json({"apiVersion": "v1", "kind": "List", "items": objects})
-    else:
-        click.echo(kubernetes.controller_manifests.as_yaml(objects), nl=False)

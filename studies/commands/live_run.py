@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @pipeline_argument
-@backend_option("Where the replicas run: loopback, on this machine, or kubernetes, on a cluster.")
+@backend_option("Where the replicas run")
 @live_policy_option
 @goal_option
 @scenario_options

@@ -1,8 +1,8 @@
-"""`ipa optimise`: one decision, explained; the Pareto-optimal plans for a load; the plan against the load."""
+"""`ipa optimise`: one decision, explained, and the Pareto-optimal plans for a load."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,76 +13,45 @@ from ipa.studies.commands.options import (
     Number,
     build_scenario,
     goal_option,
-    output_options,
+    json_option,
     pipeline_argument,
     set_option,
 )
 
 if TYPE_CHECKING:
     from ipa.policies import ExplainedOption, Explanation, Price, StageConfiguration
-    from ipa.studies.plans import Frontier, Over, Plan
+    from ipa.studies.plans import Frontier
 
 
 @click.command()
 @pipeline_argument
-@click.option("--load", "load_rps", type=Number(min=0.0), help="Load to plan for, in requests per second.")
+@click.option(
+    "--load", "load_rps", type=Number(min=0.0), required=True, help="Load to plan for, in requests per second."
+)
 @click.option("--policy", help="Policy whose parameters to use. Default: ipa.")
 @goal_option
 @click.option("--frontier", is_flag=True, help="Show all Pareto-optimal plans for the load instead.")
-@click.option(
-    "--over", "loads", metavar="FROM:TO[:STEP]", help="Show the plan for each of these loads instead, such as 1:60."
-)
 @set_option
-@output_options
+@json_option
 def optimise(
     what: str,
-    load_rps: float | None,
+    load_rps: float,
     frontier: bool,
-    loads: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Explain one decision: each stage's options, the binding constraint, the runner-up and prices.
-
-    With --frontier, or with --over in place of --load, plans are listed instead.
-    """
-    _check_together(load_rps, frontier, loads)
+    """Explain one decision, or list the Pareto-optimal plans."""
     scenario = build_scenario(what, **options)
-    if loads is not None or frontier:
-        _show_plans(
-            studies.plans.over(scenario, studies.plans.loads_of(loads))
-            if loads is not None
-            else studies.plans.frontier(scenario, load_rps or 0.0),
-            as_json,
-        )
-        return
-    explanation = studies.explain(scenario, load_rps or 0.0)
+    answer = studies.plans.frontier(scenario, load_rps) if frontier else studies.explain(scenario, load_rps)
     if as_json:
-        printing.print_json(explanation.as_dict())
+        printing.print_json(answer.as_dict())
+    elif isinstance(answer, studies.plans.Frontier):
+        print_frontier(answer)
     else:
-        print_explanation(explanation)
-
-
-def _check_together(load_rps: float | None, frontier: bool, loads: str | None) -> None:
-    if loads is not None and (frontier or load_rps is not None):
-        raise click.UsageError(
-            f"--over {loads}: takes the place of --load and --frontier; leave out either it or these"
-        )
-    if loads is None and load_rps is None:
-        raise click.UsageError("--load: is missing; give the load to plan for, or several with --over FROM:TO")
+        print_explanation(answer)
 
 
 # ---- plans ----
-
-
-def _show_plans(plans: Frontier | Over, as_json: bool) -> None:
-    if as_json:
-        printing.print_json(plans.as_dict())
-        return
-    if isinstance(plans, studies.plans.Frontier):
-        print_frontier(plans)
-    else:
-        print_over(plans)
 
 
 def print_frontier(frontier: Frontier) -> None:
@@ -111,38 +80,6 @@ def print_frontier(frontier: Frontier) -> None:
             style="bold" if is_chosen else None,
         )
     printing.print_table(table)
-
-
-def print_over(over: Over) -> None:
-    """Print a row for each span of loads with the same plan."""
-    table = printing.new_table(
-        f"{over.pipeline.name}: the plan against the load",
-        *("load rps", "plan", "cores", "PAS", "binding", ""),
-        names=2,
-        folds_names=True,
-    )
-    for span in over.spans:
-        first = span[0]
-        table.add_row(
-            _loads(span),
-            _plan(first.configuration),
-            str(first.cores),
-            f"{100 * first.objective['pas']:.2f}",
-            first.binding,
-            "" if first.feasible else first.rung,
-            style=None if first.feasible else "dim",
-        )
-    printing.print_table(table)
-    for span in over.spans:
-        if not span[0].feasible:
-            printing.print_line(f"At {span[0].load_rps:g} rps: {'; '.join(span[0].notes)}")
-            break
-
-
-def _loads(span: Sequence[Plan]) -> str:
-    """The loads of consecutive equal plans: `7` or `7 to 9`."""
-    first, last = span[0].load_rps, span[-1].load_rps
-    return f"{first:.12g}" if first == last else f"{first:.12g} to {last:.12g}"
 
 
 def _plan(configuration: Mapping[str, StageConfiguration]) -> str:

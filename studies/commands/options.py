@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 class Number(click.FloatRange):
     """A finite number within bounds, which may have a unit; click's own range lets nan through."""
 
+    name = "number"
+
+    def _describe_range(self) -> str:
+        """Nothing: what is allowed is said of a number that is not, and help has to fit a screen."""
+        return ""
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = quantity_of(value, _name(param)) if isinstance(value, str) else value
         try:
@@ -38,6 +44,11 @@ class Number(click.FloatRange):
 
 class Whole(click.IntRange):
     """A whole number within bounds."""
+
+    name = "n"
+
+    def _describe_range(self) -> str:
+        return ""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         number = quantity_of(value, _name(param)) if isinstance(value, str) else value
@@ -188,9 +199,9 @@ pipeline_argument = click.argument("what", metavar="PIPELINE|FILE")
 def _policy_option(default: str) -> Callable[[F], F]:
     return click.option(
         "--policy",
-        help="Policy to run: ipa, scale-only:low, switch-only, static, ..., a class in a file, my.py:MyPolicy, "
-        "or an autoscaler's manifest, hpa.yaml; "
-        f"parameters may follow: 'ipa alpha=2'. Default: {default}.",
+        metavar="POLICY",
+        help="A name (`ipa policy list`) with parameters, 'ipa alpha=2', a class in a file, my.py:MyPolicy, or an "
+        f"autoscaler's manifest, hpa.yaml. Default: {default}.",
     )
 
 
@@ -218,8 +229,8 @@ goal_option = click.option(
     "--goal",
     "policy_goal",
     type=GoalText(),
-    help="Objective in place of weights: 'max: accuracy, cores_at_most: 20' or 'min: cost, accuracy_at_least: 35'; "
-    "'late_at_most: 1 %' limits the late requests of any hour.",
+    help="In place of weights: 'max: accuracy, cores_at_most: 20', 'min: cost, accuracy_at_least: 35'; also "
+    "late_at_most: 1 %, of any hour.",
 )
 """Sets the key `policy.goal`."""
 
@@ -229,17 +240,17 @@ set_option = click.option(
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Set any scenario key, such as policy.beta=1, guards.hysteresis=0.1 or limits.node_cores=8. Repeatable.",
+    help="Set any key of the scenario, such as policy.beta=1. Repeatable.",
 )
 
 window_option = click.option(
     "--window",
     metavar="START:END",
-    help="Seconds of the trace to use. Several windows, separated by commas, are joined.",
+    help="Seconds of the load to use; several, with commas, are joined.",
 )
 
 scale_option = click.option(
-    "--scale", type=Number(min=0.0, min_open=True), help="Multiply the request rate by this factor. Default: 1."
+    "--scale", type=Number(min=0.0, min_open=True), help="Multiply the load by this. Default: 1."
 )
 
 workload_seed_option = click.option(
@@ -260,8 +271,8 @@ log_option = click.option(
 load_options = together(
     click.option(
         "--trace",
-        help="Trace to run on: a named workload (bursty, steady-low, ...), a window of the real trace (twitter:bursty) "
-        "or a file. Default: bursty.",
+        metavar="LOAD",
+        help="A name (`ipa trace list`) or a file. Default: bursty.",
     ),
     window_option,
     scale_option,
@@ -338,15 +349,13 @@ def assigned(assignments: Sequence[str]) -> dict[str, Any]:
 # ---- many runs ----
 
 
-jobs_option = click.option(
-    "--jobs", type=Whole(min=1), help="Runs at a time, at most two per core. Default: one per core."
-)
+jobs_option = click.option("--jobs", type=Whole(min=1), help="Runs at a time. Default: one per core.")
 
 on_option = click.option(
     "--on",
     default="local",
     metavar="PLACE",
-    help="Where to run: local, with --jobs processes, or dask://HOST:PORT, an existing Dask cluster. Default: local.",
+    help="dask://HOST:PORT runs on an existing Dask cluster. Default: local.",
 )
 
 
@@ -367,8 +376,8 @@ require_option = click.option(
     "required",
     type=Required(),
     multiple=True,
-    help="End with exit code 1 if a mean over seeds does not meet this: 'late<=1 %', 'cost<=20', 'pas>=35', "
-    "'p99<=2 s', or any column of the table of runs. Repeatable.",
+    help="End with exit code 1 unless the mean over seeds meets it: 'late<=1 %', 'cost<=20', 'p99<=2 s', any "
+    "column of the runs. Repeatable.",
 )
 
 
@@ -397,41 +406,36 @@ class Results:
 out_option = click.option("--out", type=FOLDER, help="Write the results to this new or empty folder.")
 
 resumable_out_option = click.option(
-    "--out", type=FOLDER, help="Write every run to this folder; repeat the command to resume an interrupted one."
+    "--out", type=FOLDER, help="Keep every run in this folder; the same command resumes."
 )
 
 report_option = click.option("--report", type=NEW_FILE, help="Write an HTML report to this file.")
 
 page_option = click.option("--to", type=NEW_FILE, help="Write an HTML page with plots to this file.")
 
-output_options = together(
-    click.option(
-        "-q",
-        "--quiet",
-        is_flag=True,
-        expose_value=False,
-        callback=printing.silence,
-        help="Print no progress and no notes on stderr; warnings and errors remain.",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."),
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=printing.silence,
+    help="No progress and no notes; warnings remain.",
 )
-"""The output options that every command has: verbosity and format."""
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+
+output_options = together(quiet_option, json_option)
+"""The output options of a command that runs something: verbosity and format."""
 
 
 # ---- live ----
 
 
-store_option = click.option(
-    "--s3-endpoint",
-    "endpoint",
-    default="https://s3.amazonaws.com",
-    type=Url(),
-    help="The object store. Default: Amazon's.",
-)
-
-
 def backend_option(where: str) -> Callable[[F], F]:
     """The option --backend; `where`: what its help says of it."""
     return click.option(
-        "--backend", type=Words(("loopback", "kubernetes")), default="loopback", help=f"{where} Default: loopback."
+        "--backend",
+        type=Words(("loopback", "kubernetes")),
+        default="loopback",
+        metavar="WHERE",
+        help=f"{where}: loopback, on this machine, or kubernetes, on what `ipa live up` deployed. Default: loopback.",
     )

@@ -13,7 +13,7 @@ from ipa import studies
 from ipa.live.profiling import Effort
 from ipa.studies.commands import printing, reports
 from ipa.studies.commands.group import Group
-from ipa.studies.commands.options import FOLDER, NEW_FILE, output_options, page_option, report_option
+from ipa.studies.commands.options import FOLDER, NEW_FILE, json_option, page_option, quiet_option
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def pipeline() -> None:
-    """List, show, check and make pipelines: variants, latencies, and where each number comes from."""
+    """List, show, check and make pipelines."""
 
 
 # ---- list ----
 
 
 @pipeline.command("list")
-@output_options
+@json_option
 def list_(as_json: bool) -> None:
     """List the shipped pipelines with their stages, variants and SLAs."""
     pipelines = [ipa.profiles.load(name) for name in ipa.profiles.names()]
@@ -61,7 +61,7 @@ def list_(as_json: bool) -> None:
 @click.argument("name", metavar="PIPELINE|FILE")
 @click.option("--stage", help="Show only this stage.")
 @page_option
-@output_options
+@json_option
 def show(name: str, stage: str | None, to: Path | None, as_json: bool) -> None:
     """Show accuracy, base cores, latency and throughput of every variant, and which of them are measured."""
     loaded = ipa.profiles.load(name)
@@ -90,11 +90,9 @@ def show(name: str, stage: str | None, to: Path | None, as_json: bool) -> None:
     multiple=True,
     help="CSV table of the measurements. What it lacks may follow: 'perf.csv stage=sort batch=4'. Repeatable.",
 )
-@click.option("--name", help="Name of the pipeline. Default: that of FILE.")
-@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-@output_options
-def new(file: Path, sources: Sequence[str], name: str | None, overwrite: bool, as_json: bool) -> None:
-    """Write a pipeline file from a CSV table of measured latencies.
+@quiet_option
+def new(file: Path, sources: Sequence[str]) -> None:
+    """Write a pipeline file, whose name is the pipeline's, from a CSV table of measured latencies.
 
     A row of the table is one stage, variant, number of cores and batch size:
 
@@ -112,27 +110,15 @@ def new(file: Path, sources: Sequence[str], name: str | None, overwrite: bool, a
     """
     if file.suffix not in (".yaml", ".yml"):
         raise ScenarioError(f"{file}: should end in .yaml")
-    if file.exists() and not overwrite:
-        raise ScenarioError(f"{file}: already exists; --overwrite replaces it")
+    if file.exists():
+        raise ScenarioError(f"{file}: already exists")
     table = ipa.profiles.read_latencies(*map(ipa.profiles.LatencySource.of, sources))
-    called = ipa.profiles.slug(file.stem if name is None else name)
-    if not called or (name is not None and called != name):
-        raise ScenarioError(f"--name {name or file.stem}: should be lower-case letters, digits and single hyphens")
+    called = ipa.profiles.slug(file.stem)
+    if not called:
+        raise ScenarioError(f"{file}: its name should have lower-case letters or digits")
     studies.results.write_text(ipa.profiles.pipeline_text(table, called), file)
-    if as_json:
-        printing.print_json({"file": str(file), **_as_dict(table)})
-    else:
-        printing.print_line(f"Pipeline: {file}")
-        _say(table)
-
-
-def _as_dict(table: Latencies) -> dict[str, object]:
-    return {
-        "stages": {stage: list(variants) for stage, variants in table.stages.items()},
-        "accuracies_in_percent": table.in_percent,
-        "unused_columns": list(table.unused),
-        "renamed": dict(table.renamed),
-    }
+    printing.print_line(f"Pipeline: {file}")
+    _say(table)
 
 
 def _say(table: Latencies) -> None:
@@ -151,20 +137,15 @@ def _say(table: Latencies) -> None:
 @pipeline.command()
 @click.argument("file", metavar="FILE|PIPELINE")
 @click.option("--models", type=FOLDER, help="Check the models in this folder as well: [PIPELINE/]STAGE/VARIANT/.")
-@report_option
-@output_options
-def check(file: str, models: Path | None, report: Path | None, as_json: bool) -> None:
+@json_option
+def check(file: str, models: Path | None, as_json: bool) -> None:
     """Check a pipeline file, and show what it can serve and which values follow from rules.
 
     Each mistake in the file is reported with its line, and the exit code is 2. What is allowed but likely to surprise
     is a warning on stderr. With --models, each model is started and tested: whether a batch gives the outputs that its
     requests give alone, and whether each stage accepts the outputs of the one before.
     """
-    if report is not None:
-        reports.check_report(report)
     pipeline = ipa.profiles.load(file)
-    if report is not None:
-        reports.write_page(studies.pages.profile.page(pipeline, pipeline.stages), report)
     warnings = list(studies.profile.warnings(pipeline)) + ([] if models is None else _of_models(file, pipeline, models))
     if as_json:
         printing.print_json({**studies.profile.checked(pipeline), "warnings": warnings})
@@ -173,7 +154,6 @@ def check(file: str, models: Path | None, report: Path | None, as_json: bool) ->
     _print_graph(pipeline)
     _print_ends(pipeline)
     _print_rules(pipeline)
-    printing.print_places(None, report)
     for warning in warnings:
         printing.log(f"Warning: {warning}")
 

@@ -12,7 +12,7 @@ import ipa
 from ipa import studies
 from ipa.studies.commands import printing
 from ipa.studies.commands.group import Group
-from ipa.studies.commands.options import output_options
+from ipa.studies.commands.options import json_option
 
 FORMATS = ("hpa", "keda")
 """`ipa.policies.FORMATS`, which is imported only when it is used."""
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def policy() -> None:
-    """List policies and their parameters; read and write autoscalers' settings."""
+    """List policies; read and write autoscalers' settings."""
 
 
 # ---- list ----
 
 
 @policy.command("list")
-@output_options
+@json_option
 def list_(as_json: bool) -> None:
     """List the policies that are built in."""
     manuals = [ipa.policies.manual_of(name) for name in ipa.policies.POLICIES]
@@ -48,7 +48,7 @@ def list_(as_json: bool) -> None:
 
 @policy.command()
 @click.argument("name", metavar="NAME|FILE:CLASS")
-@output_options
+@json_option
 def show(name: str, as_json: bool) -> None:
     """Show a policy's parameters: types, defaults and meanings.
 
@@ -81,7 +81,7 @@ def print_manual(manual: Manual) -> None:
 
 @policy.command("from-yaml")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@output_options
+@json_option
 def from_yaml(file: Path, as_json: bool) -> None:
     """Show the policy that behaves as an autoscaler's settings say.
 
@@ -107,16 +107,11 @@ def from_yaml(file: Path, as_json: bool) -> None:
     help="What to write. Default: what says all that the policy does.",
 )
 @click.option("--trace", help="Simulate the policy on this load, and write the outcome above the settings.")
-@output_options
-def to_yaml(spec: str, pipeline: str, form: str | None, trace: str | None, as_json: bool) -> None:
+def to_yaml(spec: str, pipeline: str, form: str | None, trace: str | None) -> None:
     """Write a policy as the settings of an autoscaler, a manifest for each stage.
 
     POLICY: hpa with parameters, such as 'hpa target=0.6 max_replicas=20', or a file with settings. What has
     to be guessed, such as the names of metrics, is marked.
     """
     scenario = studies.find(pipeline, {"policy": spec, **({} if trace is None else {"trace": trace})})
-    text = studies.many.settings_of(scenario, form, is_measured=trace is not None)
-    if as_json:
-        printing.print_json(studies.many.as_document(text))
-    else:
-        click.echo(text, nl=False)
+    click.echo(studies.many.settings_of(scenario, form, is_measured=trace is not None), nl=False)

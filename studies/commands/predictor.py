@@ -16,6 +16,7 @@ from ipa.studies.commands.options import (
     NEW_FILE,
     declared,
     described_load,
+    json_option,
     log_option,
     output_options,
     scale_option,
@@ -67,7 +68,6 @@ class ForecastOptions:
     assignments: Sequence[str] = ()
     interval_s: int = option(10, "Seconds between two forecasts. Default: 10.", least=1)
     horizon_s: int = option(20, "Forecast the busiest of this many seconds. Default: 20.", least=1)
-    history_s: int = option(120, "Seconds of the load that a predictor sees. Default: 120.", least=1)
     without_zeros: bool = option(False, "Remove seconds without a request first: gaps of the recording, as published.")
 
     def predictors(self) -> list[Chosen]:
@@ -81,7 +81,7 @@ class ForecastOptions:
     @property
     def moments(self) -> dict[str, Any]:
         """The arguments of `cases_of` besides the load and its windows."""
-        return {name: getattr(self, name) for name in ("interval_s", "history_s", "horizon_s", "without_zeros")}
+        return {name: getattr(self, name) for name in ("interval_s", "horizon_s", "without_zeros")}
 
     def cases(self, trace: Trace) -> ForecastCases:
         """The moments of the forecasts. Raises ScenarioError."""
@@ -98,7 +98,7 @@ asked_options = together(
     scale_option,
     workload_seed_option,
     log_option,
-    declared(ForecastOptions, "interval_s", "horizon_s", "history_s", "without_zeros"),
+    declared(ForecastOptions, "interval_s", "horizon_s", "without_zeros"),
 )
 """The options of `ForecastOptions`."""
 
@@ -108,13 +108,13 @@ asked_options = together(
 
 @predictor.command()
 @asked_options
-@declared(MeasuredOptions, "quantiles", "interval")
+@declared(MeasuredOptions, "quantiles")
 @click.option("--to", type=NEW_FILE, help="Write the table to this new .csv or .md file.")
 @output_options
 def evaluate(to: Path | None, as_json: bool, **options: Any) -> None:
     """Score predictors on a load, side by side.
 
-    A forecast is made every --interval seconds from the --history seconds before, and compared with the busiest of the
+    A forecast is made every --interval seconds from the 120 seconds before, and compared with the busiest of the
     --horizon seconds after.
 
     \b
@@ -159,7 +159,7 @@ def _print(load: str, cases: ForecastCases, measured: MeasuredOptions, scores: S
 
 
 @predictor.command("list")
-@output_options
+@json_option
 def list_(as_json: bool) -> None:
     """List the predictors that are built in, with their parameters."""
     manuals = studies.many.predictor.manuals()
@@ -183,7 +183,7 @@ def list_(as_json: bool) -> None:
 @log_option
 @declared(Recipe, "kind")
 @click.option("--out", required=True, type=NEW_FILE, help="File to write, .npz.")
-@declared(Recipe, "seed", "every_s", "epochs", "thinned_by")
+@declared(Recipe, "seed", "epochs", "thinned_by")
 @output_options
 def train(
     trace: str,
@@ -204,7 +204,7 @@ def train(
     studies.many.predictor.check_target(recipe.kind, out)
     load = described_load(trace, assignments, window=window, scale=scale, seed=recipe.seed).trace()
     load_options = {"--trace": Path(trace).name, "--window": window, "--scale": scale}
-    of_recipe = {"--seed": recipe.seed, "--every": recipe.every_s, "--epochs": recipe.epochs}
+    of_recipe = {"--seed": recipe.seed, "--epochs": recipe.epochs}
     all_options = {**load_options, "--model": recipe.kind, "--out": out.name, **of_recipe}
     words = [f"{name} {value}" for name, value in all_options.items() if value is not None]
     words[4:4] = [f"--set {assignment}" for assignment in assignments]

@@ -93,23 +93,6 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-def print_made(path: Path, as_json: bool) -> None:
-    """Print the path of the file that a command has written."""
-    if as_json:
-        print_json({"file": str(path)})
-    else:
-        click.echo(str(path))
-
-
-def print_files(paths: Sequence[Path], as_json: bool) -> None:
-    """Print the paths of the files that a command has written."""
-    if as_json:
-        print_json({"files": [str(path) for path in paths]})
-    else:
-        for path in paths:
-            click.echo(str(path))
-
-
 def print_places(results: Path | None, report: Path | None) -> None:
     """Print where the results and the report are, as far as they could be written."""
     for title, path in (("Results", results), ("Report", report)):

@@ -9,7 +9,7 @@ from ipa.studies.commands.profile_run import run
 
 @click.group(cls=Group)
 def profile() -> None:
-    """Measure the latencies of models, and write them into a pipeline file."""
+    """Measure the latencies of models, and write them into a file."""
 
 
 profile.add_command(run)

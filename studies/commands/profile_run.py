@@ -17,7 +17,6 @@ from ipa.studies.commands.options import (
     NEW_FILE,
     Number,
     Url,
-    Whole,
     output_options,
 )
 from ipa.studies.commands.profile_fit import print_fit
@@ -88,18 +87,14 @@ def names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str,
     default=30.0,
     help="Measure a point for at most this many seconds. Default: 30.",
 )
-@click.option("--seed", type=Whole(min=0), default=1, help="Seed of the requests drawn. Default: 1.")
 @click.option("--to", type=NEW_FILE, help="Write the pipeline to this file. Default: beside the given one.")
 @click.option("--in-place", is_flag=True, help="Write the figures into the given pipeline file.")
-@click.option("--fresh", is_flag=True, help="Measure everything again, instead of going on where a profile stopped.")
 @output_options
 def run(
     what: str,
     shapes: Sequence[str],
     within_percent: float,
     longest_s: float,
-    seed: int,
-    fresh: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -113,14 +108,14 @@ def run(
     A language model (`kind: llm` in FILE) is measured at two loads, one request at a time and enough to keep it busy,
     and its step is fitted to half of the requests, as by `ipa profile fit`.
     """
-    effort = Effort(within_percent / 100, longest_s, seed)
+    effort = Effort(within_percent / 100, longest_s)
     plan = profiling.make(what, profiling.AskedPoints(shapes=_shapes(shapes), effort=effort, **options))
     today = date.today().isoformat()
     results.check_writable(plan.to.parent, f"--to {plan.to}")
     head = {"asked": plan.asked(), "began": today, **results.versions()}
-    measurements = profiling.Measurements(plan.record, head, fresh=fresh)
+    measurements = profiling.Measurements(plan.record, head)
     if measurements.found:
-        printing.note(f"{plan.record}: goes on after {measurements.found} measurements; --fresh begins again")
+        printing.note(f"{plan.record}: goes on after {measurements.found} measurements; remove it to begin again")
     points = [measurements.points(target.stage, target.variant) for target in plan.batch_targets]
     if any((plan.cores[0], 1) not in measured for measured in points):
         batches = [(target, plan.batches) for target in plan.batch_targets]
@@ -279,7 +274,7 @@ def _warn(profile: Profile, has_no_accuracies: bool) -> None:
     if busiest["others"] > BUSY:
         printing.log(
             f"Warning: other processes used up to {100 * busiest['others']:.0f} % of this machine meanwhile: latencies "
-            "are too high and vary; measure again when it is idle (--fresh)"
+            "are too high and vary; measure again when it is idle"
         )
     if busiest["steal"] > STOLEN:
         printing.log(

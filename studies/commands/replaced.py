@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 REPLACED = {
+    "--backend": "gone: ipa live up, status and down are for a cluster",
+    "--predictors": "--policy 'ipa predictor=max', one for each, or ipa sweep --vary policy.predictor=max,oracle",
+    "--sharing": "gone: ipa compare FLEET compares all rules of sharing",
+    "--over": "ipa explore PIPELINE, which draws the plan against the load",
+    "--history": "gone: predictors see 120 s of the load, as policies do",
+    "--within": "gone: the share within the central 90 % is in the table",
+    "--every": "gone: a sample is taken every 10 s, or 1 s of a short load",
+    "--fresh": "gone: remove the file of measurements to begin again",
+    "--timeout": "gone: an answer of Prometheus has 30 s",
+    "--overwrite": "gone: remove the file first",
     "--when": 'gone: --vary \'policy="ipa alpha=1","ipa alpha=2",rate\' gives each policy its own parameters',
     "--sample": "--points N, drawn at random, or --points sobol:N; all combinations without",
     "--sample-seed": "gone: points are drawn by --seed",
@@ -13,7 +23,6 @@ REPLACED = {
     "again": "ipa simulate FOLDER, ipa compare FOLDER or ipa sweep FOLDER, as it was made, with --set KEY=VALUE",
     "live load": "ipa live run PIPELINE --backend kubernetes --url URL, or k6 or GuideLLM for any other server",
     "live recover": "gone: --set controller.state=FILE keeps the journal, from which a controller resumes",
-    "optimise --over": "ipa explore PIPELINE, which draws the plan against the load",
     "predictor show": "ipa predictor evaluate, a table",
     "profile compare": "ipa pipeline show FILE --json, of each",
     "profile list": "ipa pipeline list",

@@ -9,11 +9,11 @@ import click
 
 from ipa import studies
 from ipa.studies import fleets
-from ipa.studies.commands import printing, reports
+from ipa.studies.commands import reports
 from ipa.studies.commands.options import (
     FOLDER,
     Words,
-    output_options,
+    quiet_option,
 )
 from ipa.studies.displayed import page_of
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     type=Words(reports.FORMS),
     help="Write each figure as an image of this form instead. Needs kaleido and Chromium.",
 )
-@output_options
-def report(results: Path, to: Path | None, form: str | None, as_json: bool) -> None:
+@quiet_option
+def report(results: Path, to: Path | None, form: str | None) -> None:
     """Draw stored results as one HTML file.
 
     FOLDER holds a run, a comparison, a study, a sweep, a validation or a fleet; TABLE is a parquet file with a row for
@@ -46,11 +46,12 @@ def report(results: Path, to: Path | None, form: str | None, as_json: bool) -> N
     if form is None:
         path = to or folder / "report.html"
         _write_page(results, path, "the page" if to is None else "--to")
-        printing.print_made(path, as_json)
+        click.echo(str(path))
     else:
         images = to or folder / "figures"
         reports.check_images(images)
-        printing.print_files(reports.write_images(_plots(results), form, images), as_json)
+        for image in reports.write_images(_plots(results), form, images):
+            click.echo(str(image))
 
 
 def _write_page(results: Path, path: Path, option: str) -> None:

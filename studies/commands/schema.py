@@ -9,7 +9,7 @@ import click
 
 import ipa
 from ipa.studies.commands import printing
-from ipa.studies.commands.options import Words, output_options
+from ipa.studies.commands.options import Words
 from ipa.studies.runs import columns
 from ipa.studies.scenario import choices
 
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("kind", type=Words(choices.SchemaOf), required=False)
-@output_options
-def schema(kind: str | None, as_json: bool) -> None:
-    """Print the JSON Schema of files of a kind, for editors, or the columns of tables.
+def schema(kind: str | None) -> None:
+    """Print the JSON Schema of files, or the columns of tables.
 
     The kinds are pipeline, scenario, deployment, fleet, study and published; without one, the schema is of all kinds.
     With tables, what the columns of a run's tables and the keys of its summary and manifest mean. A file that begins

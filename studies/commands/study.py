@@ -46,7 +46,7 @@ def study(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Run a study: several systems on several loads, over seeds and parameter sweeps.
+    """Run several systems on several loads, over seeds.
 
     `paper` repeats the published evaluation, with further systems; `loads` runs every policy on loads of many
     families, in several worlds; FILE is a study file of your own. The results are tables and one HTML report. Each

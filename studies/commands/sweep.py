@@ -57,13 +57,13 @@ MOST_SHOWN = 20
 @load_options
 @set_option
 @declared(SweepOptions, "seeds")
-@click.option("--dry-run", is_flag=True, help="Run nothing; print the number of runs, their time and an example.")
+@click.option("--dry-run", is_flag=True, help="Only say how many runs there are, and their time.")
 @jobs_option
 @on_option
 @click.option(
     "--out",
     type=FOLDER,
-    help="Write the table to this folder, needed but for --dry-run; repeat the command to resume or extend it.",
+    help="Folder of the runs and their table; the same command resumes or extends it.",
 )
 @report_option
 @require_option
@@ -77,11 +77,10 @@ def sweep(
     required: Sequence[Requirement],
     **options: Any,
 ) -> None:
-    """Run one scenario with other values of its keys, over seeds, into one table.
+    """Run one scenario with other values of its keys.
 
-    Every point runs with the same seeds, and so on the same random draws. Each run is saved as soon as it finishes:
-    repeat the command after an interrupt, with more seeds, values or keys, and only the missing runs are made. A failed
-    run does not stop the sweep; its error is in the table.
+    Every point runs with the same seeds, and so on the same random draws. With more seeds, values or keys, only the
+    missing runs are made. A failed run does not stop the sweep; its error is in the table.
 
     Of a fleet, --vary takes its keys, such as limit_cores=10:16:1, sharing or PIPELINE.KEY.
     """

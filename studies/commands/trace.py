@@ -15,13 +15,12 @@ from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import (
     NEW_FILE,
-    SECONDS,
-    Whole,
     Words,
     described_load,
+    json_option,
     log_option,
-    output_options,
     page_option,
+    quiet_option,
     scale_option,
     window_option,
     workload_seed_option,
@@ -42,7 +41,7 @@ def trace() -> None:
 
 
 @trace.command("list")
-@output_options
+@json_option
 def list_(as_json: bool) -> None:
     """List the loads that have a name, with the figures of the synthetic ones.
 
@@ -120,7 +119,7 @@ SHAPES = (
 @workload_seed_option
 @log_option
 @page_option
-@output_options
+@json_option
 def info(
     name: str,
     to: Path | None,
@@ -176,17 +175,16 @@ def _means(trace: Trace) -> dict[str, str]:
 @scale_option
 @workload_seed_option
 @log_option
-@output_options
+@quiet_option
 def convert(
     source: str,
     to: Path,
-    as_json: bool,
     **options: Any,
 ) -> None:
     """Write a load, or a part of it, to a file: a synthetic one such as step:7, or one that was recorded."""
     trace = described_load(source, **options).trace()
     printing.say_load(trace)
-    printing.print_made(ipa.traces.write(trace, to), as_json)
+    click.echo(str(ipa.traces.write(trace, to)))
 
 
 # ---- from-prometheus ----
@@ -214,18 +212,13 @@ def convert(
     help="Fill steps without a sample: with zero requests, or by linear interpolation. Default: they are an error.",
 )
 @click.option("--token-file", type=NEW_FILE, help="File with a bearer token. Or give user:password@ in the URL.")
-@click.option("--timeout", "timeout_s", type=SECONDS, default=30.0, help="Seconds for each answer. Default: 30.")
-@click.option("--seed", type=Whole(min=0), default=1, help="Seed of where requests fall within a step. Default: 1.")
 @click.option("--to", type=NEW_FILE, required=True, help="Write to this new .csv or .parquet file.")
-@output_options
+@quiet_option
 def from_prometheus(
     url: str,
     fill: Filling | None,
     token_file: Path | None,
-    timeout_s: float,
-    seed: int,
     to: Path,
-    as_json: bool,
     **asked_for: Any,
 ) -> None:
     """Write the load that a Prometheus server has recorded to a file.
@@ -234,12 +227,12 @@ def from_prometheus(
     """
     queried = _asked(**asked_for, now_s=time.time())
     token = None if token_file is None else _token(token_file)
-    server = studies.prometheus.RemotePrometheus(url, token=token, timeout_s=timeout_s)
+    server = studies.prometheus.RemotePrometheus(url, token=token)
     ipa.traces.check_new(to)
     with progress.counted("Answers of Prometheus", len(list(queried.parts()))) as advance:
-        trace = server.load(queried, seed=seed, filling=fill or "refuse", on_answer=advance)
+        trace = server.load(queried, seed=1, filling=fill or "refuse", on_answer=advance)
     printing.say_load(trace)
-    printing.print_made(ipa.traces.write(trace, to), as_json)
+    click.echo(str(ipa.traces.write(trace, to)))
 
 
 def _asked(query: str, start: str, end: str, step: str | None, now_s: float) -> QueryRange:

@@ -44,7 +44,7 @@ from ipa.studies.many.tuning import TuningOptions
 )
 @output_options
 def tune(what: str, jobs: int | None, write: Path | None, **options: Any) -> None:
-    """Tune a policy: choose parameters on some windows of a load, and test them on others.
+    """Choose parameters on some windows of a load, test on others.
 
     Prints a scenario file of the best setting, ready to run, with its gain over the defaults in comments above it.
     """

@@ -36,25 +36,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @pipeline_argument
-@backend_option(
-    "Where the live runs take place: loopback, on this machine, or kubernetes, on what `ipa live up` deployed."
-)
+@backend_option("Where the live runs take place")
 @cluster.settings_option
 @cluster.cluster_options
 @cluster.url_option
-@click.option("--repeats", type=Whole(min=1), default=3, help="Number of live runs, all of the same load. Default: 3.")
+@click.option("--repeats", type=Whole(min=1), default=3, help="Live runs, all of the same load. Default: 3.")
 @click.option(
     "--duration",
     "duration_s",
     type=Whole(min=20),
-    help="Number of seconds to compare, taken where the load rises most. Default: the whole --window, or 120.",
+    help="Seconds to compare, where the load rises most. Default: all of --window, or 120.",
 )
 @live_policy_option
 @scenario_options
 @click.option(
     "--calibration-window",
-    metavar="START:END",
-    help="Seconds of the trace to measure overheads on, outside those compared. Default: where the load rises most.",
+    metavar="A:B",
+    help="Other seconds of the load, to measure overheads on. Default: where it rises most.",
 )
 @resumable_out_option
 @report_option
@@ -70,9 +68,7 @@ def validate(
     """Compare the simulator with live runs of the same scenario.
 
     Overheads (of a batch, a hop, a start-up, a decision and a stop) are measured on a part of the load outside the
-    seconds compared, and passed to the simulator. With --out each live run is saved as soon as it finishes; repeat the
-    command to resume. With --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed, and
-    the load is sent from this machine.
+    seconds compared, and passed to the simulator. On a cluster, the load is sent from this machine.
     """
     how, results = cluster.taken_live(backend, options), taken(Results, options)
     scenario = build_live_scenario(what, **options)

@@ -87,7 +87,7 @@ def _ways(question: ExplorerQuestion, fleet: Fleet) -> dict[str, Any]:
     command = ["ipa", "simulate", question.what, *options]
     if question.seeds > 1:
         seeds = ["--seeds", str(question.seeds)]
-        command = ["ipa", "compare", question.what, *options, "--sharing", fleet.sharing, *seeds]
+        command = ["ipa", "compare", question.what, *options, *seeds]
     values = f", {question.parsed!r}" if question.values else ""
     loaded = f"load_fleet({json.dumps(question.what)}{values})"
     if question.seeds == 1:

@@ -54,7 +54,7 @@ def compare(
     """Run policies on the same requests: each with the seeds scenario.seed, scenario.seed + 1, ..., `seeds` of them.
 
     A policy is a text, such as `ipa alpha=20 label="IPA, bold"`, or a mapping with `name`, optionally `label`, and
-    parameters. `choosing`: `predictors`, `parameters` and `log`, as in `choose`. `jobs`, `folder`, `on` and `progress`:
+    parameters. `choosing`: `parameters` and `log`, as in `choose`. `jobs`, `folder`, `on` and `progress`:
     as in `Running`. The runs are ordered by policy, then seed. Raises as `choose` and `conduct`.
     """
     chosen = choose(scenario, policies, **choosing)

@@ -10,17 +10,12 @@ from ipa.studies.scenario import option
 
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """The options of a comparison; `predictors`: comma-separated names, as in YAML."""
+    """The options of a comparison."""
 
     policies: Sequence[str] = option(
         (),
         "Policy to compare, with parameters of its own and a label after it: 'ipa alpha=2 label=\"IPA, cheap\"'. "
         "Repeatable. Default: ipa, foresight, scale-only:low, scale-only:high and switch-only.",
         flag="--policy",
-    )
-    predictors: str | None = option(
-        None,
-        "Compare each policy with each of these predictors: max,reactive,my.py:MyPredictor.",
-        metavar="NAME,...",
     )
     seeds: int | None = option(None, "Runs per policy, with seeds from --seed on. Default: 1.", least=1)

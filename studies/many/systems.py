@@ -1,4 +1,4 @@
-"""The entries of a comparison: policies with their parameters and labels, optionally each with several predictors."""
+"""The entries of a comparison: policies with their parameters and labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ipa.profiles import did_you_mean
 from ipa.studies.scenario import PolicyChoice, Scenario, ScenarioError, parse_value
 
 Given = str | Mapping[str, Any]
-"""A policy or a predictor: a text, or a mapping with `name` and parameters."""
+"""A policy: a text, or a mapping with `name` and parameters."""
 
 BASELINES = ("ipa", "foresight", "scale-only:low", "scale-only:high", "switch-only")
 """The systems of the publication: what a comparison runs by default."""
@@ -21,7 +21,6 @@ BASELINES = ("ipa", "foresight", "scale-only:low", "scale-only:high", "switch-on
 class Choosing(TypedDict, total=False):
     """The further arguments of `choose`."""
 
-    predictors: Sequence[Given]
     parameters: Mapping[str, Any] | None
     log: Callable[[str], object]
 
@@ -30,18 +29,17 @@ def choose(
     base: Scenario,
     policies: Sequence[Given] = BASELINES,
     *,
-    predictors: Sequence[Given] = (),
     parameters: Mapping[str, Any] | None = None,
     log: Callable[[str], object] = lambda _: None,
 ) -> list[Scenario]:
-    """A scenario for each policy, in the order given; with `predictors`, for each policy with each of them.
+    """A scenario for each policy, in the order given.
 
     `parameters`, by dotted key (`alpha`, `predictor.factor`), apply to every policy that has them; a policy's own value
-    takes precedence. The base's policy keeps its parameters. A policy without a predictor runs once. `log` gets a
-    message for policies that lack a parameter or a predictor.
+    takes precedence. The base's policy keeps its parameters. `log` gets a message for policies
+    that lack a parameter.
 
-    Raises ScenarioError for two entries that are equal or have the same label, for parameters or predictors that no
-    policy has or that are given twice, and for parameters of the base's policy if it is not compared; PolicyError for
+    Raises ScenarioError for two entries that are equal or have the same label, for parameters that no
+    policy has, and for parameters of the base's policy if it is not compared; PolicyError for
     an unknown policy.
     """
     common = dict(parameters or {})
@@ -52,11 +50,6 @@ def choose(
             f"policy: has parameters of {own.name!r} ({', '.join(own.parameters)}), which is not compared; compared: "
             f"{', '.join(entry.title for entry in entries)}"
         )
-    if predictors:
-        if any(_top(key) == "predictor" for key in common):
-            raise ScenarioError("policy.predictor: given beside a list of predictors; leave one of them out")
-        entries = [scenario for entry in entries for scenario in _with_predictors(entry, predictors)]
-        _say_who_lacks("predictor", entries, log)
     chosen = [_with_parameters(base, entry, common) for entry in entries]
     for key in dict.fromkeys(map(_top, common)):
         _say_who_lacks(key, entries, log)
@@ -75,21 +68,6 @@ def _entry(base: Scenario, policy: Given) -> PolicyChoice:
 def as_spec(name: str, parameters: Mapping[str, Any]) -> str:
     """A policy with its parameters behind its name."""
     return " ".join([name, *(f"{key}={_as_text(value)}" for key, value in parameters.items())])
-
-
-def _with_predictors(entry: PolicyChoice, predictors: Sequence[Given]) -> list[PolicyChoice]:
-    if not takes(entry.name, "predictor"):
-        return [entry]
-    if "predictor" in split_spec(entry.name)[1]:
-        raise ScenarioError(f"--policy {entry.name}: has a predictor of its own beside a list of them; leave one out")
-    rest = {key: value for key, value in entry.parameters.items() if key != "predictor"}
-    texts = [_as_text(predictor) for predictor in predictors]
-    return [
-        PolicyChoice(
-            name=f"{entry.name} predictor={text}", label=f"{entry.label} {text}" if entry.label else None, **rest
-        )
-        for text in texts
-    ]
 
 
 def _with_parameters(base: Scenario, entry: PolicyChoice, common: Mapping[str, Any]) -> Scenario:

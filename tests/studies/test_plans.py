@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ipa.studies import Scenario, ScenarioError, explain, plans
+from ipa.studies import Scenario, explain, plans
 from tests.command import PIPELINE, answer, ipa, refusal
 
 
@@ -58,43 +58,12 @@ def test_where_no_plan_is_feasible_the_reason_is_said(mine: str) -> None:
 
 def test_the_plan_against_the_load_is_the_decision_for_each(mine: str) -> None:
     scenario = Scenario(pipeline=mine, limit_cores=2)
-    found = plans.over(scenario, plans.loads_of("5:30:5"))
+    found = plans.over(scenario, [5.0, 10.0, 15.0, 20.0, 25.0, 30.0])
     assert [plan.load_rps for plan in found.plans] == [5.0, 10.0, 15.0, 20.0, 25.0, 30.0]
     assert [plan.cores for plan in found.plans] == [1, 1, 2, 2, 2, 2]
     assert [plan.rung for plan in found.plans] == [*["optimal"] * 5, "most-throughput"]
     for plan in found.plans:
         assert plan.configuration == explain(scenario, plan.load_rps).configuration
-    assert [[plan.load_rps for plan in span] for span in found.spans] == [[5, 10], [15, 20], [25], [30]]
-    said = ipa("optimise", mine, "--over", "5:30:5", "--set", "limit_cores=2").stdout
-    assert "5 to 10" in said
-    assert "At 30 rps: stage sort: no variant serves 30 rps on at most 2 cores; sustains 26 of 30 rps\n" in said
-    told = answer("optimise", mine, "--over", "5:30:5", "--set", "limit_cores=2", "--json")
-    assert [plan["feasible"] for plan in told["plans"]] == [*[True] * 5, False]
-
-
-@pytest.mark.parametrize(
-    ("text", "loads"),
-    [
-        ("1:3", (1.0, 2.0, 3.0)),
-        ("0:0", (0.0,)),
-        ("1:2.5", (1.0, 2.0)),
-        ("0.1:0.3:0.1", (0.1, 0.2, pytest.approx(0.3))),
-    ],
-)
-def test_loads_begin_and_end_as_given(text: str, loads: tuple[float, ...]) -> None:
-    assert plans.loads_of(text) == loads
-
-
-@pytest.mark.parametrize("text", ["", "5", "1:x", "3:1", "1:3:0", "-1:3", "1:nan", "1:2:3:4", "1:20000", "1:inf"])
-def test_what_are_no_loads_is_refused(text: str) -> None:
-    with pytest.raises(ScenarioError, match="--over"):
-        plans.loads_of(text)
-
-
-def test_options_that_do_not_go_together_are_refused(mine: str) -> None:
-    assert "--load: is missing" in refusal("optimise", mine)
-    assert "leave out either it or these" in refusal("optimise", mine, "--load", 5, "--over", "1:5")
-    assert "leave out either it or these" in refusal("optimise", mine, "--frontier", "--over", "1:5")
 
 
 def test_prices_are_printed(mine: str) -> None:

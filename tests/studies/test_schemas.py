@@ -98,6 +98,6 @@ def test_a_title_may_be_a_number() -> None:
 
 
 def test_the_columns_of_tables_are_printed_with_their_units() -> None:
-    columns = answer("schema", "tables", "--json")
+    columns = answer("schema", "tables")
     assert columns["requests"]["latency_s"] == {"unit": "s", "meaning": "end - arrival, for completed requests"}
     assert {"stages", "decisions", "summary", "manifest", "live"} <= set(columns)

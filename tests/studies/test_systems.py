@@ -1,4 +1,4 @@
-"""What a comparison compares: policies with keys and labels of their own, several predictors, parameters for all."""
+"""What a comparison compares: policies with keys and labels of their own, and parameters for all."""
 
 from __future__ import annotations
 
@@ -113,41 +113,6 @@ def test_a_class_in_a_file_is_reached_where_it_names_the_parameter(tmp_path: Pat
     assert [each.policy.parameters for each in chosen] == [{"predictor": "mean"}, {"predictor": "mean"}, {}]
 
 
-# ---- several predictors ----
-
-
-def test_every_system_has_every_predictor_once_and_one_without_runs_once() -> None:
-    said: list[str] = []
-    predictors: list[Any] = ["max", {"name": "mean", "factor": 1.1}]
-    base = find("video", {"policy.predictor": "oracle", "policy.alpha": 3})
-    chosen = choose(base, ["ipa", "hpa:high", "scale-only:low label=FA2"], predictors=predictors, log=said.append)
-    assert told(chosen) == [
-        ("ipa predictor=max", "ipa predictor=max", {"alpha": 3}),
-        ("ipa predictor={name: mean, factor: 1.1}", "ipa predictor={name: mean, factor: 1.1}", {"alpha": 3}),
-        ("hpa:high", "hpa:high", {}),
-        ("FA2 max", "scale-only:low predictor=max", {}),
-        ("FA2 {name: mean, factor: 1.1}", "scale-only:low predictor={name: mean, factor: 1.1}", {}),
-    ]
-    assert said == ["policy.predictor does not reach hpa:high, which has no such parameter"]
-
-
-@pytest.mark.parametrize(
-    ("policies", "varied", "text"),
-    [
-        (["ipa"], {"predictors": ["max", "max"]}, "--policy ipa predictor=max: given twice"),
-        (["ipa predictor=mean"], {"predictors": ["max"]}, "--policy ipa predictor=mean: has a predictor of its own"),
-        (["ipa"], {"predictors": ["max"], "parameters": {"predictor": "mean"}}, "policy.predictor: given beside a"),
-        (["hpa", "static"], {"predictors": ["max"]}, "policy.predictor: none of the compared policies has it: hpa"),
-    ],
-)
-def test_predictors_that_contradict_or_reach_nobody_are_refused(
-    policies: list[str], varied: dict[str, Any], text: str
-) -> None:
-    with pytest.raises(ScenarioError) as refused:
-        choose(VIDEO, policies, **varied)
-    assert text in str(refused.value)
-
-
 # ---- what comes of it ----
 
 
@@ -158,8 +123,13 @@ def test_a_comparison_of_predictors_is_kept_resumed_and_shown_by_label(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.py").write_text(PREDICTOR)
     short = find("video", {"trace": "constant:5:20", "hop_s": 0.01})
-    policies = ["ipa label='IPA <a>'", "scale-only:low", "static"]
-    varied: dict[str, Any] = {"predictors": ["max", "my.py:Forty"], "parameters": {"alpha": 0}, "jobs": 1}
+    both, low = ("max", "my.py:Forty"), "scale-only:low"
+    policies = [
+        *(f"ipa predictor={each} label='IPA <a> {each}'" for each in both),
+        *(f"{low} predictor={each}" for each in both),
+    ]
+    policies.append("static")
+    varied: dict[str, Any] = {"parameters": {"alpha": 0}, "jobs": 1}
     comparison = compare(short, policies, folder="out", **varied)
     names = [
         *("IPA <a> max", "IPA <a> my.py:Forty"),

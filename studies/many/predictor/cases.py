@@ -85,7 +85,7 @@ def cases_of(
     place = np.concatenate(moments)
     if not len(place):
         raise ScenarioError(
-            f"{trace.name}: nothing to forecast: a forecast needs {history_s} s before it (--history), and "
+            f"{trace.name}: nothing to forecast: a forecast needs {history_s} s before it, and "
             f"{horizon_s} s after it (--horizon) within its window"
         )
     return ForecastCases(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass
+from typing import ClassVar
 
 from ipa.studies.scenario import choices, option
 
 
 @dataclass(frozen=True)
 class MeasuredOptions:
-    """The quantiles at which forecasts are scored, and the share of loads that the interval should hold."""
+    """The quantiles at which forecasts are scored."""
 
     quantiles: tuple[float, ...] = option(
         (0.5, 0.95),
@@ -19,13 +20,8 @@ class MeasuredOptions:
         above=0.0,
         below=1.0,
     )
-    interval: float = option(
-        0.9,
-        "Share of the loads that the central interval of a forecast should hold. Default: 0.9.",
-        flag="--within",
-        above=0.0,
-        below=1.0,
-    )
+    interval: ClassVar[float] = 0.9
+    """The share of the loads that the central interval of a forecast should hold."""
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -43,7 +39,6 @@ class MeasuredOptions:
 class Recipe:
     """How a model of a kind is trained; `command` is recorded in its card.
 
-    `every_s` is the time between samples; None: 10 s, or 1 s for a load with fewer than `MOST_SAMPLES` seconds.
     `epochs` limits a network's passes over them; None: `EPOCHS`. `thinned_by`: train also on the load with one request
     in so many, so that the model knows the rates and the spread of much smaller loads. `learnt_s`: train on this many
     first seconds of the load; None: all.
@@ -57,7 +52,6 @@ class Recipe:
     )
     seed: int = option(1, "Seed of every random draw. Default: 1.", least=0)
     command: str = ""
-    every_s: int | None = option(None, "Seconds between samples. Default: 10; 1 for short loads.", least=1)
     epochs: int | None = option(
         None,
         "Passes over the samples, for a network. Default: 30 for lstm, at most 60 for lstm-quantile.",

@@ -62,7 +62,7 @@ def train(trace: Trace, recipe: Recipe, on_step: Callable[[], object] = lambda: 
     kind, seed = recipe.kind, recipe.seed
     every = trace.per_second()
     counts = every[: recipe.learnt_s]
-    every_s = recipe.every_s or (features.WINDOW_S if len(counts) >= MOST_SAMPLES else 1)
+    every_s = features.WINDOW_S if len(counts) >= MOST_SAMPLES else 1
     horizons = 1 if kind == "lstm" else len(samples.HORIZONS_S)
     border = round(len(counts) * (1 - VALIDATION_SHARE))
     ends_s = {"training": len(counts)} if kind == "lstm" else {"training": border, "validation": len(counts)}

@@ -24,19 +24,19 @@ class SweepOptions:
 
     vary: Vary = option(
         (),
-        "Values of any key of the scenario: policy.alpha=0.5,1,2, or from, to and step: hop_s=0:0.1:0.02; between two "
-        "ends for samples: policy.beta=0.1:10, on a logarithmic scale policy.beta=0.1:10:log. Repeatable.",
+        "Values of any key: policy.alpha=0.5,1,2; from, to and step: hop_s=0:0.1:0.02; for --points, two ends: "
+        "policy.beta=0.1:10 or 0.1:10:log. Repeatable.",
         metavar="KEY=VALUES",
     )
     where: Texts = option(
         (),
-        "Leave out the points where this does not hold: 'guards.min_replicas<=guards.max_replicas'. Repeatable.",
+        "Leave out points but those where this holds: 'policy.alpha<=policy.beta'. Repeatable.",
         metavar="CONDITION",
     )
     points: str | None = option(
         None,
-        "Draw so many points instead of all combinations: 128, or sobol:128, evenly spread by a Sobol sequence.",
+        "Draw so many points in place of all, at random or by a Sobol sequence.",
         metavar="[sobol:]N",
     )
-    seeds: int | None = option(None, "Runs of each point, with seeds from --seed on. Default: 1.", least=1)
+    seeds: int | None = option(None, "Runs of each point, from --seed on. Default: 1.", least=1)
     values: Mapping[str, Any] | None = None

@@ -33,8 +33,8 @@ class TuningOptions:
     )
     vary: Sequence[str] = option(
         (),
-        "Key of the scenario to vary: KEY=0:1, 10:60:5 (steps), 0.1:100:log, or p99,mean (a choice). Repeatable. "
-        "Default: the policy's parameters that have a range of their own.",
+        "Key to vary: KEY=0:1, 10:60:5 (steps), 0.1:100:log, or p99,mean (a choice). Repeatable. "
+        "Default: the policy's parameters that have a range.",
         metavar="KEY=FROM:TO",
     )
     trials: int = option(TRIALS, f"Number of settings to try. Default: {TRIALS}.", least=1)

@@ -26,10 +26,10 @@ _KINDS: Mapping[str, type[Record]] = {
 class Measurements:
     """The file of a profile's measurements. An existing file is continued, also with other variants."""
 
-    def __init__(self, path: Path, head: Mapping[str, Any], *, fresh: bool) -> None:
+    def __init__(self, path: Path, head: Mapping[str, Any]) -> None:
         """`head`: the file's first line, with `asked`, which is what the measurements depend on.
 
-        Raises ScenarioError for a file of another profile, unless `fresh`, which replaces it.
+        Raises ScenarioError for a file of another profile.
         """
         self.path = path
         self.records: list[Record] = []
@@ -38,15 +38,15 @@ class Measurements:
         whole = {"schema_version": 1, "kind": "measurements", **head}
         self._beginning: str | None = json.dumps(whole) + "\n"
         """Written before the first measurement, so that a profile without any leaves the file unchanged."""
-        if fresh or not path.exists():
+        if not path.exists():
             return
         was, self.records = _read(path)
         self.found = len(self.records)
         request = was.get("asked", {}) if self.records else {}
         for key, before, now in _differences(request, head["asked"]):
             raise ScenarioError(
-                f"{path}: its measurements are of another profile: {key} was {before!r}, now {now!r}; --fresh replaces "
-                "them, --to writes elsewhere"
+                f"{path}: its measurements are of another profile: {key} was {before!r}, now {now!r}; remove it, "
+                "or write elsewhere (--to)"
             )
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
         self._beginning = json.dumps({**whole, "asked": _together(request, head["asked"])}) + "\n" + "".join(lines)
@@ -101,7 +101,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Record]]:
             raise KeyError("kind")
         records = list(map(_record, lines))
     except (ValueError, KeyError, TypeError):
-        raise ScenarioError(f"{path}: holds no measurements of a profile; --fresh replaces it") from None
+        raise ScenarioError(f"{path}: holds no measurements of a profile; remove the file to begin again") from None
     if whole != text:
         results.write_text(whole, path)
     return head, records

@@ -47,15 +47,6 @@ def test_manifests_are_what_up_would_apply_and_ask_no_cluster() -> None:
     assert set(images) == {"x:1"}
 
 
-def test_manifests_as_json_are_one_list_of_the_same_objects(tmp_path: Path) -> None:
-    plain, listed = (ipa("live", "manifests", "video", *how, env=NO_CLUSTER) for how in ((), ("--json",)))
-    found = json.loads(listed.stdout)
-    assert (found["apiVersion"], found["kind"]) == ("v1", "List")
-    assert found["items"] == documents(plain.stdout)
-    said = json.loads(ipa("live", "manifests", "video", "--json", "--out", tmp_path / "base", env=NO_CLUSTER).stdout)
-    assert sorted(said["files"]) == sorted(path.name for path in (tmp_path / "base").iterdir())
-
-
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster on which one object is missing, and five are there to delete."""

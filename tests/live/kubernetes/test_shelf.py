@@ -217,17 +217,23 @@ def test_a_fetch_that_was_broken_off_goes_on_file_by_file(
 def test_all_models_are_fetched_and_what_is_there_already_is_not(folder: Path, server: str, tmp_path: Path) -> None:
     pushed(folder, server)
     to = tmp_path / "here"
-    first = ipa("models", "fetch", URL, to, "--s3-endpoint", server, env=SOMEBODY)
+    first = ipa("models", "fetch", URL, to, env={**SOMEBODY, "AWS_ENDPOINT_URL": server})
     assert (first.exit_code, first.stderr) == (0, "tiny/sort/large: fetched\ntiny/sort/small: fetched\n")
     assert [each.digest for each in model_store.in_folder(to)] == [
         each.digest for each in model_store.in_folder(folder)
     ]
-    second = ipa("models", "fetch", URL, to, "--s3-endpoint", server, env=SOMEBODY)
+    second = ipa("models", "fetch", URL, to, env={**SOMEBODY, "AWS_ENDPOINT_URL": server})
     assert second.stderr == "tiny/sort/large: already there\ntiny/sort/small: already there\n"
     (to / "tiny/sort/large/model.py").write_text("another")
-    third = ipa("models", "fetch", URL, to, "--s3-endpoint", server, env=SOMEBODY)
+    third = ipa("models", "fetch", URL, to, env={**SOMEBODY, "AWS_ENDPOINT_URL": server})
     assert third.exit_code == 2
     assert f"{to}/tiny/sort/large: is there already and is not {URL}/tiny/sort/large" in third.stderr
+
+
+def test_an_object_store_that_is_no_url_is_refused(folder: Path) -> None:
+    refused = ipa("models", "list", URL, env={"AWS_ENDPOINT_URL": "here"})
+    assert refused.exit_code == 2
+    assert "AWS_ENDPOINT_URL: 'here'; allowed: the URL of a server, such as" in refused.stderr
 
 
 def test_a_wrong_key_is_no_missing_bucket(folder: Path, server: str) -> None:

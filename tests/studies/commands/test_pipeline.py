@@ -110,23 +110,11 @@ def test_new_says_how_it_read_the_table(table: Path) -> None:
     assert profiles.load("My Own.yaml").name == "my-own"
 
 
-def test_new_as_json(table: Path) -> None:
-    assert answer("pipeline", "new", "mine.yaml", "--from", "table.csv", "--name", "tickets", "--json") == {
-        "file": "mine.yaml",
-        "stages": {"sort": ["small"], "answer": ["small", "large-2"]},
-        "accuracies_in_percent": True,
-        "unused_columns": ["host"],
-        "renamed": {"Large 2": "large-2"},
-    }
-    assert profiles.load("mine.yaml").name == "tickets"
-
-
-def test_a_file_that_is_there_stays_unless_told_otherwise(mine: Path) -> None:
+def test_a_file_that_is_there_stays(mine: Path) -> None:
     mine.write_text("mine\n")
     again = ("pipeline", "new", mine.name, "--from", "table.csv")
-    assert refusal(*again) == "mine.yaml: already exists; --overwrite replaces it"
-    assert ipa(*again, "--overwrite", "-q").stderr == ""
-    assert mine.read_text().startswith("# Made from table.csv")
+    assert refusal(*again) == "mine.yaml: already exists"
+    assert mine.read_text() == "mine\n"
 
 
 # ---- check ----

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import answer, ipa, refusal
+from tests.command import answer, ipa
 from tests.profiles.test_graph_file import HEAD, TREE, stage
 
 needs_plotly = pytest.mark.skipif(find_spec("plotly") is None, reason="a page is drawn with plotly")
@@ -110,9 +110,6 @@ def test_show_tells_of_a_graph_beneath_its_tables_and_on_its_page(tree: Path) ->
 
 
 @needs_plotly
-def test_the_report_of_a_check_is_the_page_of_its_profiles(tree: Path) -> None:
+def test_the_page_of_a_graph_draws_it(tree: Path) -> None:
     ipa("pipeline", "show", tree.name, "--to", "shown.html")
-    assert "Report: checked.html" in ipa("pipeline", "check", tree.name, "--report", "checked.html").stdout
-    assert (tree.parent / "checked.html").read_bytes() == (tree.parent / "shown.html").read_bytes()
-    assert "plot-graph-low" in (tree.parent / "checked.html").read_text()
-    assert "none/checked.html" in refusal("pipeline", "check", tree.name, "--report", "none/checked.html")
+    assert "plot-graph-low" in (tree.parent / "shown.html").read_text()

@@ -29,7 +29,7 @@ def test_a_window_of_a_packed_trace_is_cut_scaled_and_run(here: Path) -> None:
     command = ("--policy", "ipa", "--trace", "real.txt.xz", *window, "--seed", 1, "--set", "arrivals=even")
     summary = answer("simulate", "video", *command, "--json", "-q")
     assert (summary["requests"], summary["duration_s"], summary["decisions"]) == (6000, 1200.0, 120)
-    assert answer("trace", "info", "real.txt.xz", *window, "--json", "-q")["requests"] == 6000
+    assert answer("trace", "info", "real.txt.xz", *window, "--json")["requests"] == 6000
 
 
 def test_a_scenario_takes_settings_and_goes_to_a_folder(here: Path) -> None:

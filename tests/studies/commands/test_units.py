@@ -56,7 +56,7 @@ def test_a_pipeline_file_and_a_table_of_latencies_take_units(here: Path) -> None
     (here / "units.csv").write_text(f"{head}sort,a,61 %,1,1,0.04 s,50000 us\nsort,b,70 %,1,1,60,90 ms\n")
     (here / "plain.csv").write_text(f"{head}sort,a,61,1,1,40,50\nsort,b,70,1,1,60,90\n")
     for name in ("units", "plain"):
-        assert ipa("pipeline", "new", f"{name}-made.yaml", "--from", f"{name}.csv", "--name", "made").exit_code == 0
+        assert ipa("pipeline", "new", f"{name}-made.yaml", "--from", f"{name}.csv").exit_code == 0
     units, plain = (profiles.load(here / f"{name}-made.yaml").stage("sort") for name in ("units", "plain"))
     assert [(each.accuracy, each.figures[0].p99_s) for each in units.variants] == [
         (each.accuracy, each.figures[0].p99_s) for each in plain.variants
@@ -114,7 +114,7 @@ def test_options_take_units(here: Path) -> None:
     ],
 )
 def test_a_number_that_is_likely_in_another_unit_is_doubted_once(command: tuple[Any, ...], text: str) -> None:
-    result = ipa(*command, *(() if "optimise" in command else SHORT), "-q")
+    result = ipa(*command, *(() if "optimise" in command else (*SHORT, "-q")))
     assert result.exit_code == 0
     assert result.stderr.count(f"Warning: {text}") == result.stderr.count("Warning") == 1
 

@@ -56,18 +56,20 @@ def test_the_rule_with_the_fewest_late_requests_by_priority_is_recommended() -> 
 
 def test_the_command_prints_a_row_for_each_rule_and_pipeline(tmp_path: Path) -> None:
     path = str(written(tmp_path, "limit_cores: 5\n" + TWO))
-    result = ipa("compare", path, "--sharing", "quota,water-filling", "--set", "scale=3", "--jobs", "1", "-q")
+    result = ipa("compare", path, "--set", "scale=3", "--jobs", "1", "-q")
     assert result.exit_code == 0, result.stderr
-    rows = [line.split()[:2] for line in result.stdout.splitlines() if line.startswith(("  quota", "  wat"))]
-    assert rows == [["quota", "a"], ["quota", "b"], ["water-filling", "a"], ["water-filling", "b"]]
+    rows = [
+        line.split()[:2]
+        for line in result.stdout.splitlines()
+        if line.startswith(("  quota", "  wat", "  prio", "  obj"))
+    ]
+    assert rows == [[rule, name] for rule in ("quota", "priority", "water-filling", "objective") for name in "ab"]
     assert "Take " in result.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("video", "--sharing", "water-filling"), "--sharing takes a fleet, and video is none"),
-        (("fleet.yaml", "--sharing", "waterfall"), "'waterfall'; allowed: quota, priority, water-filling, objective"),
         (("fleet.yaml", "--policy", "ipa"), "--policy does not go with a fleet"),
     ],
 )

@@ -177,7 +177,7 @@ def test_trained_on_the_thinned_load_too_a_model_knows_the_spread_of_a_smaller_o
         monkeypatch.setattr(f"ipa.studies.many.predictor.training.{name}", value)
     rng = np.random.default_rng(5)
     large = Trace.of_counts("large", rng.integers(395, 405, size=4000))
-    models = [train(large, Recipe("quantile-gbm", 1, "here", every_s=4, thinned_by=by)) for by in ((), (40,))]
+    models = [train(large, Recipe("quantile-gbm", 1, "here", thinned_by=by)) for by in ((), (40,))]
     assert [model.card["thinned_by"] for model in models] == [[], [40]]
     given = samples.set_of(samples_of(rng.poisson(10, size=2000))[0], "quantile-gbm")
     exceeded = [(given.targets[:, None] > forward_pass(model)(given.inputs)).mean(axis=0)[1] for model in models]
@@ -190,7 +190,7 @@ def test_a_short_load_that_ends_calmly_is_not_forecast_calmly(few_trees: None, m
     monkeypatch.setattr("ipa.studies.many.predictor.training.LEVELS", (0.5, 0.95))
     rng = np.random.default_rng(3)
     counts = np.concatenate([rng.poisson(30, size=3000), np.full(600, 30)])
-    model = train(Trace.of_counts("calm", counts), Recipe("quantile-gbm", 1, "here", every_s=4))
+    model = train(Trace.of_counts("calm", counts), Recipe("quantile-gbm", 1, "here"))
     noisy, _ = samples_of(rng.poisson(30, size=1500))
     given = samples.set_of(noisy, "quantile-gbm")
     exceeded = (given.targets[:, None] > forward_pass(model)(given.inputs)).mean(axis=0)

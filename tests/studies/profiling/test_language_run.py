@@ -100,7 +100,7 @@ def virtual_time(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
 
 def recorded_loads() -> list[TextLoad]:
     """The loads that a profile of `talk.yaml` has recorded, in the order in which they were made."""
-    record = Measurements(Path("talk.profiled.measurements.jsonl"), {"asked": {}}, fresh=False)
+    record = Measurements(Path("talk.profiled.measurements.jsonl"), {"asked": {}})
     return record.of(TextLoad, "answer", "small")
 
 

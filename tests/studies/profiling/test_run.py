@@ -156,7 +156,7 @@ def test_a_profile_goes_on_where_it_stopped(models: Path) -> None:
     assert points[0] == first["variants"][0]["points"][0]
     assert [each["batch"] for each in points] == [1, 2]
     third = ipa("profile", "run", models / "mine", *given, "--batches", "1,2")
-    assert "goes on after 6 measurements; --fresh begins again" in third.stderr
+    assert "goes on after 6 measurements; remove it to begin again" in third.stderr
     assert run(models / "mine", *given, "--batches", "1,2") == second
 
 
@@ -192,7 +192,8 @@ def test_measurements_of_something_else_are_not_gone_on_with(models: Path) -> No
     assert "mine.measurements.jsonl: its measurements are of another profile: shapes of x was [[4]], now [[5]]" in said
     (models / "mine" / "sort" / "small" / "model.py").write_text(SLEEPER + "\n# another build\n")
     assert "models of sort/small was" in refusal("profile", "run", *given, "--shape", "x=4")
-    assert ipa("profile", "run", *given, "--shape", "x=5", "--fresh").exit_code == 0
+    Path("mine.measurements.jsonl").unlink()
+    assert ipa("profile", "run", *given, "--shape", "x=5").exit_code == 0
 
 
 @pytest.mark.long
@@ -205,11 +206,11 @@ def test_a_model_that_fails_is_answered_with_what_it_said(models: Path) -> None:
     assert "small answered 500" in result.stderr
     assert not Path("mine.yaml").exists()
     model.write_text(SLEEPER.replace('return {"y"', 'raise ValueError("no")\n        return {"y"'))
-    result = ipa("profile", "run", models / "mine", "--shape", "x=4", *QUICK, "--fresh")
+    result = ipa("profile", "run", models / "mine", "--shape", "x=4", *QUICK, "--to", "other.yaml")
     assert result.exit_code != 0
     assert "Error: sort/small: " in result.stderr
     model.write_text("import nonsense_that_is_nowhere")
-    result = ipa("profile", "run", models / "mine", "--shape", "x=4", *QUICK, "--fresh")
+    result = ipa("profile", "run", models / "mine", "--shape", "x=4", *QUICK, "--to", "other.yaml")
     assert result.exit_code == 1
     assert "nonsense_that_is_nowhere" in result.stderr
 
@@ -275,11 +276,11 @@ def test_a_real_mlserver_is_profiled(tmp_path: Path) -> None:
 
 def test_kept_measurements_are_plain_lines(tmp_path: Path) -> None:
     path = tmp_path / "kept.jsonl"
-    kept = Measurements(path, {"asked": {"seed": 1}}, fresh=False)
+    kept = Measurements(path, {"asked": {"seed": 1}})
     assert not path.exists(), "nothing has been measured"
     measured = Overhead("doubling", "double", 1, 0.001)
     kept.add(measured)
     head, line = map(json.loads, path.read_text().splitlines())
     assert head == {"schema_version": 1, "kind": "measurements", "asked": {"seed": 1}}
     assert line == {"record": "overhead", "stage": "doubling", "variant": "double", "batch": 1, "mean_s": 0.001}
-    assert Measurements(path, {"asked": {"seed": 1}}, fresh=False).records == [measured]
+    assert Measurements(path, {"asked": {"seed": 1}}).records == [measured]
