@@ -250,15 +250,13 @@ class Comparison(Displayed):
 def read_comparison(folder: str | Path) -> Comparison:
     """The comparison in a results folder, or a single run as one.
 
-    Raises ScenarioError if the folder holds anything else, or a comparison that is not finished or of an earlier build.
+    Raises ScenarioError if the folder holds anything else, or a comparison that is not finished.
     """
     folder = Path(folder)
     manifest = results.read_manifest(folder)
     if manifest["kind"] != "runs":
         return Comparison((results.read_run(folder),))
     if not (folder / FINISHED).is_file():
-        if results.lists_folders(manifest):
-            raise ScenarioError(f"{folder}: is of an earlier build; {results.anew(folder)}")
         raise ScenarioError(f"{folder / FINISHED}: no such file; the results are not complete")
     with opened(folder / FINISHED) as store:
         return Comparison(tuple(_runs_in(store, folder, manifest)))
@@ -294,7 +292,7 @@ class PolicyRuns:
 
     @property
     def accuracies(self) -> Mapping[str, Mapping[str, float]]:
-        """Stage -> variant -> accuracy; empty in results of earlier versions."""
+        """Stage -> variant -> accuracy."""
         return self.runs[0].accuracies
 
     @property

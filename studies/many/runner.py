@@ -182,10 +182,6 @@ def begun(
             yield RunsSession(running, manifest, making, store)
         return
     results.claim(folder, resumable=True, kind=manifest["kind"])
-    if (folder / results.MANIFEST).exists() and results.lists_folders(
-        results.read_manifest(folder, may_be_of_fleet=True)
-    ):
-        raise ScenarioError(f"--out {folder}: is of an earlier build; {results.anew(folder)}")
     with results.made_folder(folder), stores.opened(folder / FINISHED, running.log, alone=True) as store:
         manifest = {**manifest, "inputs": results.keep(Inputs.of(scenarios), folder)}
         results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)

@@ -57,7 +57,7 @@ class Store:
         self._connection.execute("PRAGMA synchronous = NORMAL")
         (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
         if layout not in (0, LAYOUT):
-            raise ScenarioError(f"{self._path}: is of an earlier build; {results.anew(self._path.parent)}")
+            raise ScenarioError(f"{self._path}: is of another version; give a new folder")
         tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables.issuperset(_TABLES):  # a complete file is not written to
             with self._connection:
@@ -190,10 +190,10 @@ class Store:
 
         self._change(change)
 
-    def plan(self) -> str | None:
-        """The kept plan; None in a store of an earlier version."""
-        row = self._connection.execute("SELECT text FROM plan").fetchone()
-        return zlib.decompress(row[0]).decode() if row else None
+    def plan(self) -> str:
+        """The kept plan."""
+        (packed,) = self._connection.execute("SELECT text FROM plan").fetchone()
+        return zlib.decompress(packed).decode()
 
     def close(self) -> None:
         self._connection.close()

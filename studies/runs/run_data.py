@@ -119,7 +119,7 @@ class RunData(Protocol):
 
     @property
     def accuracies(self) -> Mapping[str, Mapping[str, float]]:
-        """Stage -> variant -> accuracy; empty in results of earlier versions."""
+        """Stage -> variant -> accuracy."""
         ...
 
 

@@ -154,10 +154,6 @@ class PolicyChoice(BaseModel):
         return dict(self.model_extra or {})
 
 
-FORMER: Mapping[str, Any] = {"interference": "none", "start_up_sigma": 0.0}
-"""Keys of earlier versions that change nothing with these values, which runs have stored."""
-
-
 class Scenario(FileModel):
     """One run. Every default is the model's own (docs/model.md); times in seconds, resources in cores.
 
@@ -322,13 +318,6 @@ class Scenario(FileModel):
             if key in inside.model_fields:
                 return f"; did you mean {f'{section}.{key}'!r}?"
         return did_you_mean(key, keys) or did_you_mean(key, PLANNING_PARAMETERS, "policy.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_former_keys(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        return {key: value for key, value in data.items() if key not in FORMER or value != FORMER[key]}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -92,11 +92,8 @@ def _kept(folder: Path) -> Iterator[tuple[StudyPlan, Store, dict[str, Any]]]:
     if not (manifest.get("finished") and (folder / FINISHED).is_file()):
         raise ScenarioError(f"{folder}: the study is not finished; run the same command again to resume it")
     with opened(folder / FINISHED) as store:
-        text = store.plan()
-        if text is None:
-            raise ScenarioError(f"{folder}: the study is of an earlier version; run the same command again")
         try:
-            study_plan = plan.from_text(text)
+            study_plan = plan.from_text(store.plan())
         except (KeyError, TypeError, ValueError) as error:
             raise ScenarioError(f"{folder / FINISHED}: the plan of the study cannot be read: {error}") from None
         inputs = results.KeptInputs.of(manifest, folder)

@@ -1,8 +1,6 @@
 from .again import Question as Question
-from .again import anew as anew
 from .again import asked as asked
 from .again import find as find
-from .again import lists_folders as lists_folders
 from .atomic import as_json as as_json
 from .atomic import check_place as check_place
 from .atomic import check_writable as check_writable
@@ -27,7 +25,6 @@ from .manifest import FLEET_COMPARISON as FLEET_COMPARISON
 from .manifest import FLEET_SWEEP as FLEET_SWEEP
 from .manifest import MANIFEST as MANIFEST
 from .manifest import SCHEMA_VERSION as SCHEMA_VERSION
-from .manifest import completed as completed
 from .manifest import difference as difference
 from .manifest import manifest_of as manifest_of
 from .manifest import read_manifest as read_manifest

@@ -47,9 +47,6 @@ def asked(what: str | Path) -> Question | None:
     match manifest["kind"]:
         case "run":
             return Question("run", _scenario(manifest, folder))
-        case "runs" if isinstance(manifest["runs"][0], str):  # of an earlier build, with a folder for each run
-            stored = [(read_manifest(folder / name), folder / name) for name in manifest["runs"]]
-            return _comparison([_scenario(*run) for run in stored], len({run["seed"] for run, _ in stored}))
         case "runs":
             try:
                 of_policies = [{**manifest, "scenario": run} for run in manifest["scenarios"]]
@@ -101,31 +98,6 @@ def _scenario(manifest: Mapping[str, Any], folder: Path) -> Scenario:
         raise ScenarioError(f"{folder / MANIFEST}: the key 'scenario' should hold a scenario") from None
     except ScenarioError as error:
         raise ScenarioError(f"{folder / MANIFEST}: scenario: {error}") from None
-
-
-def lists_folders(manifest: Mapping[str, Any]) -> bool:
-    """Whether a manifest is that of a comparison of an earlier build, which had a folder for each run."""
-    runs = manifest.get("runs")
-    return manifest["kind"] == "runs" and isinstance(runs, list) and any(isinstance(run, str) for run in runs)
-
-
-def anew(folder: Path) -> str:
-    """What makes the results of an earlier build anew, in words; `folder` has their manifest."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        match manifest["kind"]:
-            case "runs":
-                command = f"compare {folder}"
-            case "sweep":
-                command = f"sweep {folder}"
-            case "study":
-                file = next(iter(next(iter(manifest["pipelines"].values()))["file_sha256"]))
-                command = f"study {manifest['study'] if len(manifest['pipelines']) > 1 else file}"
-            case _:
-                command = f"tune {manifest['scenario']['pipeline']} with the same options"
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return "give a new folder"
-    return f"make it anew: ipa {command} --out NEW"
 
 
 def _comparison(runs: Sequence[Scenario], seeds: int) -> Question:

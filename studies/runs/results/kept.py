@@ -19,7 +19,7 @@ from ipa.profiles import ProfileError
 from ipa.studies.runs.inputs import Inputs, Renaming, content_of, digest_of, file_sha256
 from ipa.studies.runs.results.atomic import write_files
 from ipa.studies.runs.results.manifest import MANIFEST, read_manifest
-from ipa.studies.scenario import LONGEST_LABEL, PolicyChoice, Scenario, ScenarioError, is_log
+from ipa.studies.scenario import LONGEST_LABEL, PolicyChoice, Scenario, ScenarioError
 
 INPUTS = "inputs"
 """The folder of the copies."""
@@ -58,15 +58,10 @@ class KeptInputs:
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any], folder: Path) -> KeptInputs:
-        """What a folder's manifest says; that of an earlier version has no copies. Raises ScenarioError if it is
-        malformed."""
-        entry = manifest.get("inputs")
-        if entry is None:
-            trace, files = manifest.get("scenario", {}).get("trace"), manifest.get("files", {})
-            logs = [trace] if isinstance(trace, str) and is_log(trace) and trace in files else []
-            return cls(folder, {}, {name: {"sha256": files[name]} for name in logs})
+        """What a folder's manifest says. Raises ScenarioError if it is malformed."""
         try:
-            files, loads = ({name: _texts(parts) for name, parts in entry[key].items()} for key in ("files", "loads"))
+            inputs = manifest["inputs"]
+            files, loads = ({name: _texts(parts) for name, parts in inputs[key].items()} for key in ("files", "loads"))
         except (AttributeError, KeyError, TypeError):
             raise ScenarioError(
                 f"{folder / MANIFEST}: the key 'inputs' should hold the files and loads that were read"

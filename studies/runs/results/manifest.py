@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa.sim import file_digest
-from ipa.studies.scenario import Scenario, ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies.runs.run import Run
 
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 1 was that of results before version 0.3.0 of this program."""
 MANIFEST = "manifest.json"
 
 KINDS = ("run", "runs", "study", "sweep", "tuning")
@@ -61,11 +62,9 @@ def read_manifest(folder: Path, *, may_be_of_fleet: bool = False) -> dict[str, A
         raise ScenarioError(f"{path}: should hold a JSON object; given {json.dumps(manifest)[:40]}")
     version = manifest.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise ScenarioError(f"{path}: schema_version is {version!r}; this program reads {SCHEMA_VERSION}")
-    if manifest.get("kind") == "loads":
         raise ScenarioError(
-            f"{folder}: holds the study of loads of an earlier version; make it anew in a new folder: ipa study loads "
-            "--out FOLDER"
+            f"{path}: schema_version is {version!r}; this program reads {SCHEMA_VERSION}; repeat the "
+            "command that made it, with a new folder"
         )
     if manifest.get("kind") in FLEET_KINDS:
         if may_be_of_fleet:
@@ -112,14 +111,6 @@ def manifest_of(run: Run, inputs: Mapping[str, Any]) -> dict[str, Any]:
         **versions(),
         **run.further,
     }
-
-
-def completed(scenario: object) -> object:
-    """A manifest's scenario with the defaults of keys added since; any other value is returned unchanged."""
-    try:
-        return Scenario.model_validate(scenario).as_dict()
-    except ValueError:
-        return scenario
 
 
 def difference(what: str, then: object, now: object) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ipa.policies import Entry, read_journal, to_line
 from ipa.studies.runs.inputs import digests_of
 from ipa.studies.runs.results.kept import KeptInputs
-from ipa.studies.runs.results.manifest import MANIFEST, completed, difference, read_manifest
+from ipa.studies.runs.results.manifest import MANIFEST, difference, read_manifest
 from ipa.studies.runs.run_data import DisplayedRun
 from ipa.studies.runs.tables import ITEMS, Tables, tables_of
 from ipa.studies.scenario import Scenario, ScenarioError
@@ -61,13 +61,13 @@ def read_lines(path: Path, content: bytes | None = None) -> list[str]:
     return text.splitlines()
 
 
-OF_OLD = {
+NEEDED = {
     "requests": ("request", "arrival_s", "outcome", "latency_s"),
     "stages": ("request", "stage", "enqueue_s", "start_s", "finish_s"),
     "decisions": ("step", "time_s", "stage", "variant", "replicas", "cost_cores"),
     "replicas": ("stage", "replica", "variant", "cores", "created_s"),
 }
-"""Table -> columns that it has had in all versions."""
+"""Table -> columns without which it shows nothing."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -174,7 +174,7 @@ def finished(folder: Path, scenario: Scenario) -> StoredRun:
     with suppress(ValueError, KeyError):
         if stored.scenario == scenario:
             return stored  # as the folder itself gives it, with the run's own files
-    kept = {**stored.manifest, "scenario": _without_digests(completed(stored.manifest.get("scenario")))}
+    kept = {**stored.manifest, "scenario": _without_digests(stored.manifest.get("scenario"))}
     given = {"scenario": _without_digests(scenario.as_dict()), "files": digests_of(scenario)}
     for what, now in given.items():
         then = kept.get(what)
@@ -201,7 +201,7 @@ def why_no_table(error: Exception) -> str:
 def read_table(path: Path, content: BytesIO | None = None) -> pd.DataFrame:
     """A table of a run; `content`: that of the file, if it has been read already.
 
-    Raises ScenarioError if it cannot be read, or lacks a column that all versions have had.
+    Raises ScenarioError if it cannot be read, or lacks a column of `NEEDED`.
     """
     import pandas as pd
 
@@ -211,7 +211,7 @@ def read_table(path: Path, content: BytesIO | None = None) -> pd.DataFrame:
         raise ScenarioError(f"{path}: no such file; the results are not complete") from None
     except (OSError, ValueError) as error:
         raise ScenarioError(f"{path}: {why_no_table(error)}") from None
-    for column in OF_OLD.get(path.stem, ()):
+    for column in NEEDED.get(path.stem, ()):
         if column not in table:
             raise ScenarioError(f"{path}: the column {column!r} is missing")
     return table

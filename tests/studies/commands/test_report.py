@@ -41,8 +41,8 @@ def test_a_report_that_could_not_be_written_is_noticed_before_anything_runs(
 @pytest.mark.parametrize(
     ("manifest", "text"),
     [
-        ('{"schema_version": 1, "kind": "runs"}', "'runs'"),
-        ('{"schema_version": 1, "kind": "runs", "runs": []}', "'runs'"),
+        ('{"schema_version": 2, "kind": "runs"}', "'runs'"),
+        ('{"schema_version": 2, "kind": "runs", "runs": []}', "'runs'"),
     ],
 )
 def test_a_comparison_whose_runs_are_not_there_is_refused(own: Path, manifest: str, text: str) -> None:

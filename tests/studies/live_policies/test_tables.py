@@ -54,7 +54,7 @@ def test_a_run_that_is_there_is_made_again_only_where_the_machine_did_not_cope(
     for case, sent_late in ((first, 4), (second, 6)):
         (tmp_path / case.name).mkdir()
         manifest = {
-            "schema_version": 1,
+            "schema_version": 2,
             "kind": "run",
             "summary": dict.fromkeys(("pipeline", "policy", "trace", "seed")),
             "live": {"sent_late": sent_late, "requests_sent": 100},

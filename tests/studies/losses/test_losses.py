@@ -266,7 +266,9 @@ def test_what_cannot_be_explained_is_refused() -> None:
         explain_losses([])
     for kind in ("sweep", "study"):
         Path(kind).mkdir()
-        Path(kind, "manifest.json").write_text(json.dumps({"schema_version": 1, "kind": kind, "finished": False}))
+        Path(kind, "manifest.json").write_text(
+            json.dumps({"schema_version": 2, "kind": kind, "inputs": {"files": {}, "loads": {}}, "finished": False})
+        )
         assert f"{kind}: the {kind} is not finished" in refusal("explain", kind)
 
 

@@ -119,7 +119,7 @@ def test_a_table_or_the_folder_of_a_sweep_is_drawn_by_the_command(
     monkeypatch.chdir(tmp_path)
     Path("swept").mkdir()
     TABLE.to_parquet("swept/runs.parquet")
-    manifest = {"schema_version": 1, "kind": "sweep"}
+    manifest = {"schema_version": 2, "kind": "sweep"}
     Path("swept/manifest.json").write_text(json.dumps(manifest))
     assert "swept/manifest.json: does not say what was varied" in refusal("report", "swept")
     manifest |= {"scenario": Scenario(pipeline="video").as_dict(), "vary": []}

@@ -38,7 +38,7 @@ def test_a_run_leaves_its_tables_its_journal_and_a_manifest(here: Path) -> None:
     assert sorted(path.name for path in (here / "deep" / "run").iterdir()) == FILES
     assert [path.name for path in (here / "deep").iterdir()] == ["run"]
     manifest = json.loads((here / "deep" / "run" / "manifest.json").read_text())
-    assert (manifest["schema_version"], manifest["kind"], manifest["seed"]) == (1, "run", 7)
+    assert (manifest["schema_version"], manifest["kind"], manifest["seed"]) == (2, "run", 7)
     assert manifest["scenario"] == run.scenario.as_dict()
     assert manifest["scenario_sha256"] == run.scenario.digest
     assert manifest["trace"]["sha256"] == run.trace.sha256

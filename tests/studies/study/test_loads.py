@@ -9,7 +9,6 @@ import pytest
 from ipa import profiles
 from ipa.studies.many.study.run import prepare, shipped
 from ipa.traces import FAMILIES
-from tests.command import ipa
 
 pytest.importorskip("plotly")
 
@@ -38,14 +37,3 @@ def test_loads_of_other_seeds_are_a_study_of_ones_own() -> None:
     )
     trials = prepare("mine.yaml", (), None).trials
     assert {trial.workload for trial in trials} == {"step:7", "constant:5:60"}
-
-
-@pytest.mark.long
-def test_the_folder_of_an_earlier_version_is_refused_with_the_command_that_makes_it_anew(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text('{"schema_version": 1, "kind": "loads"}')
-    for command in ("report", "explain", "simulate", "compare", "explore"):
-        done = ipa(command, str(tmp_path))
-        assert done.exit_code == 2, command
-        assert "an earlier version; make it anew in a new folder: ipa study loads --out FOLDER" in done.stderr, command
-    done = ipa("study", "loads", "--out", str(tmp_path))
-    assert (done.exit_code, "make it anew" in done.stderr) == (2, True)

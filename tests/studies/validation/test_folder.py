@@ -67,20 +67,6 @@ def test_an_interrupt_leaves_what_is_finished(counted: tuple[Experiment, RunLive
     assert asked == ["calibration", "live-1", "live-2", "live-2"]
 
 
-def test_what_was_kept_before_a_key_was_there_is_taken_up_with_its_default(
-    counted: tuple[Experiment, RunLive, list[str]], tmp_path: Path
-) -> None:
-    experiment, run_live, asked = counted
-    conduct(experiment, run_live, tmp_path / "out", repeats=1)
-    for path in (tmp_path / "out").rglob("manifest.json"):
-        manifest = json.loads(path.read_text())
-        for key in {"compared", "calibration", "scenario"} & set(manifest):
-            del manifest[key]["read"], manifest[key]["profile_factors"]
-        path.write_text(json.dumps(manifest))
-    conduct(experiment, run_live, tmp_path / "out", repeats=1)
-    assert asked == ["calibration", "live-1"]
-
-
 def test_two_validations_at_once_are_not_mixed(counted: tuple[Experiment, RunLive, list[str]], tmp_path: Path) -> None:
     """Neither in a new folder nor in one where the first run is finished; each run is made once."""
     experiment, run_live, asked = counted

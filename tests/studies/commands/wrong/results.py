@@ -62,28 +62,28 @@ RESULTS_ROWS = [
     ),
     Wrong(
         "report run",
-        "run/manifest.json: schema_version is 9; this program reads 1",
+        "run/manifest.json: schema_version is 9; this program reads 2",
         {"run/manifest.json": '{"schema_version": 9, "kind": "run"}'},
     ),
     Wrong(
         "report run",
         "run/manifest.json: kind is 'rnu'; it should be one of run, runs, study, sweep",
-        {"run/manifest.json": '{"schema_version": 1, "kind": "rnu"}'},
+        {"run/manifest.json": '{"schema_version": 2, "kind": "rnu"}'},
     ),
     Wrong(
         "report run",
         "run/manifest.json: the key 'summary' should hold the summary of the run",
-        {"run/manifest.json": '{"schema_version": 1, "kind": "run"}'},
+        {"run/manifest.json": '{"schema_version": 2, "kind": "run"}'},
     ),
     Wrong(
         "report run",
         "run/manifest.json: summary: the key 'pipeline' is missing",
-        {"run/manifest.json": '{"schema_version": 1, "kind": "run", "summary": {"policy": "ipa"}}'},
+        {"run/manifest.json": '{"schema_version": 2, "kind": "run", "summary": {"policy": "ipa"}}'},
     ),
     Wrong(
         "report run",
         "run/finished.sqlite: no such file; the results are not complete",
-        {"run/manifest.json": '{"schema_version": 1, "kind": "runs", "runs": [3]}'},
+        {"run/manifest.json": '{"schema_version": 2, "kind": "runs", "runs": [3]}'},
     ),
     Wrong(
         "report run",
