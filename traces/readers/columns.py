@@ -2,9 +2,9 @@
 
 A table has a column of times: `timestamp`, `time` or `arrival`, optionally with a unit as suffix (`arrival_s`,
 `time_ms`), or the one that the hints name. Or it has a column of counts, named as in `COUNT_NAMES` or by the hints; its
-times are then the column so named, one that numbers seconds, minutes, hours or days, or the only other one that can be
-times (see `candidates`). Case does not matter. Other columns are ignored, unless they hold numbers beside times of
-equal steps: these may be counts, so the error asks for a hint.
+times are then the column so named, or one called `date`, `datetime`, `_time`, `second`, `minute`, `hour` or `day`. Case
+does not matter. Other columns are ignored, unless they stand beside counts without times, or hold numbers beside times
+of equal steps, which may be counts: the error then asks for a hint.
 
 The metadata ("facts") are a JSON object: `duration_s` (of times; without it the trace ends with the last request's
 second), `history_counts` and `starts_at`. In a CSV file it is a comment before the header, `# ipa-trace {...}`; in
@@ -47,6 +47,8 @@ COUNT_NAMES = ("count", "requests", "request_count", "requestcount", "sum")
 
 _TIMES = ("timestamp", "time", "arrival")
 TIME_NAMES = (*_TIMES, *(f"{name}_{unit}" for name in _TIMES for unit in UNITS))
+DATE_NAMES = ("date", "datetime", "_time")
+"""Further names of the times of counts; the last is Splunk's."""
 LOG_NAMES = ("time_iso8601", "time_local", "@timestamp", "start_time", "msec", "ts")
 """Columns of times in JSON logs of nginx, Envoy and others: the first present is used if no `TIME_NAMES` is."""
 
@@ -158,7 +160,7 @@ class UnreadColumns:
 def columns_to_read(names: Sequence[str], place: str, hints: Reading) -> list[str]:
     """The columns to read, counts before times. Raises TraceError if there are none, or the choice is ambiguous."""
     counts = [name for name in names if is_count(name, hints)]
-    clocks = (*TIME_NAMES, *INDICES) if counts else TIME_NAMES
+    clocks = (*TIME_NAMES, *DATE_NAMES, *INDICES) if counts else TIME_NAMES
     times = [name for name in names if (name == hints.time_column if hints.time_column else name.lower() in clocks)]
     if not (times or hints.time_column):
         times = [name for name in LOG_NAMES if name in names][:1]

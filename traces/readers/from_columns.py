@@ -9,13 +9,12 @@
   step, requests arrive as in a Poisson process: each in any second with the same probability, independently.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
 from ipa.traces.checks import LONGEST_S, Counts, Numbers, TraceError
-from ipa.traces.readers.candidates import TimeCandidates, are_steps
-from ipa.traces.readers.columns import TIME_NAMES, Facts, NumberColumn
+from ipa.traces.readers.columns import TIME_NAMES, Facts, NumberColumn, listed_names
 from ipa.traces.readers.notation import INDICES, NO_COUNTS, UNITS, Notation, Reading
 from ipa.traces.readers.stored import Stored
 from ipa.traces.reading import ask
@@ -29,6 +28,9 @@ STEPS = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}
 _FEWEST_ROUNDED = 10
 """From so many times on, whole minutes are of a rounded clock, not of requests that all came with the second 0."""
 
+
+_UNEVEN = 0.1
+"""The most by which steps that are meant to be equal differ, as a share: tables are written a little late."""
 
 _FEWEST_RISING = 20
 """From so many counts on that never fall, they may be those of a counter."""
@@ -45,14 +47,14 @@ def trace_of_columns(
     stored: Stored,
     hints: Reading,
     seed: int,
+    others: Sequence[str] = (),
     beside: Collection[str] = (),
-    candidates: TimeCandidates = TimeCandidates(),  # noqa: B008
 ) -> Trace:
     """The trace of a table: from its times, or from its counts and, if present, their times.
 
-    `beside`: other columns that hold numbers; `candidates`: those that may be the times of counts. Raises TraceError,
-    with the place, for a wrong value, for numbers beside times that may be counts, and if several columns may be the
-    times.
+    `others`: the names of the columns that are not read; `beside`: those of them that hold numbers. Raises TraceError,
+    with the place, for a wrong value, for numbers beside times that may be counts, and for counts beside other columns
+    none of which is said to be their times.
     """
     first, *clocks = columns
     for column in columns:
@@ -63,13 +65,17 @@ def trace_of_columns(
         _check_are_requests(first, first.notation, stored, hints, beside)
         trace_facts = _of_times(first, first.notation, facts, seed)
     elif len(first.values):
-        clock = candidates.time_of(first, clocks[0] if clocks else None, hints)
-        if clock is None:
-            trace_facts = _of_rows(first, hints.step, seed)
+        if clocks:
+            assert clocks[0].notation is not None, "a column of times with a row has one"
+            trace_facts = _of_counts(first, clocks[0], clocks[0].notation, hints.step, seed)
+        elif others and hints.step is None:
+            raise TraceError(
+                f"{stored.path}: the counts (column {first.name!r}) have no times; if one of the other columns, "
+                f"{listed_names(others)}, holds them, say {ask('time_column', 'NAME')}; else how long a row is, as "
+                f"{ask('step', '1m')}"
+            )
         else:
-            clock.check()
-            assert clock.notation is not None, "a column of times with a row has one"
-            trace_facts = _of_counts(first, clock, clock.notation, hints.step, seed)
+            trace_facts = _of_rows(first, hints.step, seed)
     else:
         trace_facts = {"timestamps_s": first.values}
     trace_facts["reading"] = (trace_facts.get("reading", "") + stored.passed_over).removeprefix(", ")
@@ -92,6 +98,27 @@ def _check_are_requests(
             f"{ask('count_column', repr(next(iter(beside))))}; if each row is a request, "
             f"{ask('count_column', NO_COUNTS)}"
         )
+
+
+def are_steps(times: Numbers, unit_s: float) -> bool:
+    """Whether these look like the times of a table of counts: most are one step apart, the others a multiple of it.
+
+    Times are in units of `unit_s` seconds. Several rows may have the same time if the step is longer than a second, as
+    in a table with a row for each server; in a log of requests they do so by the second.
+    """
+    steps = np.diff(times)
+    if np.any(steps < 0):
+        steps = np.diff(np.sort(times))
+    steps = steps[steps > 0]
+    if len(steps) < 2:
+        return False
+    step = float(np.median(steps))
+    if len(steps) + 1 < len(times) and step * unit_s <= 1.0:
+        return False
+    multiples = steps / step
+    whole = np.rint(multiples)
+    are_multiples = (whole >= 1) & (np.abs(multiples - whole) <= _UNEVEN)
+    return bool(are_multiples.mean() >= 0.9 and (whole == 1).mean() >= 0.5)
 
 
 def start_us(instants_us: Numbers, place: Callable[[int], str]) -> int:

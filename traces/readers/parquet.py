@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 from ipa.traces.checks import TraceError
-from ipa.traces.readers.candidates import TimeCandidates, names_of_candidates
 from ipa.traces.readers.columns import FACTS, Gathering, NumberColumn, columns_to_read, facts_of, is_count
 from ipa.traces.readers.dates import is_of_digits
 from ipa.traces.readers.from_columns import trace_of_columns
@@ -40,8 +39,7 @@ def read_parquet(stored: Stored, hints: Reading, seed: int) -> Trace:
         file = parquet.ParquetFile(pa.BufferReader(content))
         names = file.schema_arrow.names
         read = columns_to_read(names, path, hints)
-        others = names_of_candidates(names, read, hints)
-        table = file.read(columns=[*read, *others])
+        table = file.read(columns=read)
     except (pa.ArrowException, OSError) as error:
         raise TraceError(f"{path}: not readable as parquet: {error}") from error
     columns = [_column(name, table.column(name), path, hints) for name in read]
@@ -54,20 +52,9 @@ def read_parquet(stored: Stored, hints: Reading, seed: int) -> Trace:
         stored,
         hints,
         seed,
+        others=[name for name in names if name not in read],
         beside=() if hints.count_column == NO_COUNTS else beside,
-        candidates=_candidates(table.select(others), path, hints),
     )
-
-
-def _candidates(table: "pa.Table", path: str, hints: Reading) -> TimeCandidates:
-    """The columns of a table that may be the times of its counts."""
-    columns, why_not = [], {}
-    for name in table.column_names:
-        try:
-            columns.append(_column(name, table.column(name), path, hints))
-        except TraceError as error:
-            why_not[name] = str(error)
-    return TimeCandidates(tuple(columns), why_not)
 
 
 def _is_number(kind: "pa.DataType") -> bool:

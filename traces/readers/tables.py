@@ -12,7 +12,6 @@ from functools import partial
 from itertools import chain
 
 from ipa.traces.checks import TraceError
-from ipa.traces.readers.candidates import TextCandidates
 from ipa.traces.readers.columns import FACTS, Facts, Gathering, UnreadColumns, columns_to_read, facts_of
 from ipa.traces.readers.from_columns import trace_of_columns
 from ipa.traces.readers.stored import Stored
@@ -52,7 +51,8 @@ class _Table:
     def __init__(self, names: Sequence[str], stored: Stored, line: int, hints: Reading) -> None:
         read = columns_to_read(names, stored.place(line), hints)
         self._columns = [Gathering(name, hints) for name in read]
-        self._candidates = TextCandidates(names, read, hints)
+        self._others = [name for name in names if name not in read]
+        self._most = len(names)
         self._beside = UnreadColumns(read, hints)
         self._stored, self._hints = stored, hints
         self._lines = array("q")
@@ -61,6 +61,11 @@ class _Table:
     def add(self, row: Mapping[str, object], line: int) -> None:
         """Add a row, or skip its line. Raises TraceError if it has a wrong value and is not to be skipped."""
         self._last = row
+        if len(row) > self._most:  # of JSON lines: keys that the first one lacks
+            self._most = len(row)
+            self._others += [
+                name for name in row if name not in (*self._others, *(each.name for each in self._columns))
+            ]
         value_of = partial(_token, row)
         values = []
         for column in self._columns:
@@ -71,7 +76,6 @@ class _Table:
                 return
         for column, value in zip(self._columns, values, strict=True):
             column.values.append(value)
-        self._candidates.add(row, value_of, self._stored.place(line))
         self._lines.append(line)
         self._beside.look(row.items())
 
@@ -80,8 +84,7 @@ class _Table:
         place = (str(self._stored.path), "line", self._lines)
         columns = [column.column(*place) for column in self._columns]
         beside = self._beside.names(self._last.items())
-        candidates = self._candidates.columns(*place)
-        return trace_of_columns(columns, facts, self._stored, self._hints, seed, beside, candidates)
+        return trace_of_columns(columns, facts, self._stored, self._hints, seed, self._others, beside)
 
 
 def rows_of(lines: Iterator[str], above: int, stored: Stored) -> Iterator[tuple[int, list[str]]]:

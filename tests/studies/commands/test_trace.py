@@ -129,7 +129,9 @@ def test_seeds_differ_in_where_the_requests_of_a_minute_fall(here: Path) -> None
 def test_how_long_each_count_is_for_may_be_given(here: Path) -> None:
     """An export of a monitor, half an hour, whose times of day have no date."""
     (here / "load.csv").write_text("at,count\n" + "".join(f"10:{minute:02},{60 + minute}\n" for minute in range(30)))
-    assert "'10:00' is a time of day without its date" in refusal("trace", "info", "load.csv")
+    assert "the counts (column 'count') have no times" in refusal("trace", "info", "load.csv")
+    named = refusal("trace", "info", "load.csv", "--set", "read.time_column=at")
+    assert "'10:00' is a time of day without its date" in named
     for step in ("60", "60s", "1m"):
         assert answer("trace", "info", "load.csv", "--set", f"read.step={step}", "--json")["duration_s"] == 1800
     assert "read.step: should be at least 1; given 0" in refusal("trace", "info", "load.csv", "--set", "read.step=0s")

@@ -49,7 +49,7 @@ def small(path: Path) -> Path:
     table = ["stage,variant,accuracy,cores,batch,mean_ms,p99_ms"]
     table += [f"{stage},{variant},0.5,1,1,50,80" for stage, kept in KEPT.items() for variant in kept]
     path.with_suffix(".csv").write_text("\n".join(table) + "\n")
-    assert ipa("pipeline", "new", path, "--from", path.with_suffix(".csv"), "--name", "ocr").exit_code == 0
+    assert ipa("pipeline", "new", path, "--from", path.with_suffix(".csv")).exit_code == 0
     return path
 
 

@@ -176,7 +176,8 @@ def test_a_file_of_llama_cpp_is_measured_with_its_start(tmp_path: Path) -> None:
     result = ipa("profile", "run", *where, "--json", "--quiet")
     assert result.exit_code == 0, result.stderr
     (variant,) = json.loads(result.stdout)["variants"]
-    assert [(load["at_once"], load["requests"]) for load in variant["loads"]] == [(1, 40), (3, 40)]
+    assert [load["at_once"] for load in variant["loads"]] == [1, 3]
+    assert all(load["requests"] >= 40 for load in variant["loads"])  # more where they end sooner than the time is up
     (start,) = variant["starts"]
     small = profiles.load(Path("talk.yaml")).stage("answer").variant("small")
     assert small.start_up_s == pytest.approx(start["start_up_s"], rel=1e-3)
