@@ -473,14 +473,14 @@ def test_ctrl_c_ends_a_run_and_what_ran_is_written(tmp_path: Path) -> None:
     assert "Results: run" in said
 
 
-@pytest.mark.parametrize("moments", [2, pytest.param(8, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_ctrl_c_at_any_moment_leaves_no_traceback_no_process_and_no_half_written_results(
-    tmp_path: Path, moments: int
+    tmp_path: Path,
 ) -> None:
     """From the beginning of the command to the end of the interpreter, at moments of a run that is not interrupted."""
     pipeline_file(tmp_path)
     whole_s = interrupted_after(tmp_path, "whole", None)
-    for share in np.linspace(0.02, 1.0, moments):
+    for share in np.linspace(0.02, 1.0, 10):
         interrupted_after(tmp_path, f"{share:.2f}", share * whole_s)
 
 

@@ -203,6 +203,7 @@ def test_without_a_sample_there_is_no_rate() -> None:
     assert isnan(sustained_rps([], 3, 1.0))
 
 
+@pytest.mark.long
 def test_knowing_the_load_saves_what_a_forecast_loses_in_a_burst() -> None:
     """No violation, where the mean of the last windows has some, at less cost and a better objective."""
     forecast = run("ipa", "auto", 10, window="300:600", **{"policy.predictor": "mean"})

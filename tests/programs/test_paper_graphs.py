@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.programs.paper_graphs import INFERLINE, gpus_of, inferline
 from tests.programs.paper_page import PAGE, with_table
 from tests.programs.paper_tables import rows, sections
@@ -13,6 +15,7 @@ def test_a_budget_pays_v100s_and_a_k80_each_with_a_core() -> None:
     assert [gpus_of(budget) for budget in INFERLINE["cascade"]] == [3, 4, 7, 8, 9, 10, 11]
 
 
+@pytest.mark.long
 def test_the_page_has_the_figures_that_the_program_computes() -> None:
     on_page = sections(PAGE.read_text(encoding="utf-8"))
     assert rows(on_page["InferLine's budgets"])[0] == next(inferline())

@@ -140,7 +140,7 @@ def run_in(world: dict[str, Any], engine: str, seed: int, folder: Path) -> Run:
     return simulate(Scenario(pipeline="video").with_values(given))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: "-".join(map(str, world.values())))
 def test_a_policy_sees_and_makes_the_same_in_both(world: dict[str, Any], seed: int, tmp_path: Path) -> None:
     simpy, compiled = (run_in(world, engine, seed, tmp_path) for engine in ("simpy", "compiled"))

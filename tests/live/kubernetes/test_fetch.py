@@ -241,6 +241,7 @@ def test_what_fails_for_a_moment_is_asked_again(server: str, tmp_path: Path, wha
     assert again
 
 
+@pytest.mark.long
 def test_what_never_gets_better_is_given_up(server: str, tmp_path: Path) -> None:
     with (
         troubled(server, lambda *_: "busy") as before,

@@ -78,6 +78,7 @@ def test_the_model_of_ones_own_works(tmp_path: Path) -> None:
     model.close()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("bash")), reason="the example is for bash and curl")
 def test_the_example_by_hand_works(tmp_path: Path) -> None:
     """On free ports in place of those shown."""

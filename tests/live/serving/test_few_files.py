@@ -38,7 +38,7 @@ def started(server: str, files: int) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", ["gateway", pytest.param("model server", marks=pytest.mark.long)])
 def test_more_connections_than_it_has_files_for_give_way_to_who_asks(server: str) -> None:
     with started(server, 64) as process:
         assert process.stdout is not None
@@ -56,7 +56,7 @@ def test_more_connections_than_it_has_files_for_give_way_to_who_asks(server: str
     assert (process.returncode, "Traceback" in errors) == (0, False), errors
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", ["gateway", pytest.param("model server", marks=pytest.mark.long)])
 def test_with_hardly_any_files_it_ends_with_a_line(server: str) -> None:
     """Enough for Python and an event loop, too few to listen."""
     with started(server, 13) as process:

@@ -177,7 +177,7 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Targ
             target.close()
 
 
-@pytest.mark.parametrize("name", ["gateway", "server"])
+@pytest.mark.parametrize("name", ["gateway", pytest.param("server", marks=pytest.mark.long)])
 def test_no_request_breaks_a_server(targets: dict[str, Target], name: str) -> None:
     target = targets[name]
     call("POST", f"{target.process.url}/v2/models/{target.model}/infer", ask())  # then its connections are there
