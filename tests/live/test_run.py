@@ -60,8 +60,7 @@ def simulated(folder: Path) -> Any:
 
 
 # ---- results ----
-
-
+@pytest.mark.long
 def test_guards_and_limits_hold_live_as_in_a_simulation(tmp_path: Path) -> None:
     """Six replicas are wanted; of the two nodes with one core each, one is needed for each of two. And L10 holds."""
     keys = ("--set", "limits.node_cores=[1,1]", "--set", "guards.hysteresis=0.2", "--set", "interval_s=1")

@@ -108,6 +108,7 @@ def planned(scenario: Scenario) -> PublishedFigures:
     return PublishedFigures(cores=summary["planned_cost_mean_cores"], pas=summary["planned_pas_mean"])
 
 
+@pytest.mark.long
 @needs_real_trace
 def test_the_agreement_is_what_runs_give(cells: list[ComparedCell]) -> None:
     """At most 12 % of cost and 2 points of PAS were the aim, and 7 of 8 rows in order, which is missed."""
@@ -177,6 +178,7 @@ def test_what_is_lost_with_each_forecast_is_what_runs_give() -> None:
                 assert fmean(each["cost_mean_cores"] for each in found) == pytest.approx(cost, rel=0.01)
 
 
+@pytest.mark.long
 @needs_real_trace
 def test_with_one_queue_none_of_the_bursty_requests_of_video_is_lost() -> None:
     ((_, runs),) = prepare("paper", ["video"], 5).studies

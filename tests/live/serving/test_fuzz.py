@@ -231,7 +231,8 @@ def test_bytes_that_are_no_http_end_their_connection_alone(targets: dict[str, Ta
     gives_back(process, before, files=4)
 
 
-@pytest.mark.parametrize("name", ["gateway", pytest.param("server", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["gateway", "server"])
 def test_hostile_bodies_and_slow_clients_leave_an_honest_client_alone(targets: dict[str, Target], name: str) -> None:
     """No 500, no growth, and an answer to the honest client each time."""
     target = targets[name]

@@ -168,6 +168,7 @@ def press(shown: Browser, key: str, code: int, text: str = "") -> None:
         shown.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text)
 
 
+@pytest.mark.long
 @needs_chromium
 def test_points_are_sorted_and_asked_by_the_keyboard_alone(shown: Browser, explorer: Explorer, swept: Path) -> None:
     """From the table on, Tab comes to each heading and then to each point."""
@@ -189,6 +190,7 @@ def test_points_are_sorted_and_asked_by_the_keyboard_alone(shown: Browser, explo
     assert shown.run("errors") == []
 
 
+@pytest.mark.long
 @needs_chromium
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_the_points_do_not_make_the_page_scroll_sideways(
@@ -199,6 +201,7 @@ def test_the_points_do_not_make_the_page_scroll_sideways(
     assert shown.run("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.long
 @needs_chromium
 @pytest.mark.usefixtures("elsewhere")
 def test_values_of_points_are_rounded(shown: Browser, explorer: Explorer) -> None:
@@ -209,6 +212,7 @@ def test_values_of_points_are_rounded(shown: Browser, explorer: Explorer) -> Non
     assert rows(shown, "points-table")[0][1:3] == ["0.01235", "12,346"]
 
 
+@pytest.mark.long
 @needs_chromium
 def test_a_folder_that_is_gone_is_said_and_the_question_is_answered(
     shown: Browser, explorer: Explorer, elsewhere: Path

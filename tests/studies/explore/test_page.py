@@ -144,6 +144,7 @@ def test_back_and_forward_and_the_history_lead_to_what_was_asked(shown: Browser,
     assert "scale=2" in text(shown, "#history")
 
 
+@pytest.mark.long
 def test_back_is_not_undone_by_an_address_that_was_to_be_written(shown: Browser, explorer: Explorer) -> None:
     """Browsers refuse addresses that change faster than a few a second, so that the second one waits, unless the first
     was long ago: then one goes back to that."""
@@ -157,6 +158,7 @@ def test_back_is_not_undone_by_an_address_that_was_to_be_written(shown: Browser,
     assert "scale=3" not in shown.run("location.hash")
 
 
+@pytest.mark.long
 def test_an_address_in_another_browser_says_that_it_needs_the_token(shown: Browser, explorer: Explorer) -> None:
     visit(shown, explorer, SHORT)
     copied = shown.run("location.href")
@@ -192,6 +194,7 @@ def test_a_pin_is_compared_seed_by_seed_and_stands_in_the_address(shown: Browser
     shown.until("document.getElementById('pinned').hidden")
 
 
+@pytest.mark.long
 def test_a_long_load_is_answered_coarsely_first_and_that_is_not_taken_along(
     shown: Browser, explorer: Explorer, tmp_path: Path
 ) -> None:
@@ -217,6 +220,7 @@ def test_a_long_load_is_answered_coarsely_first_and_that_is_not_taken_along(
     assert saved(shown, "csv").decode().count("\n") == 2
 
 
+@pytest.mark.long
 def test_a_newer_question_takes_the_place_of_a_coarse_answer(
     shown: Browser, explorer: Explorer, tmp_path: Path
 ) -> None:
@@ -238,6 +242,7 @@ def test_a_newer_question_takes_the_place_of_a_coarse_answer(
     assert cells(shown, "figures") == before
 
 
+@pytest.mark.long
 def test_a_figure_that_did_not_change_is_not_drawn_again(shown: Browser, explorer: Explorer) -> None:
     """Another SLA moves its line; the load is the same."""
     shown.size(WIDE, ALL)
@@ -274,6 +279,7 @@ def test_a_wrong_value_is_said_where_it_stands_and_old_figures_go(shown: Browser
 _ANSWER = "['merit', 'plots', 'inside', 'plan', 'ways'].filter(id => document.getElementById(id).checkVisibility())"
 
 
+@pytest.mark.long
 def test_a_run_without_records_is_not_drawn_inside_as_the_one_before(shown: Browser, explorer: Explorer) -> None:
     visit(shown, explorer, SHORT)
     click(shown, "#inside summary")
@@ -284,6 +290,7 @@ def test_a_run_without_records_is_not_drawn_inside_as_the_one_before(shown: Brow
     assert "records" in text(shown, "#decided")
 
 
+@pytest.mark.long
 def test_an_unknown_key_of_the_address_is_said_and_the_rest_is_answered(shown: Browser, explorer: Explorer) -> None:
     """No control shows such a key, so it could not be mended in the page either; nor could one of a pin."""
     visit(shown, explorer, f"{SHORT}&policies=ipa&sla_s=3&pipeline=nlp&pin=from%3Dvideo%26foo%3D1")
@@ -300,6 +307,7 @@ def test_an_unknown_key_of_the_address_is_said_and_the_rest_is_answered(shown: B
     assert "policies" not in shown.run("location.hash")
 
 
+@pytest.mark.long
 def test_without_any_answer_the_title_says_so(shown: Browser, explorer: Explorer) -> None:
     shown.call("Page.navigate", url="about:blank")
     shown.call("Page.navigate", url=explorer.address() + "#from=vidoe")
@@ -368,6 +376,7 @@ def test_names_are_text_and_never_html(shown: Browser, explorer: Explorer) -> No
     assert shown.run("document.querySelectorAll('#answer img').length") == 0
 
 
+@pytest.mark.long
 def test_two_tabs_do_not_end_each_others_questions(shown: Browser, explorer: Explorer) -> None:
     """A second page in the same browser asks at the same time."""
     visit(shown, explorer, SHORT)
@@ -391,6 +400,7 @@ def unreachable(shown: Browser) -> Iterator[Callable[[], object]]:
     shown.call("Network.disable")
 
 
+@pytest.mark.long
 def test_a_server_that_has_ended_is_said_and_old_figures_go(
     shown: Browser, explorer: Explorer, unreachable: Callable[[], object]
 ) -> None:
@@ -430,6 +440,7 @@ def test_report_and_parquet_are_those_of_the_command(shown: Browser, explorer: E
     pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
 
 
+@pytest.mark.long
 def test_a_report_without_records_is_refused(shown: Browser, explorer: Explorer) -> None:
     visit(shown, explorer, f"{SHORT}&records=none")
     click(shown, "#report")
@@ -437,6 +448,7 @@ def test_a_report_without_records_is_refused(shown: Browser, explorer: Explorer)
     assert "records" in text(shown, "#problem")
 
 
+@pytest.mark.long
 def test_the_table_is_taken_along_to_the_last_digit(shown: Browser, explorer: Explorer) -> None:
     visit(shown, explorer, f"{SHORT}&policy=rate&seeds=2")
     head, *rows = csv.reader(saved(shown, "csv").decode().splitlines())
@@ -507,6 +519,7 @@ _CONTRAST = """{
 }"""
 
 
+@pytest.mark.long
 def test_a_telephone_begins_with_what_to_take_and_the_plane(shown: Browser, explorer: Explorer) -> None:
     """On 390 by 844 pixels, both are in view; the question is folded above them, and no table is cut."""
     shown.size(NARROW, 844)

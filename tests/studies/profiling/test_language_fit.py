@@ -198,6 +198,7 @@ def test_more_requests_at_once_than_sequences_are_told(tmp_path: Path) -> None:
     assert measured_requests.sequences_shown([table]) == (10, False)
 
 
+@pytest.mark.long
 def test_without_sequences_those_are_taken_that_the_files_show(tmp_path: Path) -> None:
     engine = replace(MODEL, sequences=8)
     full = served_requests(tmp_path / "full.csv", 20.0, 60, model=engine)
