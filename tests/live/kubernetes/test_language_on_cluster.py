@@ -20,7 +20,7 @@ __all__ = ["namespace"]
 pytestmark = pytest.mark.cluster
 
 PIPELINE = str(ROOT / "studies" / "examples" / "chat" / "small-chat.yaml")
-PLANNED = ("--policy", "static:wide:1:1,large:8:2", "--seed", "7", "--set", "sla_s=30")
+PLANNED = ("--policy", "static:wide:1:1,large:8:2", "--set", "seed=7", "--set", "sla_s=30")
 """Other variants than those that are deployed first; how slow the machine is drops no request."""
 LOAD = ("--trace", "constant:2:30")
 
@@ -38,12 +38,12 @@ def test_every_text_has_the_tokens_that_it_has_in_the_simulation(
     tmp_path: Path, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    where = ("--backend", "kubernetes", "--namespace", namespace)
+    where = ("--namespace", namespace)
     image = ("--image", IMAGE, "--set", "image.pull=Never", "--set", "cluster.service_type=NodePort")
     for words in (
         ("simulate", PIPELINE, *PLANNED, *LOAD, "--out", "simulated"),
         ("live", "up", PIPELINE, *where, *image, "--set", "sla_s=30", "--yes"),
-        ("live", "run", PIPELINE, *where, *PLANNED, *LOAD, "--out", "live"),
+        ("live", "run", PIPELINE, "--backend", "kubernetes", *where, *PLANNED, *LOAD, "--out", "live"),
     ):
         ended = ipa(*words)
         assert ended.exit_code == 0, f"{words}: {ended.stderr}"

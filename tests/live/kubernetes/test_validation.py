@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 SCENARIO = ("--trace", "bursty", "--policy", "ipa", "--scale", "2")
 """Some 30 requests a second with bursts, so that replicas are added and variants changed."""
+KUBERNETES = ("--backend", "kubernetes")
 SECONDS = ("--window", "300:420", "--calibration-window", "220:270")
 
 
@@ -35,16 +36,18 @@ SECONDS = ("--window", "300:420", "--calibration-window", "220:270")
 def where() -> Iterator[tuple[str, ...]]:
     api, name = connect(), f"ipa-validate-{uuid4().hex[:8]}"
     api.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    yield "--backend", "kubernetes", "--namespace", name
+    yield "--namespace", name
     api.request("DELETE", f"/api/v1/namespaces/{name}")
 
 
 def test_a_bursty_load_on_real_pods_is_validated(tmp_path: Path, where: tuple[str, ...]) -> None:
-    assert "ipa live up" in refusal("validate", "video", *where, *SCENARIO, *SECONDS)  # before it stands
+    assert "ipa live up" in refusal("validate", "video", *KUBERNETES, *where, *SCENARIO, *SECONDS)  # before it stands
     image = ("--image", IMAGE, "--set", "image.pull=Never", "--set", "cluster.service_type=NodePort")
     assert "ipa-video is ready." in ipa("live", "up", "video", *where, *image, "--yes").stdout
     out = tmp_path / "validation"
-    ran = ipa("validate", "video", *where, *SCENARIO, *SECONDS, "--repeats", "1", "--out", str(out), "--json")
+    ran = ipa(
+        "validate", "video", *KUBERNETES, *where, *SCENARIO, *SECONDS, "--repeats", "1", "--out", str(out), "--json"
+    )
     assert ran.exit_code == 0, ran.stderr
     check_comparison(json.loads(ran.stdout))
     check_run({each.stem: pd.read_parquet(each) for each in (out / "live-1").glob("*.parquet")})
