@@ -43,11 +43,6 @@ class Plan:
         """The cores of all replicas."""
         return round(self.objective["cost_cores"])
 
-    @property
-    def is_served_as(self) -> tuple[tuple[str, int, int], ...]:
-        """Variant, batch and replicas of each stage, by which plans for different loads are compared."""
-        return tuple(map(_served, self.configuration.values()))
-
     def as_dict(self) -> dict[str, Any]:
         """The plan as a JSON-able dict."""
         return asdict(self)

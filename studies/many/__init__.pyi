@@ -60,5 +60,4 @@ from .store import FINISHED as FINISHED
 from .store import Store as Store
 from .store import opened as opened
 from .systems import Given as Given
-from .written_settings import as_document as as_document
 from .written_settings import settings_of as settings_of

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from textwrap import wrap
-from typing import Any
 
 from ipa.policies import format_of, write_settings
 from ipa.studies.many.systems import as_spec
@@ -31,13 +30,6 @@ def settings_of(
     return write_settings(
         prepared.policy, prepared.pipeline, chosen, [part for line in lines for part in wrap(line, WIDTH)]
     )
-
-
-def as_document(text: str) -> Any:
-    """What the text of a manifest holds, JSON-able."""
-    import yaml
-
-    return yaml.safe_load(text)
 
 
 def _measured(run: Run) -> list[str]:

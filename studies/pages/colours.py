@@ -50,9 +50,6 @@ ON_LIGHT = "#1d242a"
 ON_DARK = "#fefefe"
 """The colour of text on an area whose colour is the same in both themes."""
 
-_BLACK, _BLACK_THEN_WHITE, _WHITE_THEN_BLACK = "#000000", "#000001", "#fefeff"
-"""Text on a shade: black in both themes; black in the light one and white in the dark one; the other way round."""
-
 DARK = {
     "#0b62a4": "#5aa9e6",
     "#d1490c": "#f08a4b",
@@ -86,8 +83,6 @@ DARK = {
     "#2669a3": "#70a8d6",
     "#0f5288": "#92c2ea",
     "#083a63": "#bfe0ff",
-    _BLACK_THEN_WHITE: ON_DARK,
-    _WHITE_THEN_BLACK: _BLACK,
 }
 """A colour of the light theme -> its counterpart in the dark one."""
 
@@ -107,28 +102,6 @@ def between(light: str, dark: str, depth: float) -> str:
     """A colour between two of the form #rrggbb; `depth` is from 0 (the light one) to 1 (the dark one)."""
     ends = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in (light, dark)]
     return "#" + "".join(f"{round(a + (b - a) * depth):02x}" for a, b in zip(*ends, strict=True))
-
-
-def shade(depth: float, *, dark: bool = False) -> str:
-    """A theme's colour between SHADES; `depth` is from 0 (few) to 1 (many)."""
-    ends = [DARK[colour] if dark else colour for colour in SHADES]
-    place = min(int(depth * (len(ends) - 1)), len(ends) - 2)
-    return between(ends[place], ends[place + 1], depth * (len(ends) - 1) - place)
-
-
-def text_on_shade(depth: float) -> str:
-    """The colour of text on a shade: black or white, whichever is more readable in each theme."""
-    light, dark = (_is_read_in_black(shade(depth, dark=theme)) for theme in (False, True))
-    if light:
-        return _BLACK if dark else _BLACK_THEN_WHITE
-    return _WHITE_THEN_BLACK if dark else ON_DARK
-
-
-def _is_read_in_black(colour: str) -> bool:
-    """Whether black has more contrast with a colour than white, by relative luminance (WCAG 2.2)."""
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05) ** 2 > 1.05 * 0.05
 
 
 def coloured(text: str, colour: str) -> str:

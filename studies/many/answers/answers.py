@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipa.studies.displayed import Displayed, page_of
+from ipa.studies.displayed import Displayed
 from ipa.studies.many.answers.demand import ACCURACY, COST, LATE, Demand, demand_for
 from ipa.studies.many.answers.differences import Differences, Front, as_table, best, differences, front
 from ipa.studies.many.answers.headline import sentences
@@ -22,7 +22,6 @@ from ipa.studies.scenario import Scenario, ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from plotly.graph_objects import Figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -248,11 +247,6 @@ class Answers(Displayed, TableAnswers):
             row |= {outcome.column: float(settings.means[outcome.column][place]) for outcome in front.outcomes}
             rows.append({**row, "on_front": float("nan") if front.share is None else float(front.share[place])})
         return pd.DataFrame(rows)
-
-    def draw_front(self, *outcomes: str | Outcome) -> Figure:
-        """The front of two or three outcomes as a plotly figure. Raises as `front`, and if plotly is not installed."""
-        figure: Figure = page_of(self).answers_front.front(self.choices, self._front(outcomes)).figure()
-        return figure
 
     def __repr__(self) -> str:
         recommendation = self.recommend()

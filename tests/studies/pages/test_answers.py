@@ -76,7 +76,6 @@ def test_the_level_of_an_interval_has_no_more_digits_than_tell_it_from_100(setti
 def test_the_figures_are_plotlys_own() -> None:
     found = answer(TABLE)
     assert list(found.figures()) == [plot.name for plot in plots(found)]
-    assert found.draw_front("pas_mean", "sla_violation_rate").layout.xaxis.title.text == "PAS"
 
 
 def test_the_front_is_drawn_as_it_is_by_its_means() -> None:

@@ -20,9 +20,7 @@ from ipa.studies.pages.colours import (
     SLA_COLOUR,
     TEXT,
     in_css,
-    shade,
     style_of_themes,
-    text_on_shade,
 )
 
 LIGHT = {colour: colour for colour in DARK}
@@ -51,13 +49,6 @@ def test_text_has_a_contrast_of_4_5(theme: dict[str, str], text: str) -> None:
 @pytest.mark.parametrize("line", [*PALETTE, *SHADES, SLA_COLOUR, ARRIVALS, FAILED])
 def test_lines_have_a_contrast_of_3(theme: dict[str, str], line: str) -> None:
     assert contrast(theme[line], theme[BACKGROUND]) >= 3.0
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_text_on_every_shade_has_a_contrast_of_4_5(*, dark: bool) -> None:
-    for depth in (place / 100 for place in range(101)):
-        text = text_on_shade(depth)
-        assert contrast(DARK.get(text, text) if dark else text, shade(depth, dark=dark)) >= 4.5
 
 
 def test_what_is_the_same_in_both_themes_has_no_counterpart() -> None:
