@@ -4,19 +4,16 @@
                      serves one batch at a time; the mean is the sum of the parts of a request, or `Avg latency`
     Model Analyzer   `metrics-model-inference.csv`: likewise of concurrency 1; without an average latency, the mean is
                      batch / throughput, which holds when one batch is on its way at any time (Little's law)
-    IPA              a series of the published project's profiler: the table that its parser makes, in seconds, or the
-                     folder with `key_config_mapper.csv` and a JSON file for each experiment
+    IPA              the table that the parser of the published project's profiler makes, in seconds
 
 All others go by the names of their columns (`latencies.NAMES`), as MLPerf's do.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 
 from ipa.numbers import number_of
 from ipa.profiles.csv_table import lines_of, plain
@@ -24,9 +21,6 @@ from ipa.profiles.errors import ProfileError
 
 Lines = list[tuple[int, list[str]]]
 """Lines of a table with their numbers, the header first."""
-
-SERIES = "key_config_mapper.csv"
-"""The table of experiments in a folder of the published project's profiler."""
 
 _PARTS = (
     "client_send",
@@ -51,8 +45,6 @@ _IPA = {
 
 def lines_from(path: Path) -> Lines:
     """The lines of a table of latencies, whoever has written it. ProfileError for what cannot be read."""
-    if path.is_dir():
-        return _series(path)
     lines = list(lines_of(path))
     if not lines:
         return lines
@@ -121,50 +113,6 @@ def _number(path: Path, line: int, column: str, text: str) -> float:
     if value is None or not 0 <= value < math.inf:
         raise ProfileError(f"{path}:{line}: {column}: should be a number from 0; given {text!r}")
     return float(value)
-
-
-# ---- the published project's folder ----
-
-
-def _series(folder: Path) -> Lines:
-    """A series of the published profiler: each experiment's model times and highest throughput."""
-    if not (folder / SERIES).is_file():
-        raise ProfileError(f"{folder}: is a folder without {SERIES}, which a series of the published profiler has")
-    (_, header), *rows = lines_of(folder / SERIES)
-    table: Lines = [(1, ["variant", "cores", "batch", "mean_s", "p99_s"])]
-    for line, cells in rows:
-        row = dict(zip(map(plain, header), cells, strict=False))
-        missing = [
-            key for key in ("experiment_id", "model_variant", "cpu_request", "max_batch_size") if not row.get(key)
-        ]
-        if missing:
-            raise ProfileError(f"{folder / SERIES}:{line}: {missing[0]} is missing")
-        seconds = sorted(_model_seconds(folder / f"{row['experiment_id']}.json"))
-        p99_s = seconds[math.ceil(0.99 * len(seconds)) - 1]
-        mean_s = min(fmean(seconds), p99_s)
-        table.append(
-            (line, [row["model_variant"], row["cpu_request"], row["max_batch_size"], repr(mean_s), repr(p99_s)])
-        )
-    return table
-
-
-def _model_seconds(path: Path) -> list[float]:
-    """The model's time for each answered request of an experiment."""
-    try:
-        experiment = json.loads(path.read_text(encoding="utf-8"))
-        seconds = [
-            float(times["serving"]) - float(times["arrival"])
-            for second in experiment["responses"]
-            for request in second
-            for times in request.get("times", {}).get("models", {}).values()
-        ]
-    except OSError as cause:
-        raise ProfileError(f"{path}: cannot be read: {cause.strerror or cause}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise ProfileError(f"{path}: not an experiment of the published profiler: no times in its responses") from None
-    if not seconds:
-        raise ProfileError(f"{path}: has no answered request")
-    return seconds
 
 
 def filled(lines: Lines, values: Mapping[str, str]) -> Lines:

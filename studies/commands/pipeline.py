@@ -101,8 +101,8 @@ def new(file: Path, sources: Sequence[str]) -> None:
     sort,small,0.84,1,1,50,70
     sort,small,0.84,1,4,160,200
 
-    Tables of Triton's perf_analyzer (-f) and Model Analyzer, the table or folder of a series of the published project's
-    profiler, and tables of other tools whose columns have such names are read as well.
+    Tables of Triton's perf_analyzer (-f) and Model Analyzer, that of the published project's parser, and tables of
+    other tools whose columns have such names are read as well.
 
     Accuracies are fractions, or per cent if all are above 1. Times are of a whole batch, in _s, _ms or _us. Further
     columns: throughput_rps, start_up_s, accuracy_metric. Every variant needs batch size 1, and each of its numbers of
