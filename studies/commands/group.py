@@ -33,7 +33,8 @@ class Group(click.Group):
         except click.NoSuchOption as error:
             from ipa.studies.commands import replaced
 
-            if instead := replaced.in_place_of(error.option_name):
+            words = "" if error.ctx is None else " ".join([*error.ctx.command_path.split()[1:2], error.option_name])
+            if instead := replaced.in_place_of(words) or replaced.in_place_of(error.option_name):
                 raise click.UsageError(instead, error.ctx) from None
             raise
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 REPLACED = {
-    "--backend": "gone: ipa live up, status and down are for a cluster",
+    "live --backend": "gone: ipa live up, status and down are for a cluster",
+    "live --seed": "--set seed=N",
+    "models --s3-endpoint": "the environment variable AWS_ENDPOINT_URL",
+    "pipeline --name": "gone: a pipeline is called as its file",
+    "pipeline --report": "ipa pipeline show --to FILE",
     "--predictors": "--policy 'ipa predictor=max', one for each, or ipa sweep --vary policy.predictor=max,oracle",
     "--sharing": "gone: ipa compare FLEET compares all rules of sharing",
     "--over": "ipa explore PIPELINE, which draws the plan against the load",
@@ -30,7 +34,7 @@ REPLACED = {
     "replay": "replay(JOURNAL, SCENARIO) of ipa.studies in Python",
     "trace synthesise": "ipa trace convert NAME --to FILE",
 }
-"""A command's words or an option -> what takes its place."""
+"""A command's words, an option, or an option of one group of commands -> what takes its place."""
 
 
 KEYS = {

@@ -227,3 +227,15 @@ program.main()
         [sys.executable, "-m", "interrupted"], capture_output=True, text=True, cwd=tmp_path, timeout=50
     )
     assert (done.returncode, done.stderr) == (1, "Error: interrupted; nothing was written\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        ("models list s3://a --s3-endpoint http://b", "is the environment variable AWS_ENDPOINT_URL"),
+        ("live up video --seed 2", "is --set seed=N"),
+        ("live up video --s3-endpoint http://b", "is --set models.s3_endpoint=VALUE"),
+    ],
+)
+def test_what_takes_the_place_of_an_option_may_depend_on_the_command(command: str, instead: str) -> None:
+    assert instead in ipa(*command.split()).stderr
